@@ -1,0 +1,105 @@
+# Everything a developer runs. `make` alone prints the list.
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+
+# Handed on to the command behind a target: make serve ARGS="--port 9000 --data-dir DIR"
+ARGS ?=
+# Two workers halve the wait and still leave readable output; make test PYTEST_ARGS="-k resume"
+PYTEST_ARGS ?= -n 2
+UV ?= uv
+
+.PHONY: help
+help: ## Print this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
+
+.PHONY: serve
+serve: $(VENV)/.core $(VENV)/.project ## Run the server; flags in ARGS="--port 9000 --data-dir DIR"
+	@exec $(BIN)/fairlead serve $(ARGS)
+
+.PHONY: test
+test: system-packages $(VENV)/.dev $(VENV)/.project tests/js/node_modules/.installed ## Run every test; pytest flags in PYTEST_ARGS
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+.PHONY: check
+check: $(VENV)/.dev $(VENV)/.project ## Check format, lint, types and import contracts
+	@$(BIN)/ruff format --check
+	@$(BIN)/ruff check
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/.dev ## Format the code and apply safe fixes
+	@$(BIN)/ruff check --fix-only --quiet
+	@$(BIN)/ruff format
+
+.PHONY: bench
+bench: $(VENV)/.bench $(VENV)/.project ## Measure; choose workloads with ARGS
+	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.bench $(VENV)/.project ## Run for hours under load and faults; flags in ARGS
+	@$(BIN)/python -m bench soak $(ARGS)
+
+# Core first: the other locks are held to its versions, so that one environment serves all.
+# No header and no index: a lock records what to install, not where it came from.
+COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
+	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
+.PHONY: lock
+lock: ## Resolve the dependencies anew (needs uv); LOCK_ARGS=--upgrade for new versions
+	@echo "Locking: requirements.lock, requirements-dev.lock, requirements-bench.lock"
+	@$(COMPILE) $(LOCK_ARGS) --group build --output-file requirements.lock
+	@$(COMPILE) $(LOCK_ARGS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
+	@$(COMPILE) $(LOCK_ARGS) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
+
+.PHONY: clean
+clean: ## Remove the environment, installed packages, caches and build results
+	@rm -rf $(VENV) tests/js/node_modules build dist .mypy_cache .pytest_cache .ruff_cache \
+		.hypothesis .import_linter_cache
+	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# --- environments ---------------------------------------------------------------------------
+# A stamp file marks each finished step, so a second run is instant and a changed lock installs.
+
+$(VENV)/.created:
+	@set -e; python=$$(scripts/find-python); \
+	minor=$$($$python -c 'import sys; print("%d.%d" % sys.version_info[:2])'); \
+	scripts/system-packages "python$$minor-venv=$$python -c 'import ensurepip, venv'"; \
+	echo "Creating $(VENV) with Python $$minor"; \
+	$$python -m venv --clear $(VENV)
+	@touch $@
+
+$(VENV)/.core: requirements.lock | $(VENV)/.created
+	@echo "Installing requirements.lock"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.lock | $(VENV)/.created
+	@echo "Installing requirements-dev.lock"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.bench: requirements-bench.lock | $(VENV)/.created
+	@echo "Installing requirements-bench.lock"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+# Every target that wants the project asks for one of the locks first: hatchling comes from there.
+$(VENV)/.project: pyproject.toml | $(VENV)/.created
+	@echo "Installing fairlead itself, editable"
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.json
+	@command -v npm >/dev/null || { echo "The tests need Node 20 or later, with npm." >&2; exit 1; }
+	@echo "Installing the tests' npm packages"
+	@npm ci --prefix tests/js --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+.PHONY: system-packages
+system-packages:
+	@scripts/system-packages "nginx=command -v nginx" "chromium=command -v chromium"

@@ -1,0 +1,1 @@
+"""Vendor formats as folds over events, one file each. Pure."""

@@ -1,0 +1,1 @@
+"""The closed union of generation events. Pure."""

@@ -1,0 +1,1 @@
+"""Who the caller is, one file per technology."""

@@ -1,0 +1,1 @@
+"""Positions, records and the rules of append and read. Pure."""

@@ -1,0 +1,1 @@
+"""Facts and now to decisions. Pure."""

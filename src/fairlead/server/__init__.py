@@ -1,0 +1,1 @@
+"""Configuration, composition, routes, lifecycle and telemetry."""

@@ -1,0 +1,1 @@
+"""Where streams live, one file per technology."""

@@ -1,0 +1,1 @@
+"""Supported fakes for Fairlead's tests and its users'."""

@@ -1,0 +1,1 @@
+"""How bytes reach the reader, one file per transport."""
