@@ -30,7 +30,7 @@ check: $(VENV)/.dev $(VENV)/.project ## Check format, lint, types and import con
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports
+	@$(BIN)/lint-imports --no-logo
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and apply safe fixes
