@@ -1,0 +1,103 @@
+"""The port of the conversation store: dialogues and their branching messages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from fairlead.events.model import Source
+
+Role = Literal["system", "user", "assistant"]
+Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One message. ``parent`` is the message it answers or follows (None: it begins the dialogue),
+    so that edits and regenerations are siblings. An assistant's message names its stream; its text
+    is filled in when the generation has ended. ``created`` in seconds since 1970 (UTC)."""
+
+    id: str
+    parent: str | None
+    role: Role
+    text: str
+    created: float
+    stream: str | None = None
+    status: Status = "completed"
+    sources: tuple[Source, ...] = ()
+
+
+class Conversation(msgspec.Struct, frozen=True, kw_only=True):
+    """A dialogue without its messages. ``leaf`` is the newest message of the branch in use."""
+
+    id: str
+    owner: str
+    title: str
+    created: float
+    updated: float
+    leaf: str | None = None
+
+
+class ConversationPage(msgspec.Struct, frozen=True):
+    """A page of conversations, most recently updated first."""
+
+    items: tuple[Conversation, ...]
+    cursor: str | None
+
+
+class Conversations(Protocol):
+    """Where dialogues live. Methods raise :class:`~fairlead.errors.NotFound` for an unknown
+    conversation and the store errors when the store fails."""
+
+    async def open(self) -> None:
+        """Make ready for use."""
+        ...
+
+    async def close(self) -> None:
+        """Free everything. Idempotent."""
+        ...
+
+    async def put(self, conversation: Conversation, messages: Sequence[Message]) -> Conversation:
+        """Create the conversation unless it exists, add those of ``messages`` whose ids are new,
+        and make the last of them the leaf; one commit. Repeating the call changes nothing. An
+        existing conversation of another owner is NotFound."""
+        ...
+
+    async def get(self, id: str) -> Conversation:
+        """One conversation."""
+        ...
+
+    async def page(
+        self, owner: str, cursor: str | None = None, limit: int = 50
+    ) -> ConversationPage:
+        """An owner's conversations."""
+        ...
+
+    async def messages(self, id: str) -> list[Message]:
+        """All messages of all branches, oldest first."""
+        ...
+
+    async def path(self, id: str, leaf: str | None = None, limit: int = 200) -> list[Message]:
+        """The branch that ends in ``leaf`` (None: the one in use), oldest first, its newest
+        ``limit`` messages. NotFound if there is no such message."""
+        ...
+
+    async def finish(
+        self, message: str, text: str, status: Status, sources: Sequence[Source] = ()
+    ) -> None:
+        """Fill in an assistant's message once its generation has ended. An unknown id (a deleted
+        conversation) is passed over."""
+        ...
+
+    async def select(self, id: str, leaf: str) -> Conversation:
+        """Take the branch of ``leaf`` into use."""
+        ...
+
+    async def rename(self, id: str, title: str) -> Conversation:
+        """Give it another title."""
+        ...
+
+    async def delete(self, id: str) -> list[str]:
+        """Remove it and its messages; returns the ids of the streams that they named."""
+        ...

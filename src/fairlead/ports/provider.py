@@ -1,0 +1,58 @@
+"""The port of a provider: whatever writes answers, an upstream model or the embedded answerer."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Protocol
+
+import msgspec
+
+from fairlead.events.model import Event
+from fairlead.ports.conversations import Role
+from fairlead.ports.knowledge import Passage
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One turn of the dialogue as a provider sees it."""
+
+    role: Role
+    text: str
+
+
+class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One question for one provider.
+
+    ``turns``: the dialogue, oldest first, ending with the question. ``passages``: what retrieval
+    found, best first; they are already cited as ``[1]``, ``[2]``, … in that order. ``parameters``:
+    further settings of the model in the upstream's own words (``temperature``, ``max_tokens``, …).
+    """
+
+    stream: str
+    turns: tuple[Turn, ...]
+    model: str = ""
+    passages: tuple[Passage, ...] = ()
+    parameters: dict[str, Any] = {}
+
+
+class Provider(Protocol):
+    """Writes answers.
+
+    ``name`` is stated in the answer's metadata; ``context_tokens`` bounds what the dialogue may
+    fill, by the provider's own estimate.
+    """
+
+    name: str
+    context_tokens: int
+
+    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+        """The events of the answer, from the first part or token to ``usage``.
+
+        A ``done`` may end them to state the upstream's finish word; the engine writes one anyway.
+        Failures are raised as :class:`~fairlead.errors.FairleadError`. Closing the iterator stops
+        the work at once: the upstream sees its connection closed.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Free everything. Idempotent."""
+        ...
