@@ -1,0 +1,118 @@
+"""What the scripted upstream records of each request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Ending(Enum):
+    """How the answer to a request ended."""
+
+    COMPLETED = "completed"
+    """All that was scripted has been handed to the socket."""
+    CUT = "cut"
+    """The upstream closed or reset the connection: a scripted fault, or ``stop()``."""
+    CLIENT_CLOSED = "client closed"
+    """The client closed its socket first."""
+
+
+class Changes:
+    """Lets coroutines wait until something became true."""
+
+    def __init__(self) -> None:
+        self._waiters: set[asyncio.Future[None]] = set()
+
+    def notify(self) -> None:
+        """Something changed: all who wait look again."""
+        if self._waiters:
+            for waiter in self._waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        """Wait until ``true()`` is."""
+        while not true():
+            waiter = asyncio.get_running_loop().create_future()
+            self._waiters.add(waiter)
+            try:
+                await waiter
+            finally:
+                self._waiters.discard(waiter)
+
+
+@dataclass(eq=False)
+class ReceivedRequest:
+    """One request and how far its answer got.
+
+    number: 1 for the first request this upstream received.
+    headers: names in lower case. json: the decoded body, None where it is not JSON.
+    tokens_sent: how many of the answer's tokens were handed to the socket.
+    ending: None while the answer is under way.
+    """
+
+    number: int
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    json: Any
+    tokens_sent: int = 0
+    ending: Ending | None = None
+    _changes: Changes = field(default_factory=Changes, repr=False)
+    _release: Callable[[int], None] = field(default=lambda n: None, repr=False)
+
+    def release(self, n: int = 1) -> None:
+        """Let n more steps of this one gated answer pass; see ``Pace.gated``."""
+        self._release(n)
+
+    async def wait_tokens(self, n: int) -> None:
+        """Wait until at least n tokens of the answer were handed to the socket."""
+        await self._changes.until(lambda: self.tokens_sent >= n)
+
+    async def wait_ended(self) -> Ending:
+        """Wait until the answer ended, and say how."""
+        await self._changes.until(lambda: self.ending is not None)
+        assert self.ending is not None
+        return self.ending
+
+    # What a behaviour asks of the body; anything may stand there, so nothing is taken on trust.
+
+    @property
+    def asks_stream(self) -> bool:
+        """Whether the body says ``"stream": true``."""
+        return isinstance(self.json, dict) and self.json.get("stream") is True
+
+    @property
+    def asks_usage(self) -> bool:
+        """Whether the body says ``"stream_options": {"include_usage": true}``."""
+        options = self.json.get("stream_options") if isinstance(self.json, dict) else None
+        return isinstance(options, dict) and options.get("include_usage") is True
+
+    @property
+    def model(self) -> str:
+        """The model asked for, or ``scripted``."""
+        model = self.json.get("model") if isinstance(self.json, dict) else None
+        return model if isinstance(model, str) else "scripted"
+
+    def message_texts(self, role: str | None = None) -> list[str]:
+        """The texts of the messages (of that role), text parts joined."""
+        messages = self.json.get("messages") if isinstance(self.json, dict) else None
+        return [
+            _text_of(message.get("content"))
+            for message in (messages if isinstance(messages, list) else [])
+            if isinstance(message, dict) and role in (None, message.get("role"))
+        ]
+
+
+def _text_of(content: Any) -> str:
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        parts = (part.get("text") for part in content if isinstance(part, dict))
+        return "".join(text for text in parts if isinstance(text, str))
+    return ""
