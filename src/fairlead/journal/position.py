@@ -97,3 +97,29 @@ def _bad(text: str) -> BadPosition:
         f"{shown!r} is not a position. Send back, unchanged, a position that the server gave you "
         "(the part of an event's id after the dot), or leave it out to read from the start."
     )
+
+
+class Writer:
+    """Writes the positions of one epoch quickly, for readers that follow a live stream."""
+
+    __slots__ = ("_high", "_high_text", "_prefix", "epoch")
+
+    def __init__(self, epoch: Epoch) -> None:
+        self.epoch = epoch
+        self._prefix = f"{epoch}-".encode()
+        self._high = -1
+        self._high_text = b""
+
+    def text(self, offset: int) -> bytes:
+        """``str(Position(epoch, offset))`` in ASCII."""
+        if offset < 1024:
+            return self._prefix + _LOW[offset]
+        high = offset >> 10
+        if high != self._high:
+            self._high = high
+            self._high_text = self._prefix + sortable(offset)[:-2].encode()
+        return self._high_text + _PAIRS[offset & 1023]
+
+
+_LOW = tuple(sortable(n).encode() for n in range(1024))
+_PAIRS = tuple((a + b).encode() for a in ALPHABET for b in ALPHABET)

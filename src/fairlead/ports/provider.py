@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, Protocol
 
 import msgspec
@@ -44,11 +44,11 @@ class Provider(Protocol):
     name: str
     context_tokens: int
 
-    def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The events of the answer, from the first part or token to ``usage``.
 
         A ``done`` may end them to state the upstream's finish word; the engine writes one anyway.
-        Failures are raised as :class:`~fairlead.errors.FairleadError`. Closing the iterator stops
+        Failures are raised as :class:`~fairlead.errors.FairleadError`. Closing the generator stops
         the work at once: the upstream sees its connection closed.
         """
         ...

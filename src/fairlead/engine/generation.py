@@ -1,0 +1,247 @@
+"""A generation: the work that writes a stream, from retrieval to the terminal event."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import msgspec
+import structlog
+
+from fairlead.engine.writer import Writer
+from fairlead.errors import DeadlineExceeded, FairleadError, Interrupted, UpstreamProtocol
+from fairlead.events.answer import Answer
+from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import Done, Error, Event, Source, Sources
+from fairlead.events.states import IllegalEvent
+from fairlead.ports.knowledge import Knowledge, Passage
+from fairlead.ports.provider import GenerationRequest, Provider
+
+_log = structlog.get_logger("fairlead.engine")
+
+#: Passages given to a provider at most.
+_PASSAGES = 5
+
+
+class Generation:
+    """One running generation. It owns its writer and its task; connections own nothing of it.
+
+    ``finished`` is awaited with the whole answer once the terminal event is durable (or the writer
+    has failed), before the generation counts as over.
+    """
+
+    def __init__(
+        self,
+        *,
+        stream: str,
+        meta: GenerationMeta,
+        writer: Writer,
+        provider: Provider,
+        knowledge: Knowledge | None,
+        deadline: float,
+        clock: Callable[[], float],
+        watched_elsewhere: Callable[[], Awaitable[bool]],
+        finished: Callable[[Generation, Answer], Awaitable[None]],
+    ) -> None:
+        self.stream = stream
+        self.meta = meta
+        self.writer = writer
+        writer.failed = self.writer_failed
+        self._provider = provider
+        self._knowledge = knowledge
+        self._deadline = deadline
+        self._clock = clock
+        self._watched_elsewhere = watched_elsewhere
+        self._finished = finished
+        self._answer = Answer()
+        self._cause: Event | FairleadError | None = None
+        self._done: Done | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._orphan_timer: asyncio.TimerHandle | None = None
+        self._orphan_check: asyncio.Task[None] | None = None
+        self._readers = 0
+        self._ending = False
+
+    # -- life
+
+    def start(self, request: GenerationRequest, question: str) -> asyncio.Task[None]:
+        """Begin the work in the background."""
+        self._task = asyncio.create_task(
+            self._run(request, question), name=f"generation {self.stream}"
+        )
+        self._arm()
+        return self._task
+
+    async def wait(self) -> None:
+        """Wait until the generation is over."""
+        if self._task is not None:
+            await asyncio.wait([self._task])
+
+    def stop(self, reason: str) -> None:
+        """End it as stopped, at once: the provider's connection is closed. Idempotent."""
+        self._end(Done(self._now(), status="stopped", reason=reason))
+
+    def interrupt(self, error: FairleadError) -> None:
+        """End it with an error from outside (drain, lost store). Idempotent."""
+        self._end(error)
+
+    def writer_failed(self) -> None:
+        """The writer can write no more, so the work is in vain."""
+        self._end(self.writer.failure or Interrupted("the stream cannot be written any more"))
+
+    def _end(self, cause: Event | FairleadError) -> None:
+        if self._cause is None and not self._ending and self._task is not None:
+            self._cause = cause
+            self._task.cancel()
+
+    # -- watching
+
+    @property
+    def readers(self) -> int:
+        """Readers on this node."""
+        return self._readers
+
+    @readers.setter
+    def readers(self, count: int) -> None:
+        self._readers = count
+        if count == 0:
+            self._arm()
+        elif self._orphan_timer is not None:
+            self._orphan_timer.cancel()
+            self._orphan_timer = None
+
+    def seen(self) -> None:
+        """Somebody looked at it without staying (a snapshot, a poll): the clock starts anew."""
+        if self._readers == 0:
+            self._arm()
+
+    def _arm(self) -> None:
+        window = self.meta.orphan_window
+        if window is None or self._task is None or self._task.done():
+            return
+        if self._orphan_timer is not None:
+            self._orphan_timer.cancel()
+        self._orphan_timer = asyncio.get_running_loop().call_later(window, self._orphaned)
+
+    def _orphaned(self) -> None:
+        self._orphan_timer = None
+        self._orphan_check = asyncio.create_task(self._check_orphaned())
+
+    async def _check_orphaned(self) -> None:
+        # Readers on other nodes are known to the store alone; it is asked only now.
+        if self._readers == 0 and not await self._watched_elsewhere():
+            if self._readers == 0:
+                self.stop("abandoned")
+        else:
+            self.seen()
+
+    # -- work
+
+    async def _run(self, request: GenerationRequest, question: str) -> None:
+        try:
+            end = await self._outcome(request, question)
+            await self._finish(end)
+        finally:
+            if self._orphan_timer is not None:
+                self._orphan_timer.cancel()
+            if self._orphan_check is not None:
+                self._orphan_check.cancel()
+            await self._finished(self, self._answer)
+
+    async def _outcome(self, request: GenerationRequest, question: str) -> Event:
+        """Do the work; the terminal event that ends it."""
+        try:
+            async with asyncio.timeout(self._deadline):
+                await self._work(request, question)
+        except asyncio.CancelledError:
+            if self._cause is None:  # cancelled by nobody who gave a cause: the loop is ending
+                self._cause = Interrupted("the server ended in the middle of the answer")
+        except TimeoutError:
+            self._cause = DeadlineExceeded(
+                f"the generation ran longer than its deadline of {self._deadline:g} s"
+            )
+        except FairleadError as error:
+            self._cause = error
+        except IllegalEvent as error:
+            self._cause = UpstreamProtocol(f"the provider's events are out of order: {error}")
+        except Exception as error:  # noqa: BLE001
+            # A provider may be anybody's code: its fault must end its own stream, in words.
+            _log.exception("provider_failed", stream=self.stream, provider=self._provider.name)
+            self._cause = FairleadError(f"the provider failed: {type(error).__name__}")
+        cause = self._cause
+        if cause is None:
+            # The provider's own end, where it stated one, with the upstream's word for it.
+            done = self._done or Done(self._now())
+            return msgspec.structs.replace(done, at=self._now(), status="completed")
+        if isinstance(cause, FairleadError):
+            _log.warning(
+                "generation_failed", stream=self.stream, code=cause.code, error=cause.message
+            )
+            return Error(
+                self._now(),
+                error=cause.message,
+                code=cause.code,
+                retryable=cause.retryable,
+                retry_after=cause.retry_after,
+            )
+        return cause
+
+    async def _work(self, request: GenerationRequest, question: str) -> None:
+        passages = await self._retrieve(question)
+        if passages is not None:
+            request = _with(request, passages)
+        events = self._provider.generate(request)
+        writer, answer = self.writer, self._answer
+        async with contextlib.aclosing(events) as running:
+            async for event in running:
+                if type(event) is Done:
+                    self._done = event
+                    continue
+                writer.write(event)
+                answer.add(event)
+                if writer.full:
+                    await writer.room()
+
+    async def _retrieve(self, question: str) -> list[Passage] | None:
+        if self._knowledge is None:
+            return None
+        passages = await self._knowledge.retrieve(question, _PASSAGES)
+        event = Sources(self._now(), tuple(_source(p) for p in passages))
+        self.writer.write(event)
+        self._answer.add(event)
+        return passages
+
+    async def _finish(self, end: Event) -> None:
+        self._ending = True
+        if self.writer.failure is None and not self.writer.ended:
+            self.writer.write(end)
+        self._answer.add(end)
+        # The end must become durable although everybody wants to be gone by now.
+        with contextlib.suppress(FairleadError):
+            await self.writer.durable()
+
+    def _now(self) -> int:
+        return int(self._clock() * 1000)
+
+
+def _with(request: GenerationRequest, passages: list[Passage]) -> GenerationRequest:
+    return GenerationRequest(
+        stream=request.stream,
+        turns=request.turns,
+        model=request.model,
+        passages=tuple(passages),
+        parameters=request.parameters,
+    )
+
+
+def _source(p: Passage) -> Source:
+    return Source(
+        id=p.id,
+        title=p.title,
+        address=p.address,
+        span=p.span,
+        score=p.score,
+        snippet=p.snippet,
+        heading=p.heading,
+    )

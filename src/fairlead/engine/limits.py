@@ -1,0 +1,20 @@
+"""What the engine bounds, with the defaults that the server's configuration may change."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """``generations`` running and ``readers`` open at once on this node; ``prompt_chars`` of one
+    message; ``event_bytes`` of one event; ``deadline`` of a generation and its ``orphan_window``
+    when nobody watches, in seconds; ``history_messages`` given to a provider at most."""
+
+    generations: int = 200
+    readers: int = 1000
+    prompt_chars: int = 100_000
+    event_bytes: int = 1024 * 1024
+    deadline: float = 3600.0
+    orphan_window: float = 60.0
+    max_orphan_window: float = 24 * 3600.0
+    history_messages: int = 200

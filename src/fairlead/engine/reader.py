@@ -1,0 +1,260 @@
+"""Readers: where catch-up and live meet.
+
+A :class:`Live` is this node's view of one stream that has readers here. Each :class:`Reader` stands
+at an offset and takes bytes from there: from the frames shared by all readers of the same wire when
+it is at the live edge, from the store's memory a little behind it, from the store itself when far
+behind. Nothing is ever queued for a reader: one that cannot keep up goes on from the log later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+from fairlead.engine.wire import Wire
+from fairlead.errors import FairleadError, HistoryGone
+from fairlead.events.codec import decode
+from fairlead.events.merge import merge, mergeable
+from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import Event, Unknown
+from fairlead.journal.log import Head, position
+from fairlead.journal.position import Writer as PositionWriter
+from fairlead.policy.caller import Caller
+from fairlead.ports.store import Batch, Store, Subscription
+
+#: Frames kept for readers of a live stream that are a moment behind.
+_WINDOW = 32
+#: A reader this many records behind is shown merged deltas, where its wire allows that.
+_MERGE_FROM = 8
+#: Bytes of records taken from the store at once.
+READ_BYTES = 256 * 1024
+
+
+class Live:
+    """This node's view of one stream that has readers here."""
+
+    def __init__(self, store: Store, stream: str, meta: GenerationMeta, head: Head) -> None:
+        self.store = store
+        self.stream = stream
+        self.meta = meta
+        self.head = head
+        self.readers: set[Reader] = set()
+        self.shared: dict[Hashable, SharedFrames] = {}
+        self._subscription: Subscription | None = None
+        self._position: PositionWriter | None = None
+        if not head.closed:
+            self._subscription = store.watch(stream, self._wake)
+
+    def close(self) -> None:
+        """End the watch. The readers must be gone."""
+        if self._subscription is not None:
+            self._subscription.cancel()
+            self._subscription = None
+
+    def _wake(self) -> None:
+        for reader in tuple(self.readers):
+            reader.notify()
+
+    def position(self, head: Head, offset: int) -> bytes:
+        """The text of the position after ``offset`` records."""
+        terms = head.terms
+        if offset > terms[-1].first:
+            # The newest epoch is nearly always meant; its writer keeps the text of the prefix.
+            epoch = terms[-1].epoch
+            kept = self._position
+            if kept is None or (kept.epoch is not epoch and kept.epoch != epoch):
+                kept = self._position = PositionWriter(epoch)
+            return kept.text(offset)
+        return str(position(head, offset)).encode()
+
+
+class SharedFrames:
+    """The frames of a stream's newest records, made once for all readers of one wire."""
+
+    __slots__ = ("end", "frames", "start", "state")
+
+    def __init__(self, start: int, state: Any) -> None:
+        self.start = start
+        self.end = start
+        self.state = state
+        self.frames: list[bytes] = []
+
+    def add(self, live: Live, wire: Wire, batch: Batch) -> None:
+        """Make the frames of records that follow the end."""
+        state = self.state
+        offset = batch.offset
+        head = batch.head
+        for record in batch.records:
+            offset += 1
+            state, frame = wire.step(state, decode(record), live.position(head, offset))
+            self.frames.append(frame)
+        self.state = state
+        self.end = offset
+        excess = len(self.frames) - _WINDOW
+        if excess > 0:
+            del self.frames[:excess]
+            self.start += excess
+
+
+class Reader:
+    """One reader of one stream.
+
+    The transport sets ``notify`` (called when there may be something to take), takes bytes until
+    there are none, calls :meth:`fill` when :attr:`cold`, and ends when :attr:`ended`.
+    """
+
+    def __init__(
+        self, live: Live, wire: Wire, offset: int, caller: Caller, *, prefix: bytes = b""
+    ) -> None:
+        self.live = live
+        self.wire = wire
+        self.caller = caller
+        self.offset = offset
+        self.cold = False
+        self.failure: FairleadError | None = None
+        self.notify: Callable[[], None] = _nothing
+        self._state = wire.begin(offset)
+        self._prefix = prefix
+        self._batch: Batch | None = None
+        self._behind = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether everything has been taken of a stream that is closed, or reading was ended."""
+        if self.failure is not None:
+            return True
+        head = self.live.head
+        return head.closed and self.offset >= head.tail and not self._prefix
+
+    def end(self, failure: FairleadError) -> None:
+        """End reading from outside (authority gone, history gone); the transport learns it."""
+        self.failure = failure
+        self.notify()
+
+    def take(self, max_bytes: int) -> bytes:
+        """The next bytes for the reader, about ``max_bytes`` at most; empty if there are none now,
+        or if :meth:`fill` must fetch them (:attr:`cold`)."""
+        if self._prefix:
+            prefix, self._prefix = self._prefix, b""
+            return prefix
+        if self._batch is not None:
+            batch, self._batch = self._batch, None
+            return self._alone(batch, max_bytes)
+        key = self.wire.key
+        if key is not None:
+            shared = self.live.shared.get(key)
+            if shared is not None and not self._behind:
+                data = self._shared(shared, max_bytes)
+                if data is not None:
+                    return data
+        recent = self.live.store.recent(self.live.stream, self.offset, READ_BYTES)
+        if recent is None:
+            self.cold = True
+            return b""
+        return self._alone(recent, max_bytes)
+
+    async def fill(self) -> None:
+        """Fetch records from the store for the next :meth:`take`."""
+        batch = await self.live.store.read(self.live.stream, self.offset, READ_BYTES)
+        self.cold = False
+        self._batch = batch
+
+    def flush(self) -> bytes:
+        """What the wire has kept back."""
+        self._state, data = self.wire.flush(self._state)
+        return data
+
+    def _shared(self, shared: SharedFrames, max_bytes: int) -> bytes | None:
+        """Bytes from the shared frames; None where this reader must go on alone."""
+        if self.offset < shared.start:
+            return None
+        batch = self.live.store.recent(self.live.stream, shared.end, READ_BYTES)
+        if batch is None or batch.offset != shared.end:
+            return None
+        self.live.head = batch.head
+        if batch.records:
+            shared.add(self.live, self.wire, batch)
+        lag = shared.end - self.offset
+        if lag == 0:
+            return b""
+        if lag < 0 or lag > len(shared.frames):
+            return None
+        if lag > _MERGE_FROM and self.wire.mergeable:
+            self._behind = True
+            return None
+        self.offset = shared.end
+        # Its own state goes along, so that it can go on alone whenever it falls behind.
+        self._state = shared.state
+        return shared.frames[-1] if lag == 1 else b"".join(shared.frames[-lag:])
+
+    def _alone(self, batch: Batch, max_bytes: int) -> bytes:
+        live = self.live
+        head = batch.head
+        if batch.offset != self.offset:
+            self.failure = HistoryGone("the records that come next were removed by retention")
+            return b""
+        if head.tail >= live.head.tail:
+            live.head = head
+        state, wire, offset = self._state, self.wire, batch.offset
+        out: list[bytes] = []
+        size = 0
+        merging = wire.mergeable and len(batch.records) > _MERGE_FROM
+        if merging:
+            state, offset = self._merged(batch, state, out, max_bytes)
+        else:
+            for record in batch.records:
+                offset += 1
+                state, data = wire.step(state, decode(record), live.position(head, offset))
+                out.append(data)
+                size += len(data)
+                if size >= max_bytes:
+                    break
+        self._state = state
+        self.offset = offset
+        if offset >= head.tail:
+            self._behind = False
+            key = wire.key
+            if key is not None:
+                known = live.shared.get(key)
+                if known is None or known.end < offset:
+                    live.shared[key] = SharedFrames(offset, state)
+        elif offset < batch.offset + len(batch.records):
+            rest = batch.records[offset - batch.offset :]
+            self._batch = Batch(head, offset, rest)
+        return b"".join(out)
+
+    def _merged(
+        self, batch: Batch, state: Any, out: list[bytes], max_bytes: int
+    ) -> tuple[Any, int]:
+        """Fold with adjacent deltas joined, each run within one epoch, until ``max_bytes``."""
+        wire, head, live = self.wire, batch.head, self.live
+        borders = {term.first for term in head.terms}
+        offset, size = batch.offset, 0
+        run: list[Event | Unknown] = []
+        chars = 0
+
+        def close_run() -> None:
+            nonlocal state, size, chars
+            for event in merge(run):
+                state, data = wire.step(state, event, live.position(head, offset))
+                out.append(data)
+                size += len(data)
+            run.clear()
+            chars = 0
+
+        for record in batch.records:
+            event = decode(record)
+            if run and (offset in borders or chars > 16_000 or not mergeable(run[-1], event)):
+                close_run()
+                if size >= max_bytes:
+                    return state, offset
+            run.append(event)
+            chars += len(record)
+            offset += 1
+        if run:
+            close_run()
+        return state, offset
+
+
+def _nothing() -> None:
+    pass

@@ -1,0 +1,37 @@
+"""What the engine asks of a reader's wire: how events become bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any, Protocol
+
+from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import Event, Unknown
+
+
+class Wire(Protocol):
+    """A dialect and its framing, for one stream. Pure: the state is a value, and neither it nor the
+    bytes depend on who reads.
+
+    ``key``: readers whose wires have equal keys get equal bytes, made once for all of them; None
+    where bytes may not be shared. ``mergeable``: adjacent deltas may be joined when a reader is
+    behind.
+    """
+
+    key: Hashable | None
+    mergeable: bool
+
+    def begin(self, offset: int) -> Any:
+        """The state of a reader that has ``offset`` records behind it."""
+        ...
+
+    def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
+        """The bytes of one event, shown under ``position``; and the state after it."""
+        ...
+
+    def flush(self, state: Any) -> tuple[Any, bytes]:
+        """The bytes of what the wire has kept back (batching), if any."""
+        ...
+
+
+WireFactory = Callable[[str, GenerationMeta], Wire]

@@ -1,0 +1,168 @@
+"""The writer of one stream: events in, durable records out, one append under way at a time.
+
+What arrives while an append is under way becomes the next append. So a fast provider costs one
+append per commit, not one per token, and its memory is bounded by :attr:`Writer.full`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from fairlead.errors import FairleadError, StoreUnavailable, UpstreamProtocol
+from fairlead.events.codec import encode
+from fairlead.events.model import Event
+from fairlead.events.states import Grammar, Phase
+from fairlead.journal.position import Epoch
+from fairlead.ports.store import Appended, AppendOutcome, Store
+
+#: Bytes waiting for the store beyond which the provider is not read on.
+MAX_PENDING = 64 * 1024
+#: Tries of one append before the writer gives up, and the pause before the second (doubling).
+_TRIES = 6
+_PAUSE = 0.05
+
+
+class LostStream(FairleadError):
+    """Another writer holds the stream now (or it is gone): this one must end without a word."""
+
+    code = "interrupted"
+
+
+class Writer:
+    """Writes the events of one generation under one epoch.
+
+    ``failed`` (set by its owner) is called once, when the writer can write no more; the reason is
+    in ``failure``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        stream: str,
+        epoch: Epoch,
+        tail: int,
+        *,
+        max_event_bytes: int,
+    ) -> None:
+        self.stream = stream
+        self.failure: FairleadError | None = None
+        self._store = store
+        self._epoch = epoch
+        self._at = tail
+        self._max_event_bytes = max_event_bytes
+        self.failed: Callable[[], None] = _nothing
+        self._grammar = Grammar()
+        self._pending: list[bytes] = []
+        self._size = 0
+        self._flying: list[bytes] = []
+        self._closing = False
+        self._tries = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    @property
+    def ended(self) -> bool:
+        """Whether a terminal event has been written."""
+        return self._grammar.phase is Phase.ENDED
+
+    @property
+    def full(self) -> bool:
+        """Whether the store is behind: wait for :meth:`room` before reading the provider on."""
+        return self._size > MAX_PENDING
+
+    def follow(self, event: Event) -> None:
+        """Take in an event that is in the log already (the first one, written at creation)."""
+        self._grammar.step(event)
+
+    def write(self, event: Event) -> None:
+        """Write an event. Raises :class:`~fairlead.events.states.IllegalEvent` and writes nothing
+        when it may not stand here, :class:`~fairlead.errors.UpstreamProtocol` when it is too large.
+        A terminal event closes the stream."""
+        record = encode(event)
+        if len(record) > self._max_event_bytes:
+            raise UpstreamProtocol(
+                f"the provider sent an event of {len(record)} bytes; "
+                f"at most {self._max_event_bytes} are taken"
+            )
+        self._grammar.step(event)
+        self._pending.append(record)
+        self._size += len(record)
+        if self._grammar.phase is Phase.ENDED:
+            self._closing = True
+        if not self._flying:
+            self._send()
+
+    async def room(self) -> None:
+        """Wait until the store has caught up. Raises the failure of the writer."""
+        while self.full and self.failure is None:
+            await self._wait()
+        self._raise()
+
+    async def durable(self) -> None:
+        """Wait until everything written is durable. Raises the failure of the writer."""
+        while (self._flying or self._pending) and self.failure is None:
+            await self._wait()
+        self._raise()
+
+    def _raise(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+    async def _wait(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        await waiter
+
+    def _send(self) -> None:
+        if self.failure is not None:
+            return
+        if not self._flying:
+            self._flying, self._pending = self._pending, []
+            self._size = 0
+        # A repeated append closes only if it is the one that holds the terminal event.
+        close = self._closing and not self._pending
+        append = self._store.append(self.stream, self._epoch, self._at, self._flying, close=close)
+        append.add_done_callback(self._outcome)
+
+    def _outcome(self, append: asyncio.Future[AppendOutcome]) -> None:
+        error = append.exception()
+        if error is not None:
+            self._tries += 1
+            if isinstance(error, StoreUnavailable) and self._tries < _TRIES:
+                # The outcome is unknown; the append may be repeated as it was, and only so.
+                loop = asyncio.get_running_loop()
+                loop.call_later(_PAUSE * 2**self._tries, self._send)
+                return
+            known = isinstance(error, FairleadError)
+            self._fail(error if known else StoreUnavailable(f"the store failed: {error!r}"))
+            return
+        outcome = append.result()
+        if not isinstance(outcome, Appended):
+            self._fail(LostStream(f"the stream {self.stream} has another writer: {outcome!r}"))
+            return
+        self._tries = 0
+        self._at = outcome.tail
+        self._flying = []
+        if self._pending:
+            self._send()
+        if self._waiters:
+            self._release()
+
+    def _fail(self, error: BaseException) -> None:
+        assert isinstance(error, FairleadError)
+        self.failure = error
+        self._flying = []
+        self._pending = []
+        self._size = 0
+        self._release()
+        self.failed()
+
+    def _release(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+def _nothing() -> None:
+    pass
