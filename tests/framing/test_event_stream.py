@@ -199,6 +199,10 @@ class TestId:
         assert parser.feed(b"\n") == []
         assert parser.last_event_id == "42"
         assert parser.feed(b"data: x\n\n") == [Frame(b"x", "", "42")]
+        # Also where the rest of the block arrives in one piece.
+        assert parser.feed(b"id: 43\n") == []
+        assert parser.feed(b"data: x\n\n") == [Frame(b"x", "", "43")]
+        assert parser.last_event_id == "43"
 
 
 class TestRetry:

@@ -406,8 +406,32 @@ class TestPace:
             assert await second.wait_ended() is Ending.COMPLETED
             assert first.ending is None
         assert await first.wait_ended() is Ending.CLIENT_CLOSED
-        upstream.release(10)
-        assert first.tokens_sent == 1
+        # Who has left takes no release from those to come.
+        upstream.release(1)
+        async with raw(upstream):
+            third = await upstream.wait_request()
+            assert (first.tokens_sent, third.tokens_sent) == (1, 1)
+
+    async def test_a_request_uses_up_its_own_releases(self, upstream: ScriptedUpstream) -> None:
+        upstream.script(Answer("a b c d", pace=Pace(gated=True)))
+        async with raw(upstream):
+            request = await upstream.wait_request()
+            request.release(2)
+            assert request.tokens_sent == 2
+            request.release(1)
+            assert (request.tokens_sent, request.ending) == (3, None)
+
+    async def test_a_stall_takes_no_release(self, upstream: ScriptedUpstream) -> None:
+        gated = Pace(gated=True)
+        upstream.script(
+            Answer("a b", pace=gated, faults=(Stall(after=1),)), Answer("c", pace=gated)
+        )
+        async with raw(upstream) as one, raw(upstream, b"") as two:
+            await one.head()
+            upstream.release(2)
+            two.writer.write(request_bytes())
+            first, second = [await upstream.wait_request() for _ in range(2)]
+            assert (first.tokens_sent, second.tokens_sent) == (1, 1)
 
     async def test_delayed_answers_arrive_whole(
         self, upstream: ScriptedUpstream, client: aiohttp.ClientSession
@@ -743,6 +767,15 @@ class TestConnections:
             connection.writer.transport.abort()
             assert await request.wait_ended() is Ending.CLIENT_CLOSED
 
+    async def test_a_client_that_half_closes_is_noticed_behind_a_full_socket(
+        self, upstream: ScriptedUpstream
+    ) -> None:
+        upstream.script(Answer(tokens=["x" * 50_000] * 2000))
+        async with raw(upstream) as connection:
+            request = await upstream.wait_request()
+            connection.writer.write_eof()
+            assert await request.wait_ended() is Ending.CLIENT_CLOSED
+
     async def test_a_client_that_does_not_read_stops_the_answer(
         self, upstream: ScriptedUpstream
     ) -> None:
@@ -811,6 +844,15 @@ class TestConnections:
         async with client.post(chat_url(upstream), json=STREAM, expect100=True) as response:
             assert response.status == 200
             assert deltas(await response.read()) == ["Grüß ", "dich, ", "Welt"]
+
+    async def test_the_client_is_told_once_to_continue(self, upstream: ScriptedUpstream) -> None:
+        head, _, body = request_bytes().partition(b"\r\n\r\n")
+        async with raw(upstream, head + b"\r\nExpect: 100-continue\r\n\r\n") as connection:
+            assert await connection.head() == b"HTTP/1.1 100 Continue\r\n\r\n"
+            for byte in body:
+                connection.writer.write(bytes([byte]))
+                await connection.writer.drain()
+            assert (await connection.head()).startswith(b"HTTP/1.1 200 ")
 
     @pytest.mark.parametrize(
         "nonsense",

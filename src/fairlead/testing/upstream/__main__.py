@@ -34,7 +34,10 @@ async def _serve(options: argparse.Namespace) -> None:
     pace = Pace(delay_s=options.delay_ms / 1000)
     behaviour: Behaviour = Echo(pace=pace)
     if options.tokens:
-        behaviour = Answer(tokens=[f"word{n} " for n in range(options.tokens)], pace=pace)
+        # With these two fields, as OpenAI sends them, a chunk has about 250 bytes.
+        extra = {"service_tier": "default", "system_fingerprint": "fp_0123456789"}
+        tokens = [f"word{n} " for n in range(options.tokens)]
+        behaviour = Answer(tokens=tokens, chunk_extra=extra, pace=pace)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
