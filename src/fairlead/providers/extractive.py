@@ -1,0 +1,64 @@
+"""The embedded answerer: no model, no network, the documents' own sentences."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Callable
+
+from fairlead.events.model import Event, Token, Usage
+from fairlead.language.words import CJK
+from fairlead.policy.tokens import estimate
+from fairlead.ports.provider import GenerationRequest
+from fairlead.providers.quoting import answer
+
+#: How many tokens are written without letting others run, where there is no pace.
+FAIR_AFTER = 32
+
+# Every character belongs to exactly one piece: a few of CJK, or a word, each with what follows it.
+_PIECE = re.compile(rf"[{CJK}]{{1,2}}[^\w\s\[]*\s*|[^\s{CJK}]+\s*|\s+")
+
+
+class ExtractiveProvider:
+    """Implements :class:`~fairlead.ports.provider.Provider`.
+
+    Answers the last question of the dialogue with sentences of ``request.passages``, each followed
+    by its number as ``[1]``; says that there is no answer, in the question's language, if there are
+    no passages. ``clock`` gives the time in milliseconds since 1970; ``pace``, in seconds, is
+    waited between tokens, so that a page shows an answer being written.
+    """
+
+    name = "extractive"
+    #: Only the question and the passages are read; more of the dialogue is of no use.
+    context_tokens = 16_384
+
+    def __init__(self, *, clock: Callable[[], int], pace: float = 0.0) -> None:
+        if pace < 0:
+            raise ValueError(f"a pace is not negative: {pace}")
+        self._clock = clock
+        self._pace = pace
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+        """The answer as ``token`` events in pieces of a word, then ``usage`` (estimated)."""
+        asked = [turn.text for turn in request.turns if turn.role == "user"]
+        text = answer(asked[-1] if asked else "", request.passages)
+        for n, piece in enumerate(pieces(text)):
+            if n and (self._pace or n % FAIR_AFTER == 0):
+                await asyncio.sleep(self._pace)
+            yield Token(self._clock(), piece)
+        read = [turn.text for turn in request.turns] + [p.text for p in request.passages]
+        yield Usage(
+            self._clock(),
+            input_tokens=sum(estimate(each) for each in read),
+            output_tokens=estimate(text),
+            estimated=True,
+            model=self.name,
+        )
+
+    async def close(self) -> None:
+        """There is nothing to free."""
+
+
+def pieces(text: str) -> list[str]:
+    """``text`` in pieces of about a word, or two Chinese characters; joined they are the text."""
+    return _PIECE.findall(text)

@@ -1,0 +1,147 @@
+"""Passages of Markdown taken apart into what can be quoted on its own. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from fairlead.language.sentences import sentences
+from fairlead.language.words import CJK
+
+Kind = Literal["sentence", "item", "row", "code"]
+
+#: Longer sentences, items and rows are cut after this many characters, code after this many lines.
+MAX_QUOTE = 400
+MAX_CODE_LINES = 24
+
+_FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})\s*([\w+-]*)")
+_ITEM = re.compile(r"\s*(?:[-+*]|\d{1,9}[.)])\s+")
+_RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*\Z")
+_QUOTE = re.compile(r"\s{0,3}>\s?")
+_HEADING = re.compile(r"\s{0,3}#{1,6}\s+")
+
+_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
+_IMAGE = re.compile(r"!\[[^\[\]]*\]\([^()]*\)")
+_LINK = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\[[^\[\]]*\])")
+_NOTE = re.compile(r"\[\^?\d{1,3}\]|\[\^\w{1,20}\]")
+_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
+_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_CODE = re.compile(r"(`+[^`]*`+)")
+_BREAK = re.compile(rf"(?<=[{CJK}，。；：！？、])\s*\n\s*(?=[{CJK}])")
+
+
+class Quote(NamedTuple):
+    """Something that reads on its own. ``leads``: it ends in a colon, and what follows completes
+    it."""
+
+    kind: Kind
+    text: str
+    leads: bool = False
+
+
+def quotes(text: str) -> list[Quote]:
+    """What ``text`` holds, in order: sentences, items of lists, rows of tables (as ``first
+    cell: heading: cell; …``), code with its fences."""
+    return list(_quotes(_COMMENT.sub("", text).split("\n")))
+
+
+def _quotes(lines: list[str]) -> Iterator[Quote]:
+    paragraph: list[str] = []
+    i = 0
+    while i < len(lines):
+        line = _QUOTE.sub("", lines[i])
+        fence = _FENCE.match(line)
+        if fence or not line.strip() or _ITEM.match(line) or _HEADING.match(line) or _row(line):
+            yield from _prose(paragraph)
+            paragraph = []
+        if fence:
+            i, code = _code(lines, i, fence[1], fence[2])
+            yield from code
+        elif _row(line) and i + 1 < len(lines) and _RULE.match(lines[i + 1]):
+            i, rows = _table(lines, i + 2, _cells(line))
+            yield from rows
+        elif _row(line):
+            i, rows = _table(lines, i, [])
+            yield from rows
+        else:
+            if _HEADING.match(line):
+                yield from _prose([_HEADING.sub("", line)])
+            elif line.strip():
+                paragraph.append(line)
+            i += 1
+    yield from _prose(paragraph)
+
+
+def _prose(lines: list[str]) -> Iterator[Quote]:
+    if not lines:
+        return
+    item = _ITEM.match(lines[0])
+    text = plain("\n".join([lines[0][item.end() :], *lines[1:]] if item else lines))
+    if item and len(text) <= MAX_QUOTE:
+        yield from _quote("item", text)
+        return
+    for start, end in sentences(text):
+        yield from _quote("item" if item else "sentence", text[start:end])
+
+
+def _quote(kind: Kind, text: str) -> Iterator[Quote]:
+    text = " ".join(text.split())
+    if any(character.isalnum() for character in text):
+        leads = text.rstrip("*_ ").endswith((":", "："))
+        yield Quote(kind, _cut(text), leads)
+
+
+def _cut(text: str) -> str:
+    if len(text) <= MAX_QUOTE:
+        return text
+    space = text.rfind(" ", MAX_QUOTE // 2, MAX_QUOTE)
+    return text[: space if space > 0 else MAX_QUOTE] + " …"
+
+
+def _code(lines: list[str], i: int, fence: str, language: str) -> tuple[int, list[Quote]]:
+    body: list[str] = []
+    i += 1
+    while i < len(lines) and not (
+        lines[i].strip().startswith(fence) and not lines[i].strip().strip(fence[0])
+    ):
+        body.append(_QUOTE.sub("", lines[i]) if lines[i].lstrip().startswith(">") else lines[i])
+        i += 1
+    if not any(line.strip() for line in body):
+        return i + 1, []
+    if len(body) > MAX_CODE_LINES:
+        body = [*body[:MAX_CODE_LINES], "…"]
+    return i + 1, [Quote("code", "\n".join([fence + language, *body, fence]))]
+
+
+def _row(line: str) -> bool:
+    return line.lstrip().startswith("|")
+
+
+def _cells(line: str) -> list[str]:
+    bare = line.strip().removeprefix("|").removesuffix("|").replace("\\|", "\0")
+    return [plain(cell.replace("\0", "|")).strip() for cell in bare.split("|")]
+
+
+def _table(lines: list[str], i: int, head: list[str]) -> tuple[int, list[Quote]]:
+    rows: list[Quote] = []
+    while i < len(lines) and _row(lines[i]):
+        cells = _cells(lines[i])
+        named = [
+            f"{head[n]}: {cell}" if n and n < len(head) and head[n] else cell
+            for n, cell in enumerate(cells)
+            if cell
+        ]
+        rows.extend(_quote("row", ": ".join([*named[:1], "; ".join(named[1:])]).strip(": ")))
+        i += 1
+    return i, rows
+
+
+def plain(text: str) -> str:
+    """Inline Markdown as plain text: no links' addresses, images, notes, tags and strong emphasis;
+    code spans stay as they are. Lines of Chinese are joined without a space."""
+    parts = _CODE.split(_BREAK.sub("", text))
+    for i in range(0, len(parts), 2):
+        part = _LINK.sub(r"\1", _IMAGE.sub("", parts[i]))
+        parts[i] = _STRONG.sub(r"\2", _TAG.sub("", _NOTE.sub("", part)))
+    return "".join(parts)

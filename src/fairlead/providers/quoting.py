@@ -1,0 +1,205 @@
+"""An answer made of the best sentences of some passages. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from fairlead.language.question import Question, parse, rarity
+from fairlead.language.words import count_cjk, is_chinese, words
+from fairlead.ports.knowledge import Passage
+from fairlead.providers.quotable import Quote, quotes
+
+#: An answer has no more quotes than this, counting what completes a quote with it as one …
+MAX_QUOTES = 5
+
+#: … and is not added to once it has this many characters.
+ENOUGH = 700
+
+#: A quote this much worse than the best adds nothing; the second may be weaker than the others.
+MIN_OF_BEST = 0.5
+MIN_OF_BEST_SECOND = 0.3
+
+#: Of more passages, or of longer ones, the rest is left unread.
+MAX_PASSAGES = 8
+MAX_PASSAGE = 6000
+
+#: A quote that begins with what is asked for is likely to say what it is: so many terms count.
+OPENING = 4
+
+#: How many items of a list complete the sentence that introduces it.
+MAX_ITEMS = 6
+
+NO_ANSWER_ENGLISH = (
+    "The documents hold no answer to this question. To add some, run `fairlead ingest PATH`, where "
+    "PATH is a file or a folder of Markdown or text; then ask again."
+)
+NO_ANSWER_CHINESE = (
+    "文档中没有这个问题的答案。可以运行 `fairlead ingest PATH` 添加文档"
+    "（PATH 是 Markdown 或文本文件，或存放它们的文件夹），然后再问一次。"
+)
+
+# They lean on the sentence before them.
+_LEANING = re.compile(
+    r"(?:it|its|this|that|these|those|they|them|he|she|such)\b|[它这那其此]|因此|所以", re.I
+)
+
+
+def answer(question: str, passages: Sequence[Passage]) -> str:
+    """An answer to ``question`` in the passages' own words, each quote followed by ``[n]``, where n
+    counts passages from 1; a plain statement that there is none if there are no passages."""
+    if not any(passage.text.strip() for passage in passages):
+        return NO_ANSWER_CHINESE if is_chinese(question) else NO_ANSWER_ENGLISH
+    candidates = _candidates(passages[:MAX_PASSAGES])
+    if not candidates:
+        return NO_ANSWER_CHINESE if is_chinese(question) else NO_ANSWER_ENGLISH
+    return _written(_chosen(_scored(parse(question), candidates, passages)), candidates)
+
+
+class _Candidate(NamedTuple):
+    """A quote and its place: the passage's number from 0, the quote's number in it from 0, its
+    number among all candidates. ``terms``: all it holds; ``opening``: those it begins with."""
+
+    passage: int
+    place: int
+    index: int
+    quote: Quote
+    terms: frozenset[str]
+    opening: frozenset[str]
+
+
+def _candidates(passages: Sequence[Passage]) -> list[_Candidate]:
+    found: list[_Candidate] = []
+    seen: set[str] = set()
+    for n, passage in enumerate(passages):
+        for place, quote in enumerate(quotes(passage.text[:MAX_PASSAGE])):
+            if quote.text not in seen:
+                seen.add(quote.text)
+                terms = [word.term for word in words(quote.text)]
+                opening = frozenset(terms[:OPENING])
+                found.append(_Candidate(n, place, len(found), quote, frozenset(terms), opening))
+    return found
+
+
+def _scored(
+    asked: Question, candidates: list[_Candidate], passages: Sequence[Passage]
+) -> list[tuple[float, _Candidate]]:
+    found = [asked.found_in(candidate.terms) for candidate in candidates]
+    having = [sum(i in each for each in found) for i in range(len(asked.needles))]
+    weights = [rarity(len(candidates), count) for count in having]
+    headed = [
+        asked.coverage(asked.found_in({w.term for w in words(f"{p.title} {p.heading}")}), weights)
+        for p in passages[:MAX_PASSAGES]
+    ]
+    scores: list[float] = []
+    before = 0.0  # how far the quote before covers the question, if it is itself a question
+    for candidate, each in zip(candidates, found, strict=True):
+        coverage = asked.coverage(each, weights)
+        heading = headed[candidate.passage]
+        lead = 1 / (1 + candidate.place)
+        # A sentence that asks is answered by the next one. Under a heading that covers the
+        # question, the first sentences are the answer.
+        bears = coverage + (0.5 * before if candidate.place else 0.0) + 0.4 * heading * lead
+        if bears:
+            bears += 0.1 * heading + 0.1 * lead
+            bears += 0.2 * asked.coverage(asked.found_in(candidate.opening), weights)
+        is_question = candidate.quote.text.rstrip("*_ ").endswith(("?", "？"))
+        before = coverage if is_question else 0.0
+        form = _form(candidate.quote, is_question)
+        scores.append(bears * form / (1 + 0.1 * candidate.passage))
+    if not any(scores):
+        # The passages were found by other means than words: their beginnings stand for them.
+        scores = [1 / (1 + c.place + c.passage) for c in candidates]
+    return list(zip(scores, candidates, strict=True))
+
+
+def _form(quote: Quote, is_question: bool) -> float:
+    """How well a quote reads as an answer, whatever it says."""
+    if is_question:
+        return 0.3
+    if len(quote.text) + 2 * count_cjk(quote.text) < 24:
+        return 0.5
+    if quote.kind == "code":
+        return 0.7
+    return 0.9 if _LEANING.match(quote.text) else 1.0
+
+
+def _chosen(scored: list[tuple[float, _Candidate]]) -> list[_Candidate]:
+    """The best quotes that do not repeat each other, in the order of the passages."""
+    best = max(score for score, _ in scored)
+    chosen: list[_Candidate] = []
+    left = list(scored)
+    while left and len(chosen) < MAX_QUOTES:
+        if sum(len(candidate.quote.text) for candidate in chosen) >= ENOUGH:
+            break
+        gains = [(score * (1 - 0.8 * _repeats(c, chosen)), -c.index, score, c) for score, c in left]
+        gain, _, _, candidate = max(gains)
+        least = MIN_OF_BEST_SECOND if len(chosen) < 2 else MIN_OF_BEST
+        if chosen and gain < least * best:
+            break
+        chosen.append(candidate)
+        left = [(score, other) for score, other in left if other is not candidate]
+    return sorted(chosen, key=lambda candidate: candidate.index)
+
+
+def _repeats(candidate: _Candidate, chosen: list[_Candidate]) -> float:
+    """The largest share of the candidate's terms that one chosen quote has, squared: sharing the
+    subject is no repetition."""
+    if not candidate.terms:
+        return 0.0
+    shares = [len(candidate.terms & other.terms) / len(candidate.terms) for other in chosen]
+    return max(shares, default=0.0) ** 2
+
+
+def _written(chosen: list[_Candidate], candidates: list[_Candidate]) -> str:
+    text = ""
+    before: _Candidate | None = None
+    written: set[int] = set()
+    for candidate in chosen:
+        for part in _completed(candidate, candidates):
+            if part.index not in written:
+                text += _joint(before, part) + _cited(part)
+                written.add(part.index)
+                before = part
+    return text
+
+
+def _completed(candidate: _Candidate, candidates: list[_Candidate]) -> list[_Candidate]:
+    """A quote with what it introduces: the code or the items of the list after its colon."""
+    if not candidate.quote.leads:
+        return [candidate]
+    parts = [candidate]
+    for following in candidates[candidate.index + 1 :]:
+        same = following.passage == candidate.passage
+        first = len(parts) == 1
+        kind = following.quote.kind
+        if not same or (kind == "code" and not first) or len(parts) > MAX_ITEMS:
+            break
+        if kind == "sentence" and not first:
+            break
+        parts.append(following)
+        if kind in ("code", "sentence"):
+            break
+    return parts
+
+
+def _joint(before: _Candidate | None, part: _Candidate) -> str:
+    """What stands between two quotes: prose runs on within a passage, all else begins anew."""
+    if before is None:
+        return "- " if part.quote.kind in ("item", "row") else ""
+    if part.quote.kind == "code" or before.quote.kind == "code":
+        return "\n\n"
+    if part.quote.kind in ("item", "row"):
+        loose = before.quote.kind not in ("item", "row") or before.passage != part.passage
+        return "\n\n- " if loose else "\n- "
+    if before.passage != part.passage or before.quote.kind in ("item", "row"):
+        return "\n\n"
+    return "" if is_chinese(part.quote.text) else " "
+
+
+def _cited(part: _Candidate) -> str:
+    mark = f"[{part.passage + 1}]"
+    if part.quote.kind == "code":
+        return f"{part.quote.text}\n{mark}"
+    return part.quote.text + ("" if is_chinese(part.quote.text) else " ") + mark
