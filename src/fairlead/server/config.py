@@ -1,0 +1,453 @@
+"""The configuration: every setting of a server, its default and what it may be.
+
+One table serves all: a field with a description is a setting, with a flag, an environment variable
+and a key in the file (:mod:`fairlead.server.settings`). :func:`fairlead.server.sources.load` reads
+those; nothing else in the package reads files or the environment for configuration.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fairlead.errors import Misconfigured
+from fairlead.policy.caller import ADMIN, ALL_SCOPES
+from fairlead.server.settings import Secret, Setting, settings_of, show
+
+#: Scopes that an API key may have.
+SCOPES = ALL_SCOPES | {ADMIN}
+
+_DAY = 24 * 3600.0
+_CONSUMER = re.compile(r"[\w.@:+-]{1,128}")
+_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+class Upstream(msgspec.Struct, frozen=True, kw_only=True):
+    """A server that speaks ``POST {base_url}/chat/completions``.
+
+    ``models``: the names that callers may ask for, the first one being the default.
+    ``api_key_env`` names the environment variable that holds the key; ``api_key`` is what was found
+    there. Timeouts in seconds; values of ``headers`` are treated as secrets.
+    """
+
+    name: str
+    base_url: str
+    models: tuple[str, ...]
+    api_key_env: str = ""
+    api_key: Secret = Secret()
+    connect_timeout: float = 10.0
+    first_token_timeout: float = 120.0
+    silence_timeout: float = 60.0
+    max_retries: int = 3
+    context_tokens: int = 32_768
+    headers: dict[str, str] = {}
+
+    def __repr__(self) -> str:
+        return f"Upstream({self.name!r}, {address(self.base_url)!r}, models={self.models!r})"
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key of a consumer, of which only the SHA-256 (in hex) is known here. ``key_env`` names
+    the environment variable that holds the key itself; ``sha256`` is empty if there was none."""
+
+    consumer: str
+    sha256: str = ""
+    key_env: str = ""
+    scopes: frozenset[str] = ALL_SCOPES
+
+    @property
+    def digest(self) -> bytes:
+        """The SHA-256 as bytes."""
+        return bytes.fromhex(self.sha256)
+
+
+def sha256(key: str) -> str:
+    """What is kept of an API key."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _meta(group: str, description: str, **more: Any) -> msgspec.Meta:
+    limits = {name: more.pop(name) for name in ("gt", "ge", "le") if name in more}
+    return msgspec.Meta(description=description, extra={"group": group, **more}, **limits)
+
+
+_SECONDS = {"unit": "seconds", "le": 7 * _DAY}
+_BYTES = {"unit": "bytes", "ge": 1024, "le": 1 << 40}
+_TABLE = {"flag": False, "env": ""}
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A complete, checked configuration.
+
+    Raises :class:`~fairlead.errors.Misconfigured` for a value that cannot be. ``origins`` tells
+    where each value came from, by name; what is missing there is a default.
+    """
+
+    host: Annotated[str, _meta("Address", "Address to listen on; loopback unless told.")] = (
+        "127.0.0.1"
+    )
+    port: Annotated[int, _meta("Address", "Port; 0 takes any free one.", ge=0, le=65535)] = 8000
+    base_path: Annotated[
+        str, _meta("Address", "Path that a proxy puts before every address, such as /api.")
+    ] = ""
+    cors_origins: Annotated[
+        tuple[str, ...],
+        _meta("Address", "Web pages that may call this server, such as https://app.example."),
+    ] = ()
+    insecure: Annotated[
+        bool, _meta("Address", "Serve a public address although no API key is set.")
+    ] = False
+    keys: Annotated[
+        tuple[Key, ...],
+        _meta(
+            "Address",
+            "API keys, as consumer=secret,… (the variable), or as [[keys]] in the file.",
+            flag=False,
+            env="FAIRLEAD_API_KEYS",
+            why="flags show in process lists; use the variable FAIRLEAD_API_KEYS",
+        ),
+    ] = ()
+
+    upstream: Annotated[
+        str,
+        _meta("Answers", "A model server's base URL, such as http://127.0.0.1:11434/v1."),
+    ] = ""
+    model: Annotated[
+        str, _meta("Answers", "The model to ask there; with [[upstreams]], the default model.")
+    ] = ""
+    upstream_key: Annotated[
+        Secret,
+        _meta(
+            "Answers",
+            "The API key for it.",
+            flag=False,
+            file=False,
+            why="flags show in process lists and files get shared; "
+            "use the variable FAIRLEAD_UPSTREAM_KEY",
+        ),
+    ] = Secret()
+    upstreams: Annotated[
+        tuple[Upstream, ...],
+        _meta(
+            "Answers",
+            "Several model servers: [[upstreams]] in the file, each with name, base_url, models, …",
+            why="several values belong together: write [[upstreams]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    knowledge: Annotated[bool, _meta("Answers", "Search the documents before answering.")] = True
+    documents: Annotated[
+        tuple[Path, ...],
+        _meta("Answers", "Files and folders to take in at the start.", separator=":"),
+    ] = ()
+    extractive_pace: Annotated[
+        float,
+        _meta(
+            "Answers",
+            "Pause between the tokens of the embedded answerer.",
+            unit="seconds",
+            ge=0,
+            le=10,
+        ),
+    ] = 0.015
+
+    data_dir: Annotated[
+        Path,
+        _meta(
+            "Storage",
+            "Folder of all that is kept.",
+            shown="$XDG_DATA_HOME/fairlead, else ~/.local/share/fairlead",
+        ),
+    ]
+    durability: Annotated[
+        Literal["memory", "process", "power"],
+        _meta("Storage", "What an answer survives: nothing, a killed process, a power cut."),
+    ] = "process"
+    retention_days: Annotated[
+        float,
+        _meta("Storage", "How long finished answers are kept.", unit="days", gt=0, le=36500),
+    ] = 30.0
+    retention_stream_bytes: Annotated[
+        int, _meta("Storage", "How much of one answer is kept, newest first.", **_BYTES)
+    ] = 256 << 20
+
+    max_readers: Annotated[
+        int, _meta("Limits", "Connections that read answers at once.", ge=1, le=10_000_000)
+    ] = 1000
+    max_generations: Annotated[
+        int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
+    ] = 200
+    max_body_bytes: Annotated[int, _meta("Limits", "Size of a request's body.", **_BYTES)] = 1 << 20
+    max_prompt_chars: Annotated[
+        int, _meta("Limits", "Characters of one message.", ge=1, le=100_000_000)
+    ] = 100_000
+    max_event_bytes: Annotated[int, _meta("Limits", "Size of one event.", **_BYTES)] = 1 << 20
+    deadline: Annotated[
+        float, _meta("Limits", "How long one answer may take.", gt=0, **_SECONDS)
+    ] = 3600.0
+    orphan_window: Annotated[
+        float,
+        _meta("Limits", "How long an answer goes on that nobody watches.", ge=0, **_SECONDS),
+    ] = 60.0
+
+    heartbeat: Annotated[
+        float,
+        _meta("Connections", "A sign of life at least this often.", gt=0, unit="seconds", le=3600),
+    ] = 30.0
+    stall_timeout: Annotated[
+        float,
+        _meta("Connections", "Until a reader is cut that does not read.", gt=0, **_SECONDS),
+    ] = 30.0
+    retry: Annotated[
+        float,
+        _meta("Connections", "When a cut-off client comes back.", ge=0, unit="seconds", le=3600),
+    ] = 5.0
+    drain_grace: Annotated[
+        float,
+        _meta("Connections", "What running answers get to finish on SIGTERM.", ge=0, **_SECONDS),
+    ] = 30.0
+    direct: Annotated[
+        bool, _meta("Connections", "Write to sockets directly; false is plain ASGI.")
+    ] = True
+
+    log_format: Annotated[
+        Literal["auto", "json", "console"],
+        _meta("Log", "auto: for people on a terminal, else JSON."),
+    ] = "auto"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], _meta("Log", "The least that is logged.")
+    ] = "info"
+
+    origins: dict[str, str] = {}
+
+    def __post_init__(self) -> None:
+        for setting in SETTINGS:
+            if not setting.fits(getattr(self, setting.name)):
+                raise Misconfigured(
+                    f"{setting.name}: it must be {setting.expects()}", setting=setting.name
+                )
+        for name in CHECKS:
+            if wrong := check(name, getattr(self, name)):
+                raise Misconfigured(f"{name}: {wrong}", setting=name)
+        _check_together(self)
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return is_loopback(self.host)
+
+    @property
+    def answerers(self) -> tuple[Upstream, ...]:
+        """All upstreams, that of the short form first; none: the embedded answerer answers."""
+        if not self.upstream:
+            return self.upstreams
+        short = Upstream(
+            name="upstream",
+            base_url=self.upstream,
+            models=(self.model,),
+            api_key=self.upstream_key,
+        )
+        return (short, *self.upstreams)
+
+    def check_serving(self) -> None:
+        """Raise :class:`~fairlead.errors.Misconfigured` for what no server must be started with: a
+        public address that anybody may use, or a named secret that is not in the environment."""
+        for upstream in self.upstreams:
+            if upstream.api_key_env and not upstream.api_key:
+                raise Misconfigured(
+                    f"upstreams: {upstream.name}: the environment variable "
+                    f"{upstream.api_key_env}, which its api_key_env names, is not set",
+                    setting="upstreams",
+                )
+        for key in self.keys:
+            if not key.sha256:
+                raise Misconfigured(
+                    f"keys: {key.consumer}: the environment variable {key.key_env}, which its "
+                    "key_env names, is not set",
+                    setting="keys",
+                )
+        if not (self.loopback or self.keys or self.insecure):
+            origin = self.origins.get("host", "default")
+            raise Misconfigured(
+                f"host: {self.host} ({origin}) can be reached by others, and no API key is set. "
+                "Set FAIRLEAD_API_KEYS=name=secret, or listen on 127.0.0.1, or allow everybody "
+                "with --insecure",
+                setting="host",
+            )
+
+    def effective(self) -> list[Row]:
+        """Every setting with its value, secrets masked, and where it came from."""
+        return list(self._rows())
+
+    def _rows(self) -> Iterator[Row]:
+        for setting in SETTINGS:
+            value = getattr(self, setting.name)
+            if setting.name == "keys":
+                shown = ", ".join(_key(key) for key in self.keys)
+            elif setting.name == "upstreams":
+                shown = ", ".join(_upstream(upstream) for upstream in self.upstreams)
+            elif setting.name == "upstream":
+                shown = address(value)
+            else:
+                shown = show(value, setting.extra("unit"))
+            yield Row(setting.name, shown, self.origins.get(setting.name, "default"))
+
+
+class Row(msgspec.Struct, frozen=True):
+    """A setting as it is in force. ``value`` holds no secret."""
+
+    name: str
+    value: str
+    origin: str
+
+
+SETTINGS: tuple[Setting, ...] = settings_of(Config)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the address is this machine's own. A name other than ``localhost`` is taken to be
+    public: what it stands for can change."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def address(url: str) -> str:
+    """A URL without its query, which may hold a key."""
+    return url.partition("?")[0] + ("?…" if "?" in url else "")
+
+
+def check(name: str, value: Any) -> str:
+    """What is wrong with the value of this setting, and what would be right; empty: nothing."""
+    checker = CHECKS.get(name)
+    return checker(value) if checker is not None else ""
+
+
+def check_url(url: str) -> str:
+    """What is wrong with an upstream's base URL; empty: nothing."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or not url.isprintable() or " " in url:
+        return "it must be an address such as https://api.example/v1"
+    if "@" in parts.netloc:
+        return "it must hold no user or password; the key has a variable of its own"
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        return "it must end before /chat/completions"
+    return ""
+
+
+def _check_host(host: str) -> str:
+    if not host or not re.fullmatch(r"[A-Za-z0-9.:_\[\]%-]{1,255}", host):
+        return "it must be an address such as 127.0.0.1, ::1 or 0.0.0.0, or a host name"
+    return ""
+
+
+def _check_base_path(path: str) -> str:
+    if path and not _BASE_PATH.fullmatch(path):
+        return "it must begin with a slash and not end with one, such as /api"
+    return ""
+
+
+def _check_origins(origins: tuple[str, ...]) -> str:
+    for origin in origins:
+        if origin == "*":
+            return (
+                "* would let every web page use its visitors' access; name the pages, "
+                "such as https://app.example"
+            )
+        if not _ORIGIN.fullmatch(origin):
+            return (
+                f"{origin[:80]!r} is no origin; it must be scheme, host and port as browsers send "
+                "them, such as https://app.example (small letters, no path, no slash at the end)"
+            )
+    return ""
+
+
+def _check_keys(keys: tuple[Key, ...]) -> str:
+    known: dict[str, str] = {}
+    for key in keys:
+        if not _CONSUMER.fullmatch(key.consumer):
+            return "a consumer is named by 1 to 128 letters, digits and . @ : + - _"
+        if key.sha256 and not _SHA256.fullmatch(key.sha256):
+            return f"{key.consumer}: sha256 must be 64 hexadecimal digits (0-9, a-f)"
+        if not (key.sha256 or key.key_env):
+            return f"{key.consumer}: give either key_env or sha256"
+        if unknown := sorted(key.scopes - SCOPES):
+            return f"{key.consumer}: no such scope: {unknown[0][:80]}; there are ask, read, admin"
+        if not key.scopes:
+            return f"{key.consumer}: scopes is empty: such a key would allow nothing"
+        if key.sha256 and known.setdefault(key.sha256, key.consumer) != key.consumer:
+            return f"{known[key.sha256]} and {key.consumer} have the same key"
+    return ""
+
+
+def _check_upstreams(upstreams: tuple[Upstream, ...]) -> str:
+    names: set[str] = set()
+    for upstream in upstreams:
+        where = f"{upstream.name}: "
+        if not upstream.name or not upstream.name.isprintable():
+            return "every upstream needs a name"
+        if upstream.name in names:
+            return where + "this name is used twice"
+        names.add(upstream.name)
+        if wrong := check_url(upstream.base_url):
+            return f"{where}base_url: {wrong}"
+        if not upstream.models or not all(upstream.models):
+            return where + 'models must name at least one model, such as ["llama3.2"]'
+        for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):
+            if not 0 < getattr(upstream, name) <= 7 * _DAY:
+                return f"{where}{name} must be a number of seconds, more than 0"
+        if not 0 <= upstream.max_retries <= 100:
+            return where + "max_retries must be from 0 to 100"
+        if upstream.context_tokens < 1:
+            return where + "context_tokens must be at least 1"
+    return ""
+
+
+def _check_together(config: Config) -> None:
+    offered = {model for upstream in config.upstreams for model in upstream.models}
+    if config.upstream and not config.model:
+        raise Misconfigured(
+            "model: an upstream is set, but not which model to ask; add --model NAME",
+            setting="model",
+        )
+    if config.model and not config.upstream and config.model not in offered:
+        which = f"offered are {', '.join(sorted(offered))}" if offered else "add --upstream URL"
+        raise Misconfigured(
+            f"model: no upstream offers {config.model[:80]!r}; {which}", setting="model"
+        )
+
+
+def _upstream(upstream: Upstream) -> str:
+    named = upstream.api_key_env
+    key = f", key from {named}{'' if upstream.api_key else ' (not set)'}" if named else ""
+    return f"{upstream.name} ({address(upstream.base_url)}: {', '.join(upstream.models)}{key})"
+
+
+def _key(key: Key) -> str:
+    missing = "" if key.sha256 else f"; {key.key_env} is not set"
+    return f"{key.consumer} ({'+'.join(sorted(key.scopes))}{missing})"
+
+
+#: What no type can say, by setting: each tells what is wrong and what would be right.
+CHECKS: dict[str, Callable[[Any], str]] = {
+    "host": _check_host,
+    "base_path": _check_base_path,
+    "cors_origins": _check_origins,
+    "keys": _check_keys,
+    "upstream": lambda url: check_url(url) if url else "",
+    "upstreams": _check_upstreams,
+}
