@@ -25,19 +25,26 @@ _END = re.compile(
     """,
     re.VERBOSE,
 )
+_CODE_SPAN = re.compile(r"`[^`\n]{1,200}`")
 _LAST_WORD = re.compile(r"[\w.]*\Z")
 _NEXT = re.compile(r"\s*[\"'“‘(\[`*_]*(\w?)")
 
 
 def sentences(text: str) -> list[tuple[int, int]]:
     """The spans of the sentences of ``text``, in order, without the white space around them.
+    Nothing ends within `` `code` ``.
 
     Every character that is not white space lies in exactly one of them.
     """
     spans: list[tuple[int, int]] = []
     start = 0
+    code = [match.span() for match in _CODE_SPAN.finditer(text)]
+    passed = 0
     for match in _END.finditer(text):
-        if _goes_on(text, match):
+        while passed < len(code) and code[passed][1] <= match.start():
+            passed += 1
+        in_code = passed < len(code) and code[passed][0] < match.start()
+        if in_code or _goes_on(text, match):
             continue
         _add(spans, text, start, match.end())
         start = match.end()

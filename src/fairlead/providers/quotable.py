@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from fairlead.language.sentences import sentences
-from fairlead.language.words import CJK
+from fairlead.language.words import CJK, count_cjk
 
-Kind = Literal["sentence", "item", "row", "code"]
+Kind = Literal["sentence", "item", "step", "row", "code"]
 
 #: Longer sentences, items and rows are cut after this many characters, code after this many lines.
 MAX_QUOTE = 400
 MAX_CODE_LINES = 24
 
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})\s*([\w+-]*)")
-_ITEM = re.compile(r"\s*(?:[-+*]|\d{1,9}[.)])\s+")
+_ITEM = re.compile(r"\s*(?:[-+*]|(\d{1,9}[.)]))\s+")
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*\Z")
 _QUOTE = re.compile(r"\s{0,3}>\s?")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+")
@@ -32,8 +32,8 @@ _BREAK = re.compile(rf"(?<=[{CJK}，。；：！？、])\s*\n\s*(?=[{CJK}])")
 
 
 class Quote(NamedTuple):
-    """Something that reads on its own. ``leads``: it ends in a colon, and what follows completes
-    it."""
+    """Something that reads on its own; a ``step``, an item of a numbered list, begins with its
+    number. ``leads``: it ends in a colon, and what follows completes it."""
 
     kind: Kind
     text: str
@@ -77,12 +77,27 @@ def _prose(lines: list[str]) -> Iterator[Quote]:
     if not lines:
         return
     item = _ITEM.match(lines[0])
-    text = plain("\n".join([lines[0][item.end() :], *lines[1:]] if item else lines))
-    if item and len(text) <= MAX_QUOTE:
-        yield from _quote("item", text)
+    if item is None:
+        text = plain("\n".join(lines))
+        spans = sentences(text)
+        if len(spans) > 1 and _is_label(text[slice(*spans[0])]):
+            spans[:2] = [(spans[0][0], spans[1][1])]
+        for start, end in spans:
+            yield from _quote("sentence", text[start:end])
         return
-    for start, end in sentences(text):
-        yield from _quote("item" if item else "sentence", text[start:end])
+    text = plain("\n".join([lines[0][item.end() :], *lines[1:]]))
+    if item[1]:
+        yield from _quote("step", f"{item[1]} {text}")
+    elif len(text) <= MAX_QUOTE:
+        yield from _quote("item", text)
+    else:
+        for start, end in sentences(text):
+            yield from _quote("item", text[start:end])
+
+
+def _is_label(sentence: str) -> bool:
+    """Whether a paragraph's first sentence only names its subject: ``Installing.``"""
+    return len(sentence) + 2 * count_cjk(sentence) <= 24
 
 
 def _quote(kind: Kind, text: str) -> Iterator[Quote]:
@@ -127,8 +142,9 @@ def _table(lines: list[str], i: int, head: list[str]) -> tuple[int, list[Quote]]
     rows: list[Quote] = []
     while i < len(lines) and _row(lines[i]):
         cells = _cells(lines[i])
+        wide = len(head) > 2
         named = [
-            f"{head[n]}: {cell}" if n and n < len(head) and head[n] else cell
+            f"{head[n]}: {cell}" if wide and n and n < len(head) and head[n] else cell
             for n, cell in enumerate(cells)
             if cell
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import NamedTuple
 
 from fairlead.language.question import Question, parse, rarity
@@ -28,8 +29,8 @@ MAX_PASSAGE = 6000
 #: A quote that begins with what is asked for is likely to say what it is: so many terms count.
 OPENING = 4
 
-#: How many items of a list complete the sentence that introduces it.
-MAX_ITEMS = 6
+#: How many items of a list complete the sentence that introduces it, or one of its steps.
+MAX_ITEMS = 8
 
 NO_ANSWER_ENGLISH = (
     "The documents hold no answer to this question. To add some, run `fairlead ingest PATH`, where "
@@ -74,7 +75,8 @@ def _candidates(passages: Sequence[Passage]) -> list[_Candidate]:
     seen: set[str] = set()
     for n, passage in enumerate(passages):
         for place, quote in enumerate(quotes(passage.text[:MAX_PASSAGE])):
-            if quote.text not in seen:
+            # Titles are shown with the sources; they say nothing here.
+            if quote.text not in seen and quote.text not in (passage.title, passage.heading):
                 seen.add(quote.text)
                 terms = [word.term for word in words(quote.text)]
                 opening = frozenset(terms[:OPENING])
@@ -89,23 +91,23 @@ def _scored(
     having = [sum(i in each for each in found) for i in range(len(asked.needles))]
     weights = [rarity(len(candidates), count) for count in having]
     headed = [
-        asked.coverage(asked.found_in({w.term for w in words(f"{p.title} {p.heading}")}), weights)
+        asked.coverage(asked.found_in({w.term for w in words(p.heading or p.title)}), weights)
         for p in passages[:MAX_PASSAGES]
     ]
     scores: list[float] = []
-    before = 0.0  # how far the quote before covers the question, if it is itself a question
+    before = 0.0  # what the quote before lends to this one
     for candidate, each in zip(candidates, found, strict=True):
         coverage = asked.coverage(each, weights)
         heading = headed[candidate.passage]
         lead = 1 / (1 + candidate.place)
-        # A sentence that asks is answered by the next one. Under a heading that covers the
-        # question, the first sentences are the answer.
-        bears = coverage + (0.5 * before if candidate.place else 0.0) + 0.4 * heading * lead
+        # Under a heading that covers the question, the first sentences are the answer.
+        bears = coverage + (before if candidate.place else 0.0) + 0.4 * heading**2 * lead
         if bears:
             bears += 0.1 * heading + 0.1 * lead
             bears += 0.2 * asked.coverage(asked.found_in(candidate.opening), weights)
+        # A sentence that asks is answered by the next one; others are often gone on with.
         is_question = candidate.quote.text.rstrip("*_ ").endswith(("?", "？"))
-        before = coverage if is_question else 0.0
+        before = 0.0 if candidate.quote.kind == "row" else 0.5 * coverage
         form = _form(candidate.quote, is_question)
         scores.append(bears * form / (1 + 0.1 * candidate.passage))
     if not any(scores):
@@ -118,10 +120,15 @@ def _form(quote: Quote, is_question: bool) -> float:
     """How well a quote reads as an answer, whatever it says."""
     if is_question:
         return 0.3
-    if len(quote.text) + 2 * count_cjk(quote.text) < 24:
-        return 0.5
     if quote.kind == "code":
         return 0.7
+    if quote.kind != "sentence":
+        return 1.0
+    if len(quote.text) + 2 * count_cjk(quote.text) < 24:
+        return 0.5
+    if quote.text[-1].isalnum():
+        # The title of something, or a line that was cut.
+        return 0.6
     return 0.9 if _LEANING.match(quote.text) else 1.0
 
 
@@ -166,35 +173,41 @@ def _written(chosen: list[_Candidate], candidates: list[_Candidate]) -> str:
 
 
 def _completed(candidate: _Candidate, candidates: list[_Candidate]) -> list[_Candidate]:
-    """A quote with what it introduces: the code or the items of the list after its colon."""
-    if not candidate.quote.leads:
+    """A quote with what belongs to it: after a colon the code or the list that it introduces, and
+    with a step of a procedure all its steps."""
+    same = [other for other in candidates if other.passage == candidate.passage]
+    at = same.index(candidate)
+    if candidate.quote.kind == "step":
+        first = at
+        while first and same[first - 1].quote.kind == "step":
+            first -= 1
+        return _row_of(same[first:])
+    if not candidate.quote.leads or at + 1 == len(same):
         return [candidate]
-    parts = [candidate]
-    for following in candidates[candidate.index + 1 :]:
-        same = following.passage == candidate.passage
-        first = len(parts) == 1
-        kind = following.quote.kind
-        if not same or (kind == "code" and not first) or len(parts) > MAX_ITEMS:
-            break
-        if kind == "sentence" and not first:
-            break
-        parts.append(following)
-        if kind in ("code", "sentence"):
-            break
-    return parts
+    if same[at + 1].quote.kind in ("item", "step", "row"):
+        return [candidate, *_row_of(same[at + 1 :])]
+    return [candidate, same[at + 1]]
+
+
+def _row_of(candidates: list[_Candidate]) -> list[_Candidate]:
+    """The items that a list begins with."""
+    kind = candidates[0].quote.kind
+    return list(takewhile(lambda other: other.quote.kind == kind, candidates[:MAX_ITEMS]))
+
+
+_LISTED = ("item", "step", "row")
 
 
 def _joint(before: _Candidate | None, part: _Candidate) -> str:
     """What stands between two quotes: prose runs on within a passage, all else begins anew."""
+    kind = part.quote.kind
+    mark = "- " if kind in ("item", "row") else ""
     if before is None:
-        return "- " if part.quote.kind in ("item", "row") else ""
-    if part.quote.kind == "code" or before.quote.kind == "code":
-        return "\n\n"
-    if part.quote.kind in ("item", "row"):
-        loose = before.quote.kind not in ("item", "row") or before.passage != part.passage
-        return "\n\n- " if loose else "\n- "
-    if before.passage != part.passage or before.quote.kind in ("item", "row"):
-        return "\n\n"
+        return mark
+    if kind in _LISTED and before.quote.kind == kind and before.passage == part.passage:
+        return f"\n{mark}"
+    if {kind, before.quote.kind} != {"sentence"} or before.passage != part.passage:
+        return f"\n\n{mark}"
     return "" if is_chinese(part.quote.text) else " "
 
 
