@@ -20,6 +20,10 @@ PartKind = Literal["text", "reasoning", "tool_call", "media"]
 #: The part that is open from the beginning: text of choice 0.
 MAIN_PART = 0
 
+#: No ``extra``. Always this object: encoding leaves out a default only if it is the very same one,
+#: and another empty Raw would be written as nothing at all, which is not JSON.
+NO_EXTRA = msgspec.Raw()
+
 
 class _Base(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
     pass
@@ -79,7 +83,7 @@ class Token(_Base, frozen=True, tag="token"):
     at: int
     text: str
     part: int = MAIN_PART
-    extra: msgspec.Raw = msgspec.Raw()
+    extra: msgspec.Raw = NO_EXTRA
 
 
 class Reasoning(_Base, frozen=True, tag="reasoning"):
@@ -88,7 +92,7 @@ class Reasoning(_Base, frozen=True, tag="reasoning"):
     at: int
     text: str
     part: int
-    extra: msgspec.Raw = msgspec.Raw()
+    extra: msgspec.Raw = NO_EXTRA
 
 
 class Tool(_Base, frozen=True, tag="tool"):
@@ -97,7 +101,7 @@ class Tool(_Base, frozen=True, tag="tool"):
     at: int
     text: str
     part: int
-    extra: msgspec.Raw = msgspec.Raw()
+    extra: msgspec.Raw = NO_EXTRA
 
 
 class Progress(_Base, frozen=True, tag="progress"):
@@ -126,7 +130,7 @@ class Usage(_Base, frozen=True, tag="usage"):
     output_tokens: int = 0
     estimated: bool = False
     model: str = ""
-    extra: msgspec.Raw = msgspec.Raw()
+    extra: msgspec.Raw = NO_EXTRA
 
 
 class Reset(_Base, frozen=True, tag="reset"):
@@ -146,7 +150,7 @@ class Done(_Base, frozen=True, tag="done"):
     status: Literal["completed", "stopped"] = "completed"
     reason: str = ""
     finish: str = ""
-    extra: msgspec.Raw = msgspec.Raw()
+    extra: msgspec.Raw = NO_EXTRA
 
 
 class Error(_Base, frozen=True, tag="error"):
