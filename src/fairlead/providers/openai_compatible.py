@@ -1,0 +1,369 @@
+"""The provider for every server that speaks ``POST /v1/chat/completions``: OpenAI, DeepSeek, Qwen,
+vLLM, llama.cpp, LM Studio, Ollama and the rest."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import io
+import random as random_module
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import aiohttp
+import msgspec
+
+from fairlead import __version__
+from fairlead.errors import (
+    Draining,
+    FairleadError,
+    UpstreamCut,
+    UpstreamProtocol,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+    UpstreamUnavailable,
+)
+from fairlead.events.model import Event
+from fairlead.policy.tokens import estimate
+from fairlead.ports.provider import GenerationRequest
+from fairlead.providers import openai_errors, prompt, retry
+from fairlead.providers.openai_answer import AbortingResponse, Answer
+from fairlead.providers.openai_config import OpenAICompatibleConfig
+from fairlead.providers.openai_wire import ChunkFold
+
+__all__ = ["OpenAICompatibleConfig", "OpenAICompatibleProvider"]
+
+# Larger bodies are handed to aiohttp as a file: it writes those piece by piece.
+_BODY_AT_ONCE: Final = 1 << 16
+_STREAM: Final = "text/event-stream"
+
+
+class OpenAICompatibleProvider:
+    """Writes answers by asking an upstream; implements :class:`~fairlead.ports.provider.Provider`.
+
+    One session serves all answers, each on a connection of its own, without a cap: admission is
+    decided elsewhere. No cookie is kept, no redirect followed (the key would go along), nothing
+    compressed is asked for or taken (so there is nothing that could swell).
+
+    clock_ms: the time of events, ms since 1970. random: draws from [0, 1), for jitter. sleep: waits
+    so many seconds between two tries.
+    """
+
+    def __init__(
+        self,
+        config: OpenAICompatibleConfig,
+        *,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        random: Callable[[], float] = random_module.random,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.name = config.name
+        self.context_tokens = config.context_tokens
+        self._config = config
+        self._clock_ms = clock_ms
+        self._random = random
+        self._sleep = sleep
+        self._redact = config.redactor()
+        self._session: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self._config!r})"
+
+    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+        """The events of the answer: parts, deltas, ``usage``, ``done``.
+
+        Until the first event has been given, passing failures are tried again. Closing the iterator
+        or cancelling whoever waits for it drops the upstream's connection at once.
+
+        Raises the upstream errors of :mod:`fairlead.errors`; Draining after :meth:`close`;
+        Misconfigured where the upstream redirects.
+        """
+        answer, events = await self._ask(_Question(request, self._config))
+        try:
+            while events:
+                for event in events:
+                    yield event
+                events = [] if answer is None else await answer.read()
+        finally:
+            if answer is not None:
+                answer.abort()
+
+    async def close(self) -> None:
+        """Drop every connection. Idempotent."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    # -- trying ------------------------------------------------------------------------------------
+
+    async def _ask(self, question: _Question) -> tuple[Answer | None, list[Event]]:
+        """What :meth:`_try` gives, after as many tries as it takes and may take."""
+        failures = 0
+        while True:
+            try:
+                return await self._try(question)
+            except FairleadError as error:
+                failures += 1
+                wait = self._wait_after(error, failures)
+                if wait is None:
+                    raise
+            await self._sleep(wait)
+
+    def _wait_after(self, error: FairleadError, failures: int) -> float | None:
+        """Seconds to wait before the next try; None if there is none."""
+        config = self._config
+        if failures > config.max_retries or not _passing(error):
+            return None
+        wait = retry.backoff(failures, self._random(), base=config.retry_base, cap=config.retry_cap)
+        if error.retry_after is None:
+            return wait
+        if error.retry_after > config.max_retry_wait:
+            return None
+        # Never sooner than asked; the jitter keeps those who were told the same apart.
+        return error.retry_after + min(wait, config.retry_base)
+
+    async def _try(self, question: _Question) -> tuple[Answer | None, list[Event]]:
+        """An answer and its first events; None for one that has been read as a whole."""
+        first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
+        response = await self._post(question.body, first_token_by)
+        answer: Answer | None = None
+        try:
+            fold = ChunkFold(
+                name=self.name,
+                model=question.model,
+                redact=self._redact,
+                estimate_input=question.estimate_tokens,
+            )
+            if not await self._is_stream(response, question, first_token_by):
+                return None, await self._whole(response, fold, first_token_by)
+            answer = Answer(
+                response,
+                fold,
+                self._config,
+                redact=self._redact,
+                clock_ms=self._clock_ms,
+                first_token_by=first_token_by,
+            )
+            return answer, await answer.read()
+        except BaseException:
+            # Also when this task is cancelled: nobody else knows of the connection.
+            response.close() if answer is None else answer.abort()
+            raise
+
+    # -- one try -----------------------------------------------------------------------------------
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        """The session, made when the loop runs that it belongs to."""
+        if self._closed:
+            raise Draining(f"the upstream {self.name!r} has been closed")
+        if self._session is None:
+            config = self._config
+            headers = {
+                "Accept": f"{_STREAM}, application/json",
+                "Accept-Encoding": "identity",
+                "Content-Type": "application/json",
+                "User-Agent": f"fairlead/{__version__}",
+            }
+            if config.api_key:
+                headers["Authorization"] = f"Bearer {config.api_key}"
+            ours = {name.lower(): name for name in headers}
+            for name, value in config.headers.items():
+                headers[ours.get(name.lower(), name)] = value
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                headers=headers,
+                response_class=AbortingResponse,
+                # The other clocks are ours: they tell which wait it was.
+                timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_timeout),
+                auto_decompress=False,
+                trust_env=config.trust_env,
+            )
+        return self._session
+
+    async def _post(self, body: bytes, first_token_by: float) -> aiohttp.ClientResponse:
+        session = self._open_session()
+        data = body if len(body) <= _BODY_AT_ONCE else io.BytesIO(body)
+        try:
+            async with asyncio.timeout_at(first_token_by):
+                return await session.post(self._config.address, data=data, allow_redirects=False)
+        except aiohttp.ConnectionTimeoutError:
+            error: FairleadError = self._late("connection", "connect_timeout", "connect")
+        except TimeoutError:
+            error = self._late("first token", "first_token_timeout", "first_token")
+        except aiohttp.ClientConnectorError as why:
+            # Its own text names the address, which is not the reader's business.
+            error = UpstreamUnavailable(
+                f"the upstream {self.name!r} cannot be reached ({_cause(why)})",
+                upstream=self.name,
+                phase="connect",
+            )
+        except aiohttp.ClientResponseError as why:
+            # Its own text is that of the HTTP parser; the request it holds has the key.
+            error = UpstreamProtocol(
+                f"the upstream {self.name!r} does not speak HTTP:"
+                f" {self._redact.excerpt(why.message, 100)}",
+                upstream=self.name,
+            )
+        except (aiohttp.ClientError, OSError) as why:
+            error = UpstreamUnavailable(
+                f"the upstream {self.name!r} dropped the connection before it answered"
+                f" ({type(why).__name__})",
+                upstream=self.name,
+                phase="headers",
+            )
+        # Outside of the handlers: the cause may hold the request and with it the key.
+        raise error
+
+    async def _is_stream(
+        self, response: aiohttp.ClientResponse, question: _Question, first_token_by: float
+    ) -> bool:
+        """True for an event stream, False for JSON; raises for everything else."""
+        status = response.status
+        if status != 200:
+            body = await self._read_bounded(
+                response, self._config.max_error_bytes, first_token_by, cut=True
+            )
+            raise openai_errors.from_status(
+                status,
+                openai_errors.complaint(body, self._redact),
+                name=self.name,
+                model=question.model,
+                retry_after=retry.retry_after(response.headers, self._clock_ms()),
+                location=self._redact(_origin(response.headers.get("Location", ""))),
+            )
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding.strip().lower() not in ("", "identity"):
+            raise UpstreamProtocol(
+                f"the upstream {self.name!r} compressed the answer"
+                f" ({self._redact.excerpt(encoding, 40)}) although it was asked not to",
+                upstream=self.name,
+            )
+        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind == _STREAM:
+            return True
+        if kind == "application/json" or kind.endswith("+json"):
+            return False
+        body = await self._read_bounded(response, 1024, first_token_by, cut=True)
+        raise UpstreamProtocol(
+            f"the upstream {self.name!r} answered with"
+            f" {self._redact.excerpt(kind, 60) or 'no content type'} instead of {_STREAM}:"
+            f" {self._redact.excerpt(body, 200)}",
+            upstream=self.name,
+        )
+
+    async def _whole(
+        self, response: aiohttp.ClientResponse, fold: ChunkFold, by: float
+    ) -> list[Event]:
+        """The events of an answer that is not streamed."""
+        limit = self._config.max_answer_bytes
+        body = await self._read_bounded(response, limit, by)
+        at = self._clock_ms()
+        events = fold.feed(body, at)
+        if not fold.finished:
+            raise UpstreamProtocol(
+                f"the upstream {self.name!r} answered with JSON that holds no finished answer:"
+                f" {self._redact.excerpt(body, 200)}",
+                upstream=self.name,
+            )
+        return events + fold.end(at)
+
+    async def _read_bounded(
+        self, response: aiohttp.ClientResponse, limit: int, by: float, *, cut: bool = False
+    ) -> bytes:
+        """The body, at most ``limit`` bytes; more is cut off or refused.
+
+        An error's body may break off or come late: what there is must do then.
+        """
+        body = bytearray()
+        fault = ""
+        try:
+            async with asyncio.timeout_at(by):
+                while len(body) <= limit and (data := await response.content.readany()):
+                    body += data
+        except TimeoutError:
+            fault = "late"
+        except (aiohttp.ClientError, OSError) as why:
+            fault = type(why).__name__
+        if cut:
+            return bytes(body[:limit])
+        if len(body) > limit:
+            raise UpstreamProtocol(
+                f"the upstream {self.name!r} sent an answer of more than {limit} bytes at once",
+                upstream=self.name,
+            )
+        if fault == "late":
+            raise self._late("answer", "first_token_timeout", "first_token")
+        if fault:
+            raise UpstreamCut(
+                f"the upstream {self.name!r} ended the connection in the middle of"
+                f" the answer ({fault})",
+                upstream=self.name,
+            )
+        return bytes(body)
+
+    def _late(self, what: str, setting: str, phase: str) -> UpstreamTimeout:
+        seconds = getattr(self._config, setting)
+        return UpstreamTimeout(
+            f"the upstream {self.name!r} gave no {what} within {setting}, {seconds:g} s",
+            upstream=self.name,
+            phase=phase,
+        )
+
+
+class _Question:
+    """A request in the upstream's words."""
+
+    def __init__(self, request: GenerationRequest, config: OpenAICompatibleConfig) -> None:
+        self.model = request.model or config.model
+        self._messages = prompt.messages(request.turns, request.passages)
+        options = request.parameters.get("stream_options")
+        options = dict(options) if isinstance(options, dict) else {}
+        if config.include_usage:
+            options["include_usage"] = True
+        # What we depend on wins over the parameters.
+        fields: dict[str, Any] = {
+            **request.parameters,
+            "model": self.model,
+            "messages": self._messages,
+            "stream": True,
+            "stream_options": options,
+        }
+        if not options:
+            del fields["stream_options"]
+        self.body = msgspec.json.encode(fields)
+
+    def estimate_tokens(self) -> int:
+        """About how many tokens the messages are."""
+        return sum(estimate(message.content) for message in self._messages)
+
+
+def _passing(error: FairleadError) -> bool:
+    """Whether the same request may well succeed a moment later.
+
+    A first token that did not come in time is no such case: the upstream has been working, and
+    would be asked to do it again.
+    """
+    if isinstance(error, UpstreamTimeout):
+        return error.details.get("phase") == "connect"
+    return isinstance(error, UpstreamUnavailable | UpstreamRateLimited | UpstreamCut)
+
+
+def _cause(error: aiohttp.ClientConnectorError) -> str:
+    number = getattr(error, "errno", None)
+    word = errno.errorcode.get(number) if isinstance(number, int) else None
+    return f"{type(error).__name__}, {word}" if word else type(error).__name__
+
+
+def _origin(location: str) -> str:
+    """Scheme and host of an address: its path and query may hold secrets."""
+    try:
+        parts = urlsplit(location)
+    except ValueError:
+        return ""
+    host = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{host}"[:200] if parts.scheme and host else ""
