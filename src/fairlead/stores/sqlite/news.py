@@ -1,0 +1,30 @@
+"""What the writer's thread tells the loop's thread after a commit."""
+
+from __future__ import annotations
+
+from fairlead.journal.log import Head
+
+
+class News:
+    """What has become visible.
+
+    ``records``: (id, head or None if only its tail moved, first offset, records) per stream;
+    ``written``: streams that are written here from now on; ``left``: those that are not any more;
+    ``gone``: deleted ones; ``signals``: (owner, id, name); ``anything``: more may have changed than
+    is said here.
+    """
+
+    __slots__ = ("anything", "gone", "left", "records", "signals", "written")
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, Head | None, int, list[bytes]]] = []
+        self.written: list[str] = []
+        self.left: list[str] = []
+        self.gone: list[str] = []
+        self.signals: list[tuple[str, str, str]] = []
+        self.anything = False
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.records or self.written or self.left or self.gone or self.signals or self.anything
+        )

@@ -1,0 +1,214 @@
+"""The thread that writes: takes what is queued, commits it at once, hands the outcomes back."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
+
+import apsw
+
+from fairlead.errors import FairleadError
+from fairlead.journal.position import Epoch
+from fairlead.ports.store import AppendOutcome
+from fairlead.stores.common import store_closed
+from fairlead.stores.sqlite.connection import explain
+from fairlead.stores.sqlite.following import Follower
+from fairlead.stores.sqlite.journal import Journal
+from fairlead.stores.sqlite.news import News
+from fairlead.stores.sqlite.worker import Settled, hand_over
+
+T = TypeVar("T")
+Append = tuple[str, Epoch, int, Sequence[bytes], bool, "asyncio.Future[AppendOutcome]", int]
+Command = tuple[Callable[[Journal], Any], "asyncio.Future[Any]"]
+Item = Append | Command | None
+
+#: How often to look for other processes' commits, in seconds: while they come, and at rest.
+POLL = 0.002
+POLL_AT_REST = 0.02
+#: How long they may stay away before the poll slows down.
+ATTENTION = 1.0
+#: A commit takes in no more than this many bytes; the rest is the next commit.
+COMMIT_BYTES = 32 * 1024 * 1024
+#: How long to wait after upkeep has failed (a full disk).
+RETRY = 1.0
+
+
+class Writer:
+    """Owns the writing connection. ``deliver`` is called on the loop, once per commit."""
+
+    def __init__(
+        self,
+        path: Path,
+        journal: Journal,
+        follower: Follower,
+        deliver: Callable[[Settled, News], None],
+    ) -> None:
+        self._path = path
+        self._journal = journal
+        self._follower = follower
+        self._deliver = deliver
+        self._loop = asyncio.get_running_loop()
+        self._queue: SimpleQueue[Item] = SimpleQueue()
+        self._open = True
+        self._following = False
+        self._followed = -1
+        self._attentive_until = 0.0
+        self._retry_at = 0.0
+        self._thread = threading.Thread(target=self._run, name="fairlead-writer", daemon=True)
+        self._thread.start()
+
+    # -- called on the loop's thread
+
+    def append(self, item: Append) -> None:
+        """Queue an append; its future is the item's."""
+        if self._open:
+            self._queue.put(item)
+        else:
+            item[5].set_exception(store_closed())
+
+    def run(self, call: Callable[[Journal], T]) -> asyncio.Future[T]:
+        """The outcome of ``call``, made within the next commit, known when that is durable."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        if self._open:
+            self._queue.put((call, future))
+        else:
+            future.set_exception(store_closed())
+        return future
+
+    def follow(self, wanted: bool) -> None:
+        """Whether anybody here wants to know what other processes commit."""
+        if wanted != self._following and self._open:
+            self._following = wanted
+            if wanted:
+                # The thread may be waiting without a limit.
+                self._queue.put((_nothing, self._loop.create_future()))
+
+    async def close(self) -> None:
+        """Commit what was accepted, fold, end the thread."""
+        if self._open:
+            self._open = False
+            self._queue.put(None)
+        await self._loop.run_in_executor(None, self._thread.join)
+
+    # -- the thread
+
+    def _run(self) -> None:
+        ended = False
+        while not ended:
+            batch = self._take()
+            if batch:
+                ended = batch[-1] is None
+                if ended:
+                    batch.pop()
+            if batch:
+                self._commit(batch)
+            self._upkeep()
+        try:
+            self._journal.close()
+        except (apsw.Error, FairleadError):
+            # What could not be folded is in the ticks, and whoever opens the file next folds it.
+            pass
+        finally:
+            self._journal.db.close()
+
+    def _take(self) -> list[Item]:
+        """What is queued; waits for it until something else is due."""
+        queue = self._queue
+        try:
+            timeout = self._patience()
+            item = (
+                queue.get(timeout=timeout) if timeout is None or timeout > 0 else queue.get(False)
+            )
+        except Empty:
+            return []
+        batch = [item]
+        size = 0
+        for _ in range(queue.qsize()):
+            if item is None or size > COMMIT_BYTES:
+                break
+            item = queue.get()
+            batch.append(item)
+            if item is not None and len(item) == 7:
+                size += item[6]
+        return batch
+
+    def _patience(self) -> float | None:
+        now = time.monotonic()
+        due: list[float] = []
+        if self._following:
+            due.append(POLL if now < self._attentive_until else POLL_AT_REST)
+        fold = self._journal.next_fold()
+        if fold is not None:
+            due.append(max(fold, self._retry_at) - now)
+        return min(due, default=None)
+
+    def _commit(self, batch: list[Item]) -> None:
+        journal = self._journal
+        settled: Settled = []
+        news = journal.news
+        try:
+            journal.begin()
+            for item in batch:
+                assert item is not None
+                if len(item) == 7:
+                    id, epoch, at, records, close, future, _ = item
+                    try:
+                        settled.append(
+                            (future, journal.append(id, epoch, at, records, close), None)
+                        )
+                    except FairleadError as error:
+                        settled.append((future, None, error))
+                else:
+                    call, future = item
+                    try:
+                        settled.append((future, call(journal), None))
+                    except (FairleadError, ValueError, OSError) as error:
+                        settled.append((future, None, error))
+            news = journal.commit()
+        except Exception as error:  # noqa: BLE001
+            # Whatever it was, nothing of the batch is written, and each who waits is told.
+            journal.abandon()
+            news = News()
+            settled = []
+            for item in batch:
+                assert item is not None
+                future = item[5] if len(item) == 7 else item[1]
+                settled.append((future, None, self._explain(error)))
+        hand_over(self._loop, self._deliver, settled, news)
+
+    def _explain(self, error: Exception) -> Exception:
+        if not isinstance(error, apsw.Error):
+            return error
+        ours = explain(error, self._path)
+        ours.__cause__ = error
+        return ours
+
+    def _upkeep(self) -> None:
+        """Between commits: look for others' commits, fold what is due."""
+        journal = self._journal
+        now = time.monotonic()
+        try:
+            if self._following:
+                version = journal.version()
+                if version != self._followed:
+                    self._attentive_until = now + ATTENTION
+                    news = self._follower.follow()
+                    self._followed = version
+                    if news:
+                        hand_over(self._loop, self._deliver, [], news)
+            due = journal.next_fold()
+            if due is not None and max(due, self._retry_at) <= now:
+                journal.fold()
+        except (apsw.Error, FairleadError):
+            # Nothing is lost by waiting: records stay in the ticks, and the next look sees what
+            # this one did not. Whoever appends meanwhile is told what is wrong.
+            self._retry_at = now + RETRY
+
+
+def _nothing(_: Journal) -> None:
+    """A command that only wakes the thread."""
