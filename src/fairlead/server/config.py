@@ -139,7 +139,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[Upstream, ...],
         _meta(
             "Answers",
-            "Several model servers: [[upstreams]] in the file, each with name, base_url, models, …",
+            "Several model servers, each with name, base_url, models, api_key_env, …",
             why="several values belong together: write [[upstreams]] in the configuration file",
             **_TABLE,
         ),
@@ -164,8 +164,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Path,
         _meta(
             "Storage",
-            "Folder of all that is kept.",
-            shown="$XDG_DATA_HOME/fairlead, else ~/.local/share/fairlead",
+            "Folder of all that is kept: $XDG_DATA_HOME/fairlead, else ~/.local/share/fairlead.",
+            shown="in your home",
         ),
     ]
     durability: Annotated[
@@ -317,7 +317,7 @@ def is_loopback(host: str) -> bool:
     """Whether the address is this machine's own. A name other than ``localhost`` is taken to be
     public: what it stands for can change."""
     try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
+        return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
 
@@ -350,7 +350,7 @@ def check_url(url: str) -> str:
 
 
 def _check_host(host: str) -> str:
-    if not host or not re.fullmatch(r"[A-Za-z0-9.:_\[\]%-]{1,255}", host):
+    if not host or not re.fullmatch(r"[A-Za-z0-9.:_%-]{1,255}", host):
         return "it must be an address such as 127.0.0.1, ::1 or 0.0.0.0, or a host name"
     return ""
 

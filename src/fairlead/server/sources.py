@@ -107,6 +107,8 @@ class _Found:
                 if _SERVICE_LINK.fullmatch(variable):
                     continue
                 _refuse("", origin, f"there is no such setting{did_you_mean(variable, by_env)}")
+            if not given.strip():
+                continue  # as compose files write a variable that is not set
             if setting.name == "keys":
                 self._keys(setting, given, origin)
                 continue
