@@ -1,0 +1,125 @@
+"""Dialogues in memory: gone with the process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from fairlead.events.model import Source
+from fairlead.ports.conversations import Conversation, ConversationPage, Message, Status
+from fairlead.stores.dialogues import (
+    bounded_title,
+    fresh_conversation,
+    fresh_messages,
+    read_cursor,
+    unknown_conversation,
+    unknown_message,
+    updated,
+    write_cursor,
+)
+
+
+class MemoryConversations:
+    """A :class:`~fairlead.ports.conversations.Conversations` for one process."""
+
+    def __init__(self) -> None:
+        self._conversations: dict[str, Conversation] = {}
+        #: Of each conversation, in order of arrival.
+        self._messages: dict[str, dict[str, Message]] = {}
+        #: Which conversation a message belongs to.
+        self._home: dict[str, str] = {}
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def put(self, conversation: Conversation, messages: Sequence[Message]) -> Conversation:
+        id = conversation.id
+        there = self._conversations.get(id)
+        if there is not None and there.owner != conversation.owner:
+            raise unknown_conversation(id)
+        known = self._messages.get(id, {})
+        ours = [m for m in messages if self._home.get(m.id, id) == id]
+        fresh = fresh_messages(ours, known)
+        if there is None:
+            there = fresh_conversation(conversation)
+            self._messages[id] = known
+        if fresh:
+            there = updated(there, conversation, ours[-1].id)
+        for message in fresh:
+            known[message.id] = message
+            self._home[message.id] = id
+        self._conversations[id] = there
+        return there
+
+    async def get(self, id: str) -> Conversation:
+        there = self._conversations.get(id)
+        if there is None:
+            raise unknown_conversation(id)
+        return there
+
+    async def page(
+        self, owner: str, cursor: str | None = None, limit: int = 50
+    ) -> ConversationPage:
+        before = None if cursor is None else read_cursor(cursor)
+        found = sorted(
+            (
+                c
+                for c in self._conversations.values()
+                if c.owner == owner and (before is None or (c.updated, c.id) < before)
+            ),
+            key=lambda c: (c.updated, c.id),
+            reverse=True,
+        )
+        items = tuple(found[:limit])
+        return ConversationPage(items, write_cursor(items[-1]) if len(found) > limit else None)
+
+    async def messages(self, id: str) -> list[Message]:
+        await self.get(id)
+        return list(self._messages[id].values())
+
+    async def path(self, id: str, leaf: str | None = None, limit: int = 200) -> list[Message]:
+        conversation = await self.get(id)
+        messages = self._messages[id]
+        at = conversation.leaf if leaf is None else leaf
+        if at is not None and at not in messages:
+            raise unknown_message(at)
+        branch: list[Message] = []
+        while at is not None and len(branch) < limit:
+            branch.append(messages[at])
+            at = messages[at].parent
+        return branch[::-1]
+
+    async def finish(
+        self, message: str, text: str, status: Status, sources: Sequence[Source] = ()
+    ) -> None:
+        home = self._home.get(message)
+        if home is not None:
+            there = self._messages[home][message]
+            self._messages[home][message] = replace(
+                there, text=text, status=status, sources=tuple(sources)
+            )
+
+    async def select(self, id: str, leaf: str) -> Conversation:
+        conversation = await self.get(id)
+        if leaf not in self._messages[id]:
+            raise unknown_message(leaf)
+        return self._replace(replace(conversation, leaf=leaf))
+
+    async def rename(self, id: str, title: str) -> Conversation:
+        return self._replace(replace(await self.get(id), title=bounded_title(title)))
+
+    def _replace(self, conversation: Conversation) -> Conversation:
+        self._conversations[conversation.id] = conversation
+        return conversation
+
+    async def delete(self, id: str) -> list[str]:
+        await self.get(id)
+        del self._conversations[id]
+        messages = self._messages.pop(id)
+        for message in messages:
+            del self._home[message]
+        return [m.stream for m in messages.values() if m.stream is not None]

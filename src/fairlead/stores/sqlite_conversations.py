@@ -1,0 +1,308 @@
+"""Dialogues in a SQLite file of their own, apart from the journal, whose commits they would
+otherwise hold up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import apsw
+import msgspec
+from msgspec.structs import replace
+
+from fairlead.events.model import Source
+from fairlead.ports.conversations import Conversation, ConversationPage, Message, Status
+from fairlead.ports.store import Durability
+from fairlead.stores.common import store_closed
+from fairlead.stores.dialogues import (
+    bounded_title,
+    fresh_conversation,
+    fresh_messages,
+    read_cursor,
+    unknown_conversation,
+    unknown_message,
+    updated,
+    write_cursor,
+)
+from fairlead.stores.sqlite.connection import connect, in_our_words, rows, transaction
+from fairlead.stores.sqlite.schema import prepare
+from fairlead.stores.sqlite.worker import Worker
+
+T = TypeVar("T")
+
+#: Marks the file as ours ("Fric").
+APPLICATION_ID = 0x46726963
+VERSION = 1
+
+# messages.num: order of arrival. sources: JSON, empty for none.
+_TABLES = """
+CREATE TABLE conversations (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    title TEXT NOT NULL,
+    created REAL NOT NULL,
+    updated REAL NOT NULL,
+    leaf TEXT
+);
+CREATE INDEX conversations_of_owner ON conversations (owner, updated, id);
+CREATE TABLE messages (
+    num INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    conversation TEXT NOT NULL,
+    parent TEXT,
+    role TEXT NOT NULL,
+    text TEXT NOT NULL,
+    created REAL NOT NULL,
+    stream TEXT,
+    status TEXT NOT NULL,
+    sources BLOB NOT NULL
+);
+CREATE INDEX messages_of_conversation ON messages (conversation, num);
+"""
+
+_CONVERSATION = "SELECT id, owner, title, created, updated, leaf FROM conversations "
+_COLUMNS = "id, parent, role, text, created, stream, status, sources"
+
+_sources: msgspec.json.Decoder[tuple[Source, ...]] = msgspec.json.Decoder(tuple[Source, ...])
+
+
+class SqliteConversations:
+    """A :class:`~fairlead.ports.conversations.Conversations` in the SQLite file at ``path``, which
+    several processes may have open. Calls run on a thread of their own, one transaction each."""
+
+    def __init__(self, path: Path, *, durability: Durability = Durability.PROCESS) -> None:
+        self._path = path
+        self._durability = durability
+        self._worker: Worker | None = None
+
+    async def open(self) -> None:
+        if self._worker is None:
+            loop = asyncio.get_running_loop()
+            db = await loop.run_in_executor(None, self._connect)
+            self._worker = Worker("fairlead-records", self._path, db)
+
+    def _connect(self) -> apsw.Connection:
+        """Open the file; blocks."""
+        with in_our_words(self._path):
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            db = connect(self._path, self._durability)
+            try:
+                with transaction(db):
+                    prepare(db, _TABLES, APPLICATION_ID, VERSION)
+            except BaseException:
+                db.close()
+                raise
+            return db
+
+    async def close(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            await worker.close()
+
+    async def _write(self, call: Callable[[apsw.Connection], T]) -> T:
+        return await self._run(call, "BEGIN IMMEDIATE")
+
+    async def _read(self, call: Callable[[apsw.Connection], T]) -> T:
+        return await self._run(call, "BEGIN")
+
+    async def _run(self, call: Callable[[apsw.Connection], T], begin: str) -> T:
+        if self._worker is None:
+            raise store_closed()
+
+        def within(db: apsw.Connection) -> T:
+            with transaction(db, begin):
+                return call(db)
+
+        return await self._worker.run(within)
+
+    async def put(self, conversation: Conversation, messages: Sequence[Message]) -> Conversation:
+        return await self._write(partial(_put, conversation=conversation, messages=messages))
+
+    async def get(self, id: str) -> Conversation:
+        return await self._read(partial(_get, id=id))
+
+    async def page(
+        self, owner: str, cursor: str | None = None, limit: int = 50
+    ) -> ConversationPage:
+        before = None if cursor is None else read_cursor(cursor)
+        return await self._read(partial(_page, owner=owner, before=before, limit=limit))
+
+    async def messages(self, id: str) -> list[Message]:
+        return await self._read(partial(_messages, id=id))
+
+    async def path(self, id: str, leaf: str | None = None, limit: int = 200) -> list[Message]:
+        return await self._read(partial(_branch, id=id, leaf=leaf, limit=limit))
+
+    async def finish(
+        self, message: str, text: str, status: Status, sources: Sequence[Source] = ()
+    ) -> None:
+        await self._write(
+            partial(_finish, message=message, text=text, status=status, sources=sources)
+        )
+
+    async def select(self, id: str, leaf: str) -> Conversation:
+        return await self._write(partial(_select, id=id, leaf=leaf))
+
+    async def rename(self, id: str, title: str) -> Conversation:
+        return await self._write(partial(_rename, id=id, title=title))
+
+    async def delete(self, id: str) -> list[str]:
+        return await self._write(partial(_delete, id=id))
+
+
+def _conversation(row: tuple[Any, ...]) -> Conversation:
+    id, owner, title, created, updated_at, leaf = row
+    return Conversation(
+        id=id, owner=owner, title=title, created=created, updated=updated_at, leaf=leaf
+    )
+
+
+def _message(row: tuple[Any, ...]) -> Message:
+    id, parent, role, text, created, stream, status, sources = row
+    return Message(
+        id=id,
+        parent=parent,
+        role=role,
+        text=text,
+        created=created,
+        stream=stream,
+        status=status,
+        sources=_sources.decode(sources) if sources else (),
+    )
+
+
+def _sources_column(sources: Sequence[Source]) -> bytes:
+    return msgspec.json.encode(sources) if sources else b""
+
+
+def _put(
+    db: apsw.Connection, conversation: Conversation, messages: Sequence[Message]
+) -> Conversation:
+    found = rows(db, _CONVERSATION + "WHERE id = ?", (conversation.id,))
+    there = _conversation(found[0]) if found else None
+    if there is not None and there.owner != conversation.owner:
+        raise unknown_conversation(conversation.id)
+    homes: dict[str, str] = {}
+    for message in messages:
+        for id in {message.id, message.parent} - {None, *homes}:
+            for (home,) in rows(db, "SELECT conversation FROM messages WHERE id = ?", (id,)):
+                homes[str(id)] = home
+    known = {id for id, home in homes.items() if home == conversation.id}
+    ours = [m for m in messages if m.id in known or m.id not in homes]
+    fresh = fresh_messages(ours, known)
+    if there is None:
+        there = fresh_conversation(conversation)
+    elif not fresh:
+        return there
+    if fresh:
+        there = updated(there, conversation, ours[-1].id)
+    db.execute(
+        "INSERT INTO conversations (id, owner, title, created, updated, leaf) "
+        "VALUES (?, ?, ?, ?, ?, ?) "
+        "ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, leaf = excluded.leaf",
+        (there.id, there.owner, there.title, there.created, there.updated, there.leaf),
+    )
+    db.executemany(
+        f"INSERT INTO messages (conversation, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                there.id,
+                m.id,
+                m.parent,
+                m.role,
+                m.text,
+                m.created,
+                m.stream,
+                m.status,
+                _sources_column(m.sources),
+            )
+            for m in fresh
+        ],
+    )
+    return there
+
+
+def _get(db: apsw.Connection, id: str) -> Conversation:
+    for row in rows(db, _CONVERSATION + "WHERE id = ?", (id,)):
+        return _conversation(row)
+    raise unknown_conversation(id)
+
+
+def _page(
+    db: apsw.Connection, owner: str, before: tuple[float, str] | None, limit: int
+) -> ConversationPage:
+    condition = "" if before is None else "AND (updated, id) < (?, ?) "
+    found = rows(
+        db,
+        f"{_CONVERSATION}WHERE owner = ? {condition}ORDER BY updated DESC, id DESC LIMIT ?",
+        (owner, *(before or ()), limit + 1),
+    )
+    items = tuple(_conversation(row) for row in found[:limit])
+    return ConversationPage(items, write_cursor(items[-1]) if len(found) > limit else None)
+
+
+def _messages(db: apsw.Connection, id: str) -> list[Message]:
+    _get(db, id)
+    found = rows(db, f"SELECT {_COLUMNS} FROM messages WHERE conversation = ? ORDER BY num", (id,))
+    return [_message(row) for row in found]
+
+
+def _branch(db: apsw.Connection, id: str, leaf: str | None, limit: int) -> list[Message]:
+    conversation = _get(db, id)
+    at = conversation.leaf if leaf is None else leaf
+    if at is None:
+        return []
+    _in_conversation(db, id, at)
+    found = rows(
+        db,
+        f"WITH RECURSIVE up (height, {_COLUMNS}) AS ("
+        f"SELECT 0, {_COLUMNS} FROM messages WHERE id = ? UNION ALL "
+        f"SELECT height + 1, {', '.join('m.' + c for c in _COLUMNS.split(', '))} "
+        "FROM up JOIN messages m ON m.id = up.parent LIMIT ?) "
+        f"SELECT {_COLUMNS} FROM up ORDER BY height DESC",
+        (at, limit),
+    )
+    return [_message(row) for row in found]
+
+
+def _in_conversation(db: apsw.Connection, id: str, message: str) -> None:
+    if not rows(db, "SELECT 1 FROM messages WHERE id = ? AND conversation = ?", (message, id)):
+        raise unknown_message(message)
+
+
+def _finish(
+    db: apsw.Connection, message: str, text: str, status: Status, sources: Sequence[Source]
+) -> None:
+    db.execute(
+        "UPDATE messages SET text = ?, status = ?, sources = ? WHERE id = ?",
+        (text, status, _sources_column(sources), message),
+    )
+
+
+def _select(db: apsw.Connection, id: str, leaf: str) -> Conversation:
+    conversation = _get(db, id)
+    _in_conversation(db, id, leaf)
+    db.execute("UPDATE conversations SET leaf = ? WHERE id = ?", (leaf, id))
+    return replace(conversation, leaf=leaf)
+
+
+def _rename(db: apsw.Connection, id: str, title: str) -> Conversation:
+    conversation = _get(db, id)
+    title = bounded_title(title)
+    db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id))
+    return replace(conversation, title=title)
+
+
+def _delete(db: apsw.Connection, id: str) -> list[str]:
+    _get(db, id)
+    streams = rows(
+        db,
+        "SELECT stream FROM messages WHERE conversation = ? AND stream IS NOT NULL ORDER BY num",
+        (id,),
+    )
+    db.execute("DELETE FROM messages WHERE conversation = ?", (id,))
+    db.execute("DELETE FROM conversations WHERE id = ?", (id,))
+    return [stream for (stream,) in streams]
