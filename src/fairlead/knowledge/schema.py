@@ -117,8 +117,8 @@ def connect(path: Path, *, readonly: bool = False) -> apsw.Connection:
         connection = apsw.Connection(str(path))
         try:
             connection.set_busy_timeout(BUSY_TIMEOUT)
-            tokenizer.register(connection)
             _refuse_foreign(connection, path)
+            tokenizer.register(connection)
             connection.pragma("journal_mode", "wal")
             # In WAL mode a power cut may cost the last documents, never the file's wholeness.
             connection.pragma("synchronous", "normal")

@@ -23,7 +23,8 @@ def register(connection: apsw.Connection) -> None:
 
 
 def match(needles: Iterable[Needle]) -> str:
-    """The FTS5 query that finds rows with any of ``needles``; whatever they hold is data.
+    """The FTS5 query that finds rows with any of ``needles``; whatever they hold is data (no word
+    holds a NUL, where SQLite would see the query's end).
 
     There must be at least one needle: FTS5 has no query for nothing.
     """

@@ -116,7 +116,13 @@ class _Builder:
                 self._unit(tuple(dict.fromkeys(pairs[max(i - 1, 0) : i + 1])), 0.5)
 
     def question(self) -> Question:
-        return Question(tuple(self.needles), tuple(self._units.values()))
+        kept = [
+            Unit(tuple(i for i in unit.any_of if i < MAX_TERMS), unit.share)
+            for unit in self._units.values()
+        ]
+        return Question(
+            tuple(self.needles)[:MAX_TERMS], tuple(unit for unit in kept if unit.any_of)
+        )
 
     def _needle(self, needle: Needle) -> int:
         return self.needles.setdefault(needle, len(self.needles))
