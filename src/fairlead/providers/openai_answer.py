@@ -65,8 +65,8 @@ class Answer:
         "_loop",
         "_parser",
         "_redact",
-        "_response",
         "_timer",
+        "response",
     )
 
     def __init__(
@@ -80,7 +80,7 @@ class Answer:
         first_token_by: float,
     ) -> None:
         """``first_token_by``: the loop's time by which the first event is due."""
-        self._response = response
+        self.response = response
         self._fold = fold
         self._config = config
         self._redact = redact
@@ -108,7 +108,7 @@ class Answer:
         if self._ended:
             await self._linger()
             return []
-        content = self._response.content
+        content = self.response.content
         events: list[Event] = []
         while not events:
             if not self._first:
@@ -134,7 +134,7 @@ class Answer:
     def abort(self) -> None:
         """Drop the connection unless the body has been read to its end. Idempotent."""
         self._timer.cancel()
-        self._response.close()
+        self.response.close()
 
     def _take(self, data: bytes, events: list[Event]) -> None:
         at = self._clock_ms()
@@ -186,7 +186,7 @@ class Answer:
         with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
             async with asyncio.timeout(_LINGER_S):
                 # Whatever still comes after [DONE] is nobody's.
-                await self._response.content.readany()
+                await self.response.content.readany()
 
     def _check_deadline(self) -> None:
         now = self._loop.time()
@@ -196,7 +196,7 @@ class Answer:
             self._timer = self._loop.call_later(wait, self._check_deadline)
             return
         self._late = True
-        self._response.close()
+        self.response.close()
 
     def _timeout(self) -> UpstreamTimeout:
         config = self._config

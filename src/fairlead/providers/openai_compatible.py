@@ -8,7 +8,7 @@ import errno
 import io
 import random as random_module
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -68,11 +68,13 @@ class OpenAICompatibleProvider:
         self._redact = config.redactor()
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        # What is being read. The session's own closing would leave its readers waiting for ever.
+        self._responses: set[aiohttp.ClientResponse] = set()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._config!r})"
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The events of the answer: parts, deltas, ``usage``, ``done``.
 
         Until the first event has been given, passing failures are tried again. Closing the iterator
@@ -89,11 +91,14 @@ class OpenAICompatibleProvider:
                 events = [] if answer is None else await answer.read()
         finally:
             if answer is not None:
+                self._responses.discard(answer.response)
                 answer.abort()
 
     async def close(self) -> None:
-        """Drop every connection. Idempotent."""
+        """Drop every connection; answers under way end with UpstreamCut. Idempotent."""
         self._closed = True
+        for response in tuple(self._responses):
+            response.close()
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -130,6 +135,7 @@ class OpenAICompatibleProvider:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
         response = await self._post(question.body, first_token_by)
+        self._responses.add(response)
         answer: Answer | None = None
         try:
             fold = ChunkFold(
@@ -139,7 +145,9 @@ class OpenAICompatibleProvider:
                 estimate_input=question.estimate_tokens,
             )
             if not await self._is_stream(response, question, first_token_by):
-                return None, await self._whole(response, fold, first_token_by)
+                events = await self._whole(response, fold, first_token_by)
+                self._responses.discard(response)
+                return None, events
             answer = Answer(
                 response,
                 fold,
@@ -151,6 +159,7 @@ class OpenAICompatibleProvider:
             return answer, await answer.read()
         except BaseException:
             # Also when this task is cancelled: nobody else knows of the connection.
+            self._responses.discard(response)
             response.close() if answer is None else answer.abort()
             raise
 
@@ -234,7 +243,7 @@ class OpenAICompatibleProvider:
                 name=self.name,
                 model=question.model,
                 retry_after=retry.retry_after(response.headers, self._clock_ms()),
-                location=self._redact(_origin(response.headers.get("Location", ""))),
+                location=_origin(self._redact(response.headers.get("Location", ""))),
             )
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding.strip().lower() not in ("", "identity"):

@@ -171,7 +171,8 @@ class ChunkFold:
     def feed(self, data: bytes, at: int) -> list[Event]:
         """The events of one data object (UTF-8), written at ``at`` (ms since 1970).
 
-        Raises UpstreamProtocol for what is no chunk, and the error that an error object means.
+        Raises UpstreamProtocol for what is no chunk, and the error that an error object means; the
+        answer ends with that, and the fold takes no more.
         """
         template = self._template
         if (
