@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from fairlead.language.sentences import sentences
-from fairlead.language.words import CJK, count_cjk
+from fairlead.language.words import CJK, count_cjk, runs
 
 Kind = Literal["sentence", "item", "step", "row", "code"]
 
@@ -97,7 +97,7 @@ def _prose(lines: list[str]) -> Iterator[Quote]:
 
 def _is_label(sentence: str) -> bool:
     """Whether a paragraph's first sentence only names its subject: ``Installing.``"""
-    return len(sentence) + 2 * count_cjk(sentence) <= 24
+    return count_cjk(sentence) <= 5 and sum(not run.cjk for run in runs(sentence)) <= 2
 
 
 def _quote(kind: Kind, text: str) -> Iterator[Quote]:

@@ -119,7 +119,7 @@ def _scored(
 def _form(quote: Quote, is_question: bool) -> float:
     """How well a quote reads as an answer, whatever it says."""
     if is_question:
-        return 0.3
+        return 0.1
     if quote.kind == "code":
         return 0.7
     if quote.kind != "sentence":
