@@ -61,6 +61,7 @@ class Generation:
         self._orphan_timer: asyncio.TimerHandle | None = None
         self._orphan_check: asyncio.Task[None] | None = None
         self._readers = 0
+        self._begun = False
         self._ending = False
 
     # -- life
@@ -93,7 +94,9 @@ class Generation:
     def _end(self, cause: Event | FairleadError) -> None:
         if self._cause is None and not self._ending and self._task is not None:
             self._cause = cause
-            self._task.cancel()
+            # A task cancelled before its first step would never run, nor end its stream.
+            if self._begun:
+                self._task.cancel()
 
     # -- watching
 
@@ -139,6 +142,7 @@ class Generation:
     # -- work
 
     async def _run(self, request: GenerationRequest, question: str) -> None:
+        self._begun = True
         try:
             end = await self._outcome(request, question)
             await self._finish(end)
@@ -152,8 +156,9 @@ class Generation:
     async def _outcome(self, request: GenerationRequest, question: str) -> Event:
         """Do the work; the terminal event that ends it."""
         try:
-            async with asyncio.timeout(self._deadline):
-                await self._work(request, question)
+            if self._cause is None:
+                async with asyncio.timeout(self._deadline):
+                    await self._work(request, question)
         except asyncio.CancelledError:
             if self._cause is None:  # cancelled by nobody who gave a cause: the loop is ending
                 self._cause = Interrupted("the server ended in the middle of the answer")

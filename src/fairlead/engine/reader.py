@@ -126,6 +126,16 @@ class Reader:
         head = self.live.head
         return head.closed and self.offset >= head.tail and not self._prefix
 
+    @property
+    def at_tail(self) -> bool:
+        """Whether everything known to be written has been taken."""
+        return self.offset >= self.live.head.tail
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the wire keeps something back that :meth:`flush` would give."""
+        return self.wire.keeps(self._state)
+
     def end(self, failure: FairleadError) -> None:
         """End reading from outside (authority gone, history gone); the transport learns it."""
         self.failure = failure

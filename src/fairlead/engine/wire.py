@@ -29,6 +29,10 @@ class Wire(Protocol):
         """The bytes of one event, shown under ``position``; and the state after it."""
         ...
 
+    def keeps(self, state: Any) -> bool:
+        """Whether :meth:`flush` would give bytes."""
+        ...
+
     def flush(self, state: Any) -> tuple[Any, bytes]:
         """The bytes of what the wire has kept back (batching), if any."""
         ...

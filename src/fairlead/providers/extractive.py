@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from fairlead.events.model import Event, Token, Usage
 from fairlead.language.words import CJK
@@ -38,7 +38,7 @@ class ExtractiveProvider:
         self._clock = clock
         self._pace = pace
 
-    async def generate(self, request: GenerationRequest) -> AsyncIterator[Event]:
+    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer as ``token`` events in pieces of a word, then ``usage`` (estimated)."""
         asked = [turn.text for turn in request.turns if turn.role == "user"]
         text = answer(asked[-1] if asked else "", request.passages)

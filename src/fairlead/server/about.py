@@ -1,0 +1,59 @@
+"""What the server says about itself, its passages, and its health."""
+
+from __future__ import annotations
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+import fairlead
+from fairlead.server import http
+from fairlead.server.attach import PROTOCOL
+
+router = APIRouter(tags=["server"])
+
+
+@router.get("/info", summary="What this server is and offers")
+async def info(request: Request) -> Response:
+    """Version, protocol, and the models that can be asked."""
+    system = http.system(request)
+    await http.caller(request)
+    models = [
+        {"name": model.name, "provider": model.provider.name} for model in system.engine.models.all
+    ]
+    return http.json_response(
+        {
+            "name": "fairlead",
+            "version": fairlead.__version__,
+            "protocol": PROTOCOL,
+            "models": models,
+            "knowledge": system.engine.knowledge is not None,
+            "notice": system.notice,
+        }
+    )
+
+
+@router.get("/passages/{id}", summary="Read a passage that an answer cites")
+async def passage(request: Request, id: str) -> Response:
+    """The whole passage and its place in its document."""
+    caller = await http.caller(request)
+    found = await http.system(request).engine.passage(caller, id)
+    return http.json_response(msgspec.to_builtins(found))
+
+
+@router.get("/health/live", summary="Is the process alive?")
+async def live() -> Response:
+    """200 while it answers at all."""
+    return http.json_response({"status": "ok"})
+
+
+@router.get("/health/ready", summary="Should a balancer send new requests here?")
+async def ready(request: Request) -> Response:
+    """503 while draining. Readers that exist are served all the same."""
+    engine = http.system(request).engine
+    status = "draining" if engine.draining else "ok"
+    return http.json_response(
+        {"status": status, "generations": engine.running, "readers": engine.readers},
+        503 if engine.draining else 200,
+    )

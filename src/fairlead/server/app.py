@@ -1,0 +1,134 @@
+"""The ASGI application: routes, errors in one shape, CORS, base path, the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import structlog
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+import fairlead
+from fairlead.errors import BadRequest, FairleadError, NotFound
+from fairlead.server import about, chat, dialogues, streams
+from fairlead.server.http import error_response
+from fairlead.server.system import System
+
+_log = structlog.get_logger("fairlead.server")
+
+_PAGE = Path(__file__).parent / "page"
+
+#: The page runs its own files only, talks to its own server only, and cannot be framed.
+_PAGE_HEADERS = {
+    "content-security-policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+}
+
+
+class Page(StaticFiles):
+    """The page's files, with the headers that guard them."""
+
+    def file_response(self, *args: object, **kwargs: object) -> Response:
+        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
+        response.headers.update(_PAGE_HEADERS | {"cache-control": "no-cache"})
+        return response
+
+
+class BasePath:
+    """Serves the application under a path prefix, for proxies that do not strip it."""
+
+    def __init__(self, app: ASGIApp, prefix: str) -> None:
+        self._app = app
+        self._prefix = prefix
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path: str = scope["path"]
+            if path != self._prefix and not path.startswith(self._prefix + "/"):
+                error = NotFound(f"everything here is under {self._prefix}/")
+                response = error_response(error, Request(scope))
+                await response(scope, receive, send)
+                return
+            scope["root_path"] = self._prefix
+        await self._app(scope, receive, send)
+
+
+def build_app(system: System) -> ASGIApp:
+    """The application that serves ``system``."""
+    app = FastAPI(
+        title="Fairlead",
+        version=fairlead.__version__,
+        description="Durable answers: streams that outlive their connections.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.system = system
+    for router in (chat.router, streams.router, dialogues.router, about.router):
+        app.include_router(router)
+    app.mount("/", Page(directory=_PAGE, html=True), name="page")
+    app.add_exception_handler(FairleadError, _our_error)
+    app.add_exception_handler(HTTPException, _http_error)
+    app.add_exception_handler(RequestValidationError, _validation_error)
+    app.add_exception_handler(Exception, _unforeseen)
+
+    served: ASGIApp = app
+    if system.config.base_path:
+        served = BasePath(served, system.config.base_path)
+    if system.config.cors_origins:
+        # Outermost, so that errors carry the headers as well.
+        served = CORSMiddleware(
+            served,
+            allow_origins=list(system.config.cors_origins),
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=[
+                "Authorization",
+                "Content-Type",
+                "Last-Event-ID",
+                "Idempotency-Key",
+                "Cache-Control",
+            ],
+            expose_headers=[
+                "Fairlead-Stream",
+                "Fairlead-Conversation",
+                "Fairlead-Protocol",
+                "Retry-After",
+            ],
+            max_age=600,
+        )
+    return served
+
+
+async def _our_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, FairleadError)
+    return error_response(error, request)
+
+
+async def _http_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    if error.status_code == 404:
+        return error_response(NotFound(f"there is nothing at {request.url.path[:200]}"), request)
+    response = error_response(BadRequest(f"{request.method} is not for this path"), request)
+    response.status_code = error.status_code
+    return response
+
+
+async def _validation_error(request: Request, error: Exception) -> Response:
+    return error_response(BadRequest(f"the request is not right: {error}"[:500]), request)
+
+
+async def _unforeseen(request: Request, error: Exception) -> Response:
+    _log.error("unforeseen_error", path=request.url.path, exc_info=error)
+    return error_response(
+        FairleadError("something went wrong here; the log of the server says what"), request
+    )

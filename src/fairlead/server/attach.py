@@ -1,0 +1,98 @@
+"""Attaching a request to a stream: where it goes on, and as what."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, cast
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fairlead.dialects import native
+from fairlead.engine.wire import WireFactory
+from fairlead.errors import BadPosition, BadRequest
+from fairlead.journal.position import Position, parse_position
+from fairlead.policy.caller import Caller
+from fairlead.primitives import is_id
+from fairlead.server import http
+from fairlead.transports.sse import BatchingWire, NativeWire, SseResponse
+
+PROTOCOL = "1"
+#: Milliseconds that a batch of tokens waits for more, unless the request says otherwise.
+_BATCH_MS = 200
+
+
+class LastEvent(NamedTuple):
+    """What a ``Last-Event-ID`` names."""
+
+    stream: str
+    after: Position
+
+
+def last_event(request: Request) -> LastEvent | None:
+    """The stream and position of the request's ``Last-Event-ID``; None if it has none.
+
+    Raises :class:`~fairlead.errors.BadPosition` for one that this server never issued.
+    """
+    text = request.headers.get("last-event-id", "")
+    if not text:
+        return None
+    stream, _, after = text.partition(".")
+    if not is_id(stream):
+        raise BadPosition(
+            "the 'Last-Event-ID' is not one of this server; it has the form {stream}.{position}"
+        )
+    return LastEvent(stream, parse_position(after))
+
+
+async def attach(request: Request, caller: Caller, stream: str, after: Position | None) -> Response:
+    """An SSE response that goes on after a position.
+
+    A browser's ``EventSource`` reconnects when a body ends, even after ``done``: at the end of a
+    finished stream it is answered 204, which tells it to stop (HTML, section 9.2.3).
+    """
+    system = http.system(request)
+    options = native.Options(
+        cast("Literal['named', 'message']", http.choice(request, "events", ("named", "message")))
+    )
+    size = http.integer(request, "batch", 1, 1, 100)
+    window = http.integer(request, "batch_ms", _BATCH_MS if size > 1 else 0, 0, 10_000)
+    if window and size == 1:
+        size = 100
+    reader = await system.engine.attach(caller, stream, after, _wire(options, size))
+    headers = {
+        "fairlead-stream": stream,
+        "fairlead-conversation": reader.live.meta.conversation,
+        "fairlead-protocol": PROTOCOL,
+    }
+    if after is not None and reader.ended and request.method == "GET":
+        system.engine.detach(reader)
+        return Response(status_code=204, headers=headers)
+    return SseResponse(
+        system.engine,
+        reader,
+        options,
+        system.connections,
+        headers,
+        batch_window=window / 1000,
+    )
+
+
+def _wire(options: native.Options, size: int) -> WireFactory:
+    if size == 1:
+        return lambda stream, meta: NativeWire(stream, meta, options)
+    return lambda stream, meta: BatchingWire(stream, meta, options, size)
+
+
+def after_parameter(request: Request, stream: str) -> Position | None:
+    """Where ``GET /streams/{id}`` goes on: ``Last-Event-ID``, else ``after``, else the start."""
+    known = last_event(request)
+    if known is not None:
+        if known.stream != stream:
+            raise BadRequest(
+                f"the 'Last-Event-ID' is of the stream {known.stream}, the path names another"
+            )
+        return known.after
+    text = request.query_params.get("after", "")
+    if not text:
+        return None
+    return parse_position(text.removeprefix(f"{stream}."))

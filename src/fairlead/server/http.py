@@ -1,0 +1,139 @@
+"""What every route needs of HTTP: the caller, a bounded body, query values, errors in our shape."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+
+from fairlead.dialects.problem import problem
+from fairlead.errors import BadRequest, FairleadError, Forbidden, TooLarge
+from fairlead.policy.caller import Caller
+from fairlead.server.system import System
+
+_log = structlog.get_logger("fairlead.server")
+
+T = TypeVar("T")
+
+#: Seconds that a request's body may take to arrive.
+_BODY_TIMEOUT = 30.0
+_CHUNK = 256
+
+
+def system(request: Request) -> System:
+    """The running system, which the application carries."""
+    found: System = request.app.state.system
+    return found
+
+
+async def caller(request: Request) -> Caller:
+    """Who asks. Raises :class:`~fairlead.errors.Unauthenticated`."""
+    header = request.headers.get("authorization", "")
+    scheme, _, credential = header.partition(" ")
+    named = scheme.lower() == "bearer" and credential.strip()
+    return await system(request).identity.identify(credential.strip() if named else None)
+
+
+def same_site(request: Request) -> None:
+    """Refuse what a foreign web page makes a browser send: it would spend the visitor's authority.
+
+    Browsers state the site of the initiator in ``Sec-Fetch-Site`` (Fetch Metadata, W3C); origins
+    that the operator named may come from anywhere.
+    """
+    if request.headers.get("sec-fetch-site") != "cross-site":
+        return
+    origin = request.headers.get("origin", "")
+    if origin not in system(request).config.cors_origins:
+        shown = urlsplit(origin).netloc[:100] or "another site"
+        raise Forbidden(f"a page of {shown} may not do this; allow its origin with 'cors_origins'")
+
+
+async def json_body(request: Request, type: type[T]) -> T:
+    """The body as a value of ``type``.
+
+    Raises :class:`~fairlead.errors.TooLarge` and :class:`~fairlead.errors.BadRequest`, which names
+    the field. Only ``application/json`` is taken: other types can be sent by any web page without
+    the browser asking first.
+    """
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise BadRequest(
+            f"the body must be JSON: send 'Content-Type: application/json', not "
+            f"{content_type[:100] or 'nothing'!r}"
+        )
+    data = await _bounded_body(request)
+    try:
+        return msgspec.json.decode(data, type=type)
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"the body is not right: {error}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from None
+    except RecursionError:
+        raise BadRequest("the body is nested too deeply") from None
+
+
+async def _bounded_body(request: Request) -> bytes:
+    limit = system(request).config.max_body_bytes
+    too_large = TooLarge(f"the body is larger than {limit} bytes, which is the limit")
+    stated = request.headers.get("content-length", "")
+    if stated.isdecimal() and int(stated) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_BODY_TIMEOUT):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size > limit:
+                    raise too_large
+                chunks.append(chunk)
+    except TimeoutError:
+        raise BadRequest(f"the body did not arrive within {_BODY_TIMEOUT:g} s") from None
+    except ClientDisconnect:
+        raise BadRequest("the connection ended before the body did") from None
+    return b"".join(chunks)
+
+
+def integer(request: Request, name: str, default: int, low: int, high: int) -> int:
+    """A whole number from the query."""
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdecimal() or not low <= int(text[:18]) <= high:
+        raise BadRequest(f"'{name}' must be a whole number from {low} to {high}")
+    return int(text)
+
+
+def choice(request: Request, name: str, values: tuple[str, ...]) -> str:
+    """One of ``values`` from the query; the first one is the default."""
+    value = request.query_params.get(name, values[0])
+    if value not in values:
+        raise BadRequest(f"'{name}' must be one of: {', '.join(values)}")
+    return value
+
+
+def json_response(
+    value: object, status: int = 200, headers: dict[str, str] | None = None
+) -> Response:
+    """A JSON answer in raw UTF-8, which nobody may keep."""
+    return Response(
+        msgspec.json.encode(value),
+        status,
+        {"content-type": "application/json; charset=utf-8", "cache-control": "no-store"}
+        | (headers or {}),
+    )
+
+
+def error_response(error: FairleadError, request: Request) -> Response:
+    """An error before the first byte, in the one shape."""
+    made = problem(error, request.headers.get("accept-language", ""))
+    if made.status >= 500:
+        _log.warning("request_failed", path=request.url.path, code=error.code, error=error.message)
+    response = Response(made.body, made.status)
+    response.raw_headers = [*made.headers, (b"content-length", str(len(made.body)).encode())]
+    return response

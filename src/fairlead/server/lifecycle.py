@@ -1,0 +1,129 @@
+"""The life of the server process: listen, serve, drain, exit 0.
+
+uvicorn by itself closes its listener at SIGTERM, tells the application nothing and exits 143. A
+deploy that loses nothing needs the opposite order, so this server owns the signals:
+
+1. *Draining*: new starts get 503, everything else is served, readers stay.
+2. When the generations have ended, or the grace is over: what still runs is closed as interrupted,
+   readers are told when to come back, their bodies are ended.
+3. The listener closes and the process exits with 0.
+
+A second signal ends the grace at once; a third ends the process without more ado.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from fairlead.errors import Misconfigured
+from fairlead.server.app import build_app
+from fairlead.server.composition import compose
+from fairlead.server.config import Config
+from fairlead.server.system import System
+from fairlead.server.telemetry import configure_logs
+from fairlead.transports.direct import DirectProtocol
+
+if sys.platform != "win32":
+    import uvloop
+
+_log = structlog.get_logger("fairlead.server")
+
+#: Seconds that readers have to take their last events before they are cut.
+_LAST_WORDS = 5.0
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with the three phases in place of its own shutdown."""
+
+    def __init__(self, config: uvicorn.Config, system: System) -> None:
+        super().__init__(config)
+        self._system = system
+        self._signals = 0
+        self._hurry = asyncio.Event()
+        self._drain: asyncio.Task[None] | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Called by a signal: only counts, the loop's next tick acts."""
+        self._signals += 1
+        if self._signals > 2:
+            self.force_exit = self.should_exit = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second."""
+        if self._signals and self._drain is None:
+            self._drain = asyncio.create_task(self._phases(), name="drain")
+        if self._signals > 1:
+            self._hurry.set()
+        return await super().on_tick(counter)
+
+    async def _phases(self) -> None:
+        engine, connections = self._system.engine, self._system.connections
+        grace = self._system.config.drain_grace
+        engine.draining = True
+        _log.info("draining", generations=engine.running, readers=len(connections), grace=grace)
+        idle = asyncio.create_task(engine.wait_idle())
+        hurry = asyncio.create_task(self._hurry.wait())
+        await asyncio.wait([idle, hurry], timeout=grace, return_when=asyncio.FIRST_COMPLETED)
+        for task in (idle, hurry):
+            task.cancel()
+        await engine.interrupt_all()
+        await connections.drain(_LAST_WORDS)
+        _log.info("drained")
+        self.should_exit = True
+
+
+async def serve(config: Config, sock: socket.socket) -> None:
+    """Serve on a bound socket until a signal has drained the server."""
+    async with compose(config) as system:
+        server = Server(
+            uvicorn.Config(
+                build_app(system),
+                http=DirectProtocol if config.direct else "httptools",
+                ws="none",
+                lifespan="off",
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                backlog=4096,
+                timeout_graceful_shutdown=10,
+            ),
+            system,
+        )
+        host, port = sock.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        _log.info("listening", url=f"http://{shown}:{port}{config.base_path}/")
+        await server.serve(sockets=[sock])
+
+
+def bind(config: Config) -> socket.socket:
+    """A listening socket for the configured address, before anything else is touched."""
+    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((config.host, config.port))
+    except OSError as error:
+        sock.close()
+        raise Misconfigured(
+            f"cannot listen on {config.host}:{config.port}: {error.strerror}. "
+            "Choose another address with --host or --port (0: any free port)."
+        ) from None
+    sock.setblocking(False)
+    return sock
+
+
+def run(config: Config) -> int:
+    """Serve until told to stop; the process's exit status."""
+    configure_logs(config.log_format, config.log_level)
+    with contextlib.closing(bind(config)) as sock:
+        factory = None if sys.platform == "win32" else uvloop.new_event_loop
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(serve(config, sock))
+    return 0

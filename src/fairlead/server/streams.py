@@ -1,0 +1,111 @@
+"""``/streams``: attach to an answer, look at it, stop it, remove it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from fairlead.dialects.native import source
+from fairlead.engine.engine import Snapshot
+from fairlead.ports.store import StreamInfo
+from fairlead.server import http
+from fairlead.server.attach import after_parameter, attach
+
+router = APIRouter(prefix="/streams", tags=["streams"])
+
+
+@router.get("", summary="List your streams, newest first")
+async def list_streams(request: Request) -> Response:
+    """``limit`` (1 to 100) and ``cursor`` page through them."""
+    caller = await http.caller(request)
+    limit = http.integer(request, "limit", 50, 1, 100)
+    page = await http.system(request).engine.streams(
+        caller, request.query_params.get("cursor"), limit
+    )
+    return http.json_response(
+        {"streams": [_brief(info) for info in page.items], "cursor": page.cursor}
+    )
+
+
+@router.get(
+    "/{stream}",
+    summary="Read an answer: as events from any position, or as one document",
+    responses={200: {"content": {"text/event-stream": {}, "application/json": {}}}},
+    openapi_extra={
+        "parameters": [
+            {"name": "after", "in": "query", "schema": {"type": "string"}},
+            {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
+        ]
+    },
+)
+async def read_stream(request: Request, stream: str) -> Response:
+    """``Accept: text/event-stream`` (or anything) streams; ``application/json`` gives the answer so
+    far."""
+    caller = await http.caller(request)
+    accept = request.headers.get("accept", "*/*")
+    if "text/event-stream" not in accept and ("json" in accept or "html" in accept):
+        return http.json_response(document(await http.system(request).engine.read(caller, stream)))
+    return await attach(request, caller, stream, after_parameter(request, stream))
+
+
+@router.post("/{stream}/stop", summary="Stop an answer; what was written stays")
+async def stop_stream(request: Request, stream: str) -> Response:
+    """From any client, at once, as often as you like. The answer as it then stands."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    return http.json_response(document(await http.system(request).engine.stop(caller, stream)))
+
+
+@router.delete("/{stream}", status_code=204, summary="Remove an answer")
+async def delete_stream(request: Request, stream: str) -> Response:
+    """A running one is stopped first. Its id is never used again."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    await http.system(request).engine.delete(caller, stream)
+    return Response(status_code=204)
+
+
+def document(snapshot: Snapshot) -> dict[str, Any]:
+    """An answer as one JSON document."""
+    answer, meta = snapshot.answer, snapshot.meta
+    made: dict[str, Any] = {
+        "stream": snapshot.info.spec.id,
+        "status": answer.status,
+        "text": answer.text,
+        "sources": [source(s) for s in answer.sources],
+        "position": str(snapshot.position) if snapshot.position else None,
+        "conversation_id": meta.conversation,
+        "message_id": meta.message,
+        "provider": meta.provider,
+        "model": meta.model,
+        "created": snapshot.info.created,
+    }
+    if answer.reasoning:
+        made["reasoning"] = answer.reasoning
+    if answer.usage is not None:
+        made["usage"] = {
+            "input_tokens": answer.usage.input_tokens,
+            "output_tokens": answer.usage.output_tokens,
+            "estimated": answer.usage.estimated,
+        }
+    if answer.done is not None and answer.done.reason:
+        made["reason"] = answer.done.reason
+    if answer.error is not None:
+        made["error"] = answer.error.error
+        made["code"] = answer.error.code
+        made["retryable"] = answer.error.retryable
+    if meta.notice:
+        made["notice"] = meta.notice
+    return made
+
+
+def _brief(info: StreamInfo) -> dict[str, Any]:
+    return {
+        "stream": info.spec.id,
+        "created": info.created,
+        "closed": info.head.closed,
+        "events": info.head.tail,
+    }

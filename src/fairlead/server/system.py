@@ -1,0 +1,21 @@
+"""The running system as the routes see it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead.engine.engine import Engine
+from fairlead.ports.identity import Identity
+from fairlead.server.config import Config
+from fairlead.transports.connections import Connections
+
+
+class System(msgspec.Struct, frozen=True):
+    """What composition has put together. ``notice`` says in one line who answers, when that is
+    worth saying."""
+
+    config: Config
+    engine: Engine
+    identity: Identity
+    connections: Connections
+    notice: str = ""

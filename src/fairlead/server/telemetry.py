@@ -1,0 +1,42 @@
+"""Logs: one line per event, for people on a terminal, JSON elsewhere. No prompts, no secrets."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Literal
+
+import msgspec
+import structlog
+
+
+def configure_logs(format: Literal["auto", "json", "console"], level: str) -> None:
+    """Set up the process's logs on standard error. ``auto``: console on a terminal."""
+    console = format == "console" or (format == "auto" and sys.stderr.isatty())
+    number = logging.getLevelNamesMapping()[level.upper()]
+    processors: list[Any] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if console:
+        processors.append(structlog.dev.ConsoleRenderer())
+        logger: Any = structlog.PrintLoggerFactory(sys.stderr)
+    else:
+        processors += [
+            structlog.processors.dict_tracebacks,
+            structlog.processors.JSONRenderer(serializer=_json),
+        ]
+        logger = structlog.BytesLoggerFactory(sys.stderr.buffer)
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=logger,
+        cache_logger_on_first_use=True,
+    )
+    # Libraries log through the standard module; only their warnings are of interest.
+    logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+
+
+def _json(value: Any, **_: Any) -> bytes:
+    return msgspec.json.encode(value, enc_hook=repr)

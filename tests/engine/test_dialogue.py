@@ -1,0 +1,140 @@
+"""Dialogues: history, branches, titles, what the provider is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from fairlead.engine.ask import Ask
+from fairlead.engine.dialogue import within_context
+from fairlead.errors import BadRequest, NotFound
+from fairlead.ports.provider import Turn
+from tests.engine.conftest import ALICE, BOB, Bench
+
+
+async def answered(bench: Bench, text: str, message: str = "", **fields: object) -> tuple[str, str]:
+    """Ask and answer; the conversation's and the answer's ids."""
+    started = await bench.engine.start(ALICE, Ask(message=message, **fields))  # type: ignore[arg-type]
+    bench.provider.say(text)
+    bench.provider.finish()
+    await (await bench.read(started.stream)).to_end()
+    await bench.engine.wait_idle()
+    return started.meta.conversation, started.meta.message
+
+
+async def test_the_next_question_knows_the_history(bench: Bench) -> None:
+    conversation, _ = await answered(bench, "Paris.", "Capital of France?")
+    await answered(bench, "Seine.", "Its river?", conversation=conversation)
+    assert bench.provider.requests[-1].turns == (
+        Turn("user", "Capital of France?"),
+        Turn("assistant", "Paris."),
+        Turn("user", "Its river?"),
+    )
+    found, messages = await bench.engine.dialogue(ALICE, conversation)
+    assert found.title == "Capital of France?"
+    assert [m.text for m in messages] == ["Capital of France?", "Paris.", "Its river?", "Seine."]
+    assert found.leaf == messages[-1].id
+
+
+async def test_an_unknown_conversation_is_created_under_its_id(bench: Bench) -> None:
+    conversation, _ = await answered(bench, "Yes.", "There?", conversation="chosen-by-client")
+    assert conversation == "chosen-by-client"
+    await bench.engine.dialogue(ALICE, "chosen-by-client")
+
+
+async def test_another_owners_conversation_is_not_found(bench: Bench) -> None:
+    conversation, _ = await answered(bench, "Yes.", "There?")
+    for verb in (
+        bench.engine.start(BOB, Ask(message="x", conversation=conversation)),
+        bench.engine.dialogue(BOB, conversation),
+        bench.engine.rename(BOB, conversation, "mine now"),
+        bench.engine.delete_dialogue(BOB, conversation),
+    ):
+        with pytest.raises(NotFound):
+            await verb
+
+
+async def test_editing_makes_a_branch(bench: Bench) -> None:
+    conversation, first = await answered(bench, "Paris.", "Capital of France?")
+    await answered(bench, "Seine.", "Its river?", conversation=conversation)
+    _, other = await answered(
+        bench, "2 million.", "Its people?", conversation=conversation, parent=first
+    )
+    assert [t.text for t in bench.provider.requests[-1].turns] == [
+        "Capital of France?",
+        "Paris.",
+        "Its people?",
+    ]
+    found, messages = await bench.engine.dialogue(ALICE, conversation)
+    assert found.leaf == other
+    assert sum(m.parent == first for m in messages) == 2
+
+
+async def test_regenerating_answers_the_same_question_again(bench: Bench) -> None:
+    conversation, answer = await answered(bench, "Paris.", "Capital of France?")
+    await answered(bench, "It is Paris.", conversation=conversation, regenerate=answer)
+    assert [t.text for t in bench.provider.requests[-1].turns] == ["Capital of France?"]
+    _, messages = await bench.engine.dialogue(ALICE, conversation)
+    answers = [m for m in messages if m.role == "assistant"]
+    assert {m.parent for m in answers} == {messages[0].id}
+    assert [m.text for m in answers] == ["Paris.", "It is Paris."]
+
+
+async def test_a_branch_can_be_taken_into_use(bench: Bench) -> None:
+    conversation, answer = await answered(bench, "Paris.", "Capital of France?")
+    await answered(bench, "It is Paris.", conversation=conversation, regenerate=answer)
+    await bench.engine.select(ALICE, conversation, answer)
+    await answered(bench, "Seine.", "Its river?", conversation=conversation)
+    assert bench.provider.requests[-1].turns[1] == Turn("assistant", "Paris.")
+
+
+async def test_an_unknown_parent_is_not_found(bench: Bench) -> None:
+    conversation, _ = await answered(bench, "Paris.", "Capital of France?")
+    with pytest.raises(NotFound):
+        await bench.ask("x", conversation=conversation, parent="none-such")
+    assert bench.engine.running == 0
+
+
+async def test_renaming_and_deleting(bench: Bench) -> None:
+    conversation, _ = await answered(bench, "Paris.", "Capital of France?")
+    assert (await bench.engine.rename(ALICE, conversation, " France ")).title == "France"
+    with pytest.raises(BadRequest):
+        await bench.engine.rename(ALICE, conversation, "  ")
+    _, messages = await bench.engine.dialogue(ALICE, conversation)
+    await bench.engine.delete_dialogue(ALICE, conversation)
+    with pytest.raises(NotFound):
+        await bench.engine.dialogue(ALICE, conversation)
+    assert messages[-1].stream is not None
+    with pytest.raises(NotFound):
+        await bench.engine.read(ALICE, messages[-1].stream)
+
+
+async def test_a_stopped_answer_keeps_its_text_in_the_dialogue(bench: Bench) -> None:
+    started = await bench.engine.start(ALICE, Ask(message="Why?"))
+    bench.provider.say("Half")
+    await (await bench.read(started.stream)).until(lambda r: r.text == "Half")
+    await bench.engine.stop(ALICE, started.stream)
+    _, messages = await bench.engine.dialogue(ALICE, started.meta.conversation)
+    assert (messages[-1].text, messages[-1].status) == ("Half", "stopped")
+
+
+async def test_the_system_turn_goes_first(bench: Bench) -> None:
+    await answered(bench, "Oui.", "There?", system="Answer in French.")
+    assert bench.provider.requests[-1].turns[0] == Turn("system", "Answer in French.")
+
+
+def test_the_oldest_turns_give_way_to_the_context() -> None:
+    turns = [Turn("system", "short")]
+    for n in range(50):
+        turns += [Turn("user", f"question {n} " * 20), Turn("assistant", f"answer {n} " * 20)]
+    turns.append(Turn("user", "the question"))
+    kept = within_context(turns, 1000)
+    assert kept[0] == turns[0]
+    assert kept[-1] == turns[-1]
+    assert kept[1].role == "user"
+    assert 3 < len(kept) < 20
+    assert list(kept[1:]) == turns[len(turns) - len(kept) + 1 :]
+
+
+def test_the_question_stays_however_long() -> None:
+    question = Turn("user", "x" * 100_000)
+    assert within_context([Turn("user", "a"), Turn("assistant", "b"), question], 100) == (question,)
