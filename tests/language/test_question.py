@@ -60,3 +60,11 @@ def test_any_text_is_a_question_of_bounded_size(text: str) -> None:
     everything = set(range(len(asked.needles)))
     assert asked.coverage(everything, [1.0] * len(asked.needles)) == bool(asked.units)
     assert asked.found_in({word.term for word in words(text)}) or not asked.needles
+
+
+def test_identifiers_are_meant_literally() -> None:
+    asked = parse("What is Last-Event-ID in /chat/stream?")
+    assert asked.literals == ("last-event-id", "chat/stream")
+    assert asked.is_literally_in("send `Last-Event-ID`")
+    assert not asked.is_literally_in("the id of the last event")
+    assert parse("last event").is_literally_in("anything")

@@ -224,12 +224,12 @@ def test_an_answer_is_short() -> None:
 
 def test_markdown_is_taken_apart() -> None:
     text = (
-        "Some **bold** words\nand [a link](http://x.y). More[^1] here:\n"
+        "Some **bold** **`words`**\nand [a link](http://x.y). More[^1] here:\n"
         "- one\n  goes on\n- two\n\n> Quoted `code`.\n\n"
         "| a | b |\n|---|---|\n| x | y |\n\n```py\n# no heading\n```\n<!-- hidden -->\n## End\n"
     )
     assert quotes(text) == [
-        Quote("sentence", "Some bold words and a link."),
+        Quote("sentence", "Some bold `words` and a link."),
         Quote("sentence", "More here:", leads=True),
         Quote("item", "one goes on"),
         Quote("item", "two"),

@@ -23,6 +23,9 @@ MIN_OF_BEST = 0.5
 #: More of one section would say the same again.
 MAX_PER_SECTION = 2
 
+#: An identifier's pieces apart (``last``, ``event``, ``id``) are worth this much of the whole.
+PIECES_ONLY = 0.7
+
 #: How many of the best by bm25 are looked at closely.
 CANDIDATES = 40
 
@@ -50,7 +53,8 @@ def retrieve(connection: apsw.Connection, question: str, limit: int) -> list[Pas
     """The passages that bear on ``question``, best first, no more than ``limit``.
 
     A passage's score lies in 0 to 1: 0.7 × how much of the question it covers, weighed by the
-    rarity of the words, + 0.3 × its bm25 against the best's.
+    rarity of the words, + 0.3 × its bm25 against the best's; × 0.7 if the question names an
+    identifier and the passage holds but its pieces.
     """
     asked = parse(question)
     if not asked.needles or limit < 1:
@@ -64,8 +68,12 @@ def retrieve(connection: apsw.Connection, question: str, limit: int) -> list[Pas
             for candidate in scored
             for row in connection.execute(_PASSAGE + "WHERE passage.n = ?", (candidate.n,))
         ]
-    scores = [candidate.score for candidate in scored]
-    chosen = list(_diverse(zip(passages, scores, strict=True)))[:limit]
+    ranked = [
+        (p, c.score * (1.0 if asked.is_literally_in(f"{p.heading}\n{p.text}") else PIECES_ONLY))
+        for p, c in zip(passages, scored, strict=True)
+    ]
+    ranked.sort(key=lambda pair: -pair[1])
+    chosen = list(_diverse(ranked))[:limit]
     return [_finished(passage, score, asked, weights) for passage, score in chosen]
 
 

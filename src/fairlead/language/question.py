@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
@@ -12,8 +13,11 @@ from fairlead.language.words import fold, pieces, runs, term
 #: Of a longer question, this many characters of its beginning and as many of its end are looked at.
 EDGE = 1000
 
-#: More terms than this are left unseen.
+#: More terms and identifiers than this are left unseen.
 MAX_TERMS = 64
+MAX_LITERALS = 8
+
+_LITERAL = re.compile(r"(?<![\w])[A-Za-z0-9]+(?:[-_./:]{1,3}[A-Za-z0-9]+)+")
 
 
 class Needle(NamedTuple):
@@ -36,10 +40,12 @@ class Unit(NamedTuple):
 
 class Question(NamedTuple):
     """The needles of a question and the units they make up. Both are empty when the question
-    consists of stop words and punctuation alone."""
+    consists of stop words and punctuation alone. ``literals``: identifiers that have to be found in
+    one piece to be meant, such as ``last-event-id`` or ``/chat/stream``, folded."""
 
     needles: tuple[Needle, ...]
     units: tuple[Unit, ...]
+    literals: tuple[str, ...] = ()
 
     def coverage(self, found: Collection[int], weights: Sequence[float]) -> float:
         """How much of what is asked for was found, 0 to 1.
@@ -55,6 +61,11 @@ class Question(NamedTuple):
             if any(i in found for i in unit.any_of):
                 covered += weight
         return covered / total if total else 0.0
+
+    def is_literally_in(self, text: str) -> bool:
+        """Whether ``text`` has one of the identifiers asked for; true if none is asked for."""
+        folded = text.casefold()
+        return not self.literals or any(literal in folded for literal in self.literals)
 
     def found_in(self, terms: Collection[str]) -> set[int]:
         """The indexes of the needles that are among ``terms``."""
@@ -77,6 +88,7 @@ def parse(text: str) -> Question:
     if len(text) > 2 * EDGE:
         text = f"{text[:EDGE]}\n{text[-EDGE:]}"
     builder = _Builder()
+    literals = dict.fromkeys(match[0].casefold() for match in _LITERAL.finditer(text))
     for run in runs(text):
         piece = text[run.start : run.end]
         if run.cjk:
@@ -88,7 +100,7 @@ def parse(text: str) -> Question:
             builder.word(piece)
         if len(builder.needles) >= MAX_TERMS:
             break
-    return builder.question()
+    return builder.question()._replace(literals=tuple(literals)[:MAX_LITERALS])
 
 
 class _Builder:

@@ -27,6 +27,7 @@ _LINK = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\[[^\[\]]*\])")
 _NOTE = re.compile(r"\[\^?\d{1,3}\]|\[\^\w{1,20}\]")
 _TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
 _STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
+_STRONG_CODE = re.compile(r"\*\*(`[^`]*`)\*\*")
 _CODE = re.compile(r"(`+[^`]*`+)")
 _BREAK = re.compile(rf"(?<=[{CJK}，。；：！？、])\s*\n\s*(?=[{CJK}])")
 
@@ -156,7 +157,7 @@ def _table(lines: list[str], i: int, head: list[str]) -> tuple[int, list[Quote]]
 def plain(text: str) -> str:
     """Inline Markdown as plain text: no links' addresses, images, notes, tags and strong emphasis;
     code spans stay as they are. Lines of Chinese are joined without a space."""
-    parts = _CODE.split(_BREAK.sub("", text))
+    parts = _CODE.split(_STRONG_CODE.sub(r"\1", _BREAK.sub("", text)))
     for i in range(0, len(parts), 2):
         part = _LINK.sub(r"\1", _IMAGE.sub("", parts[i]))
         parts[i] = _STRONG.sub(r"\2", _TAG.sub("", _NOTE.sub("", part)))

@@ -64,7 +64,7 @@ class _Candidate(NamedTuple):
 
     passage: int
     place: int
-    index: int
+    number: int
     quote: Quote
     terms: frozenset[str]
     opening: frozenset[str]
@@ -91,7 +91,7 @@ def _scored(
     having = [sum(i in each for each in found) for i in range(len(asked.needles))]
     weights = [rarity(len(candidates), count) for count in having]
     headed = [
-        asked.coverage(asked.found_in({w.term for w in words(p.heading or p.title)}), weights)
+        asked.coverage(asked.found_in({word.term for word in words(p.heading)}), weights)
         for p in passages[:MAX_PASSAGES]
     ]
     scores: list[float] = []
@@ -103,8 +103,10 @@ def _scored(
         # Under a heading that covers the question, the first sentences are the answer.
         bears = coverage + (before if candidate.place else 0.0) + 0.4 * heading**2 * lead
         if bears:
-            bears += 0.1 * heading + 0.1 * lead
-            bears += 0.2 * asked.coverage(asked.found_in(candidate.opening), weights)
+            bears += 0.1 * heading + 0.05 * lead
+            bears += 0.1 * asked.coverage(asked.found_in(candidate.opening), weights)
+        if not asked.is_literally_in(candidate.quote.text):
+            bears *= 0.5
         # A sentence that asks is answered by the next one; others are often gone on with.
         is_question = candidate.quote.text.rstrip("*_ ").endswith(("?", "？"))
         before = 0.0 if candidate.quote.kind == "row" else 0.5 * coverage
@@ -140,14 +142,16 @@ def _chosen(scored: list[tuple[float, _Candidate]]) -> list[_Candidate]:
     while left and len(chosen) < MAX_QUOTES:
         if sum(len(candidate.quote.text) for candidate in chosen) >= ENOUGH:
             break
-        gains = [(score * (1 - 0.8 * _repeats(c, chosen)), -c.index, score, c) for score, c in left]
+        gains = [
+            (score * (1 - 0.8 * _repeats(c, chosen)), -c.number, score, c) for score, c in left
+        ]
         gain, _, _, candidate = max(gains)
         least = MIN_OF_BEST_SECOND if len(chosen) < 2 else MIN_OF_BEST
         if chosen and gain < least * best:
             break
         chosen.append(candidate)
         left = [(score, other) for score, other in left if other is not candidate]
-    return sorted(chosen, key=lambda candidate: candidate.index)
+    return sorted(chosen, key=lambda candidate: candidate.number)
 
 
 def _repeats(candidate: _Candidate, chosen: list[_Candidate]) -> float:
@@ -165,9 +169,9 @@ def _written(chosen: list[_Candidate], candidates: list[_Candidate]) -> str:
     written: set[int] = set()
     for candidate in chosen:
         for part in _completed(candidate, candidates):
-            if part.index not in written:
+            if part.number not in written:
                 text += _joint(before, part) + _cited(part)
-                written.add(part.index)
+                written.add(part.number)
                 before = part
     return text
 
