@@ -370,6 +370,14 @@ async def test_no_server(upstream: ScriptedUpstream, make: Make, sleeps: Sleeps)
     assert len(sleeps.seconds) == 1
 
 
+async def test_no_tls_where_tls_was_asked_for(make: Make, sleeps: Sleeps) -> None:
+    async with raw_server(b"", raw=b"HTTP/1.1 400 Bad Request\r\n\r\n", hasty=True) as base_url:
+        provider = make(base_url=base_url.replace("http:", "https:"))
+        _, error = await fail(provider, UpstreamUnavailable)
+    assert "no trusted TLS connection" in error.message
+    assert not sleeps.seconds
+
+
 async def test_retry_after_is_honoured(
     upstream: ScriptedUpstream, make: Make, sleeps: Sleeps
 ) -> None:
@@ -784,11 +792,15 @@ async def raw_server(
     extra: str = "",
     raw: bytes = b"",
     mute: bool = False,
+    hasty: bool = False,
 ) -> AsyncIterator[str]:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError):
             if mute:
                 await reader.read(-1)
+            elif hasty:
+                writer.write(raw)
+                await writer.drain()
             else:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = int(head.lower().partition(b"content-length:")[2].split(b"\r\n")[0])

@@ -204,6 +204,13 @@ class OpenAICompatibleProvider:
             error: FairleadError = self._late("connection", "connect_timeout", "connect")
         except TimeoutError:
             error = self._late("first token", "first_token_timeout", "first_token")
+        except aiohttp.ClientSSLError as why:
+            error = UpstreamUnavailable(
+                f"no trusted TLS connection to the upstream {self.name!r} ({type(why).__name__}):"
+                f" check its certificate and base_url",
+                upstream=self.name,
+                phase="tls",
+            )
         except aiohttp.ClientConnectorError as why:
             # Its own text names the address, which is not the reader's business.
             error = UpstreamUnavailable(
@@ -355,10 +362,12 @@ def _passing(error: FairleadError) -> bool:
     """Whether the same request may well succeed a moment later.
 
     A first token that did not come in time is no such case: the upstream has been working, and
-    would be asked to do it again.
+    would be asked to do it again. A certificate that is not trusted stays so.
     """
     if isinstance(error, UpstreamTimeout):
         return error.details.get("phase") == "connect"
+    if error.details.get("phase") == "tls":
+        return False
     return isinstance(error, UpstreamUnavailable | UpstreamRateLimited | UpstreamCut)
 
 
