@@ -260,7 +260,9 @@ class MemoryStore:
 
     def recent(self, id: str, offset: int, max_bytes: int) -> Batch | None:
         stream = self._streams.get(id)
-        return None if stream is None else self._batch(stream, offset, max_bytes)
+        if stream is None or self._loop is None:
+            return None
+        return self._batch(stream, offset, max_bytes)
 
     def _batch(self, stream: _Stream, offset: int, max_bytes: int) -> Batch:
         head = stream.head

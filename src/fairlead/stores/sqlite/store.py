@@ -78,7 +78,7 @@ class SqliteStore:
             raise Misconfigured(
                 "a SQLite store keeps records on disk: its durability is 'process' or 'power'"
             )
-        self.durability = durability
+        self.durability: Durability = durability
         self._path = path
         self._clock = clock
         self._entropy = entropy
