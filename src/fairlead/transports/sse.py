@@ -142,8 +142,10 @@ class SseResponse(Response):
     ) -> None:
         self.status_code = 200
         self.background = None
-        self.body = b""
-        self.init_headers({**HEADERS, **headers})
+        self.raw_headers = [
+            (name.encode("latin-1"), value.encode("latin-1"))
+            for name, value in {**HEADERS, **headers}.items()
+        ]
         self._engine = engine
         self._reader = reader
         self._options = options
