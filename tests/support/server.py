@@ -40,9 +40,9 @@ class ServerProcess:
     async def start(self) -> ServerProcess:
         """Start and wait until it listens."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")}
-        command = [sys.executable, "-m", "fairlead.cli.main", "serve"]
         self.process = await asyncio.create_subprocess_exec(
-            *command,
+            str(Path(sys.executable).parent / "fairlead"),
+            "serve",
             "--port",
             str(self.port),
             "--data-dir",
