@@ -49,6 +49,15 @@ class Server(uvicorn.Server):
         self._hurry = asyncio.Event()
         self._drain: asyncio.Task[None] | None = None
 
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Called by uvicorn once it owns the signals."""
+        await super().startup(sockets)
+        for sock in sockets or ():
+            host, port = sock.getsockname()[:2]
+            shown = f"[{host}]" if ":" in host else host
+            path = self._system.config.base_path
+            _log.info("listening", url=f"http://{shown}:{port}{path}/")
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by a signal: only counts, the loop's next tick acts."""
         self._signals += 1
@@ -96,9 +105,6 @@ async def serve(config: Config, sock: socket.socket) -> None:
             ),
             system,
         )
-        host, port = sock.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        _log.info("listening", url=f"http://{shown}:{port}{config.base_path}/")
         await server.serve(sockets=[sock])
 
 
