@@ -55,7 +55,7 @@ def test_of_markdown_only_headings_and_front_matter_are_left_out(text: str) -> N
         words = re.findall(r"\w{3,}", line)
         if words and not line.lstrip().startswith("#"):
             # A heading that is underlined, and so part of the title or of a path.
-            assert words[0][:MAX_TITLE] in names
+            assert words[0] in names
 
 
 def test_headings_make_the_path() -> None:
@@ -86,6 +86,11 @@ def test_front_matter_names_the_document_and_is_no_text() -> None:
 def test_a_heading_with_nothing_below_it_can_be_found() -> None:
     text = "# Title\n\n## Empty\n\n## Full\n\nText.\n\n## Last\n"
     assert shown(text) == [("Empty", "## Empty"), ("Full", "Text."), ("Last", "## Last")]
+
+
+def test_a_paragraph_above_a_rule_is_no_heading() -> None:
+    paragraph = "Words of a paragraph. " * 20
+    assert shown(f"# T\n\n{paragraph}\n---\n\nMore.")[0][1].startswith("Words of a paragraph.")
 
 
 def test_number_signs_in_code_are_no_headings() -> None:

@@ -26,8 +26,11 @@ WHOLE = 1800
 #: Between the headings of a path.
 SEPARATOR = " › "
 
-#: A title is cut after this many characters.
+#: A title in front matter is cut after this many characters.
 MAX_TITLE = 200
+
+#: A longer "heading" is text: most often a paragraph with a rule right below it.
+MAX_HEADING = 200
 
 Format = Literal["markdown", "text"]
 
@@ -126,7 +129,7 @@ def _markdown_blocks(text: str, start: int) -> Iterator[_Block]:
         if not line[0].isspace() and not _ITEM.match(line):
             listed = False
         fence = _FENCE.match(line)
-        heading = _ATX.match(line)
+        heading = _ATX.match(line) if len(line) <= MAX_HEADING else None
         if fence:
             j = _end_of_fence(text, lines, i, fence[1])
             yield _Block("code", a, lines[j][1])
@@ -142,7 +145,7 @@ def _markdown_blocks(text: str, start: int) -> Iterator[_Block]:
         else:
             listed = listed or bool(_ITEM.match(line))
             j, level = _end_of_paragraph(text, lines, i)
-            if level:
+            if level and lines[j][1] - a <= MAX_HEADING:
                 name = _plain(" ".join(text[a : lines[j - 1][1]].split()))
                 yield _Block("heading", a, lines[j][1], level, name)
             else:
@@ -201,7 +204,7 @@ _ANCHOR = re.compile(r"<[^<>]*>|\{#[^{}]*\}$")
 
 def _plain(heading: str) -> str:
     """A heading without the marks of links, emphasis and code."""
-    text = _ANCHOR.sub("", _LINK.sub(r"\1", heading.strip()[: 2 * MAX_TITLE]))
+    text = _ANCHOR.sub("", _LINK.sub(r"\1", heading.strip()))
     return text.replace("`", "").replace("**", "").strip().strip("*_").strip()
 
 
