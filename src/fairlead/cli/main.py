@@ -7,6 +7,9 @@ from typing import Annotated
 import typer
 
 import fairlead
+from fairlead.cli.ask import ask
+from fairlead.cli.config import config
+from fairlead.cli.ingest import ingest
 from fairlead.cli.serve import serve
 from fairlead.cli.settings import SettingsCommand
 
@@ -45,6 +48,9 @@ def fairlead_command(
 
 
 app.command(cls=SettingsCommand)(serve)
+app.command()(ask)
+app.command()(ingest)
+app.command(cls=SettingsCommand)(config)
 
 
 def main() -> None:

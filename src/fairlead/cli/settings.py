@@ -14,7 +14,7 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from fairlead.cli.console import out
-from fairlead.server.config import SETTINGS, Config
+from fairlead.server.config import SETTINGS
 from fairlead.server.settings import Setting
 from fairlead.server.sources import Flag, load
 
@@ -23,7 +23,7 @@ ConfigFile = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Configuration file (TOML). [default: $FAIRLEAD_CONFIG, else ./fairlead.toml]",
+        help="Configuration file (TOML). \\[default: $FAIRLEAD_CONFIG, else ./fairlead.toml]",
         show_default=False,
     ),
 ]
@@ -37,17 +37,21 @@ class SettingsCommand(TyperCommand):
         out().print(settings_table())
 
 
-def takes_settings(command: Callable[[Config], None]) -> Callable[..., None]:
-    """A command for typer with ``--config`` and a flag for each setting; it is called with the
-    configuration that results."""
+def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
+    """A command for typer with ``--config`` and a flag for each setting. It is called with the
+    :class:`~fairlead.server.config.Config` that results, and with its further parameters."""
+    own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
 
-    def run(config: Path | None = None, **flags: Any) -> None:
+    def run(**flags: Any) -> None:
+        file = flags.pop("config_file")
+        further = {parameter.name: flags.pop(parameter.name) for parameter in own}
         given: dict[str, Flag] = {
             name: value for name, value in flags.items() if value is not None and value != []
         }
-        command(load(given, os.environ, config))
+        command(load(given, os.environ, file), **further)
 
-    parameters = [_parameter("config", ConfigFile, None)]
+    parameters = [_parameter("config_file", ConfigFile, None)]
+    parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
     parameters += [_parameter(s.name, _annotation(s), None) for s in SETTINGS if s.flag]
     run.__doc__ = command.__doc__
     run.__name__ = command.__name__
