@@ -56,7 +56,6 @@ class Generation:
         self._finished = finished
         self._answer = Answer()
         self._cause: Event | FairleadError | None = None
-        self._done: Done | None = None
         self._task: asyncio.Task[None] | None = None
         self._orphan_timer: asyncio.TimerHandle | None = None
         self._orphan_check: asyncio.Task[None] | None = None
@@ -176,9 +175,7 @@ class Generation:
             self._cause = FairleadError(f"the provider failed: {type(error).__name__}")
         cause = self._cause
         if cause is None:
-            # The provider's own end, where it stated one, with the upstream's word for it.
-            done = self._done or Done(self._now())
-            return msgspec.structs.replace(done, at=self._now(), status="completed")
+            return Done(self._now())
         if isinstance(cause, FairleadError):
             _log.warning(
                 "generation_failed", stream=self.stream, code=cause.code, error=cause.message
@@ -201,8 +198,9 @@ class Generation:
         async with contextlib.aclosing(events) as running:
             async for event in running:
                 if type(event) is Done:
-                    self._done = event
-                    continue
+                    # The end is written now: what the provider still has to tidy up holds up
+                    # nobody who reads.
+                    event = msgspec.structs.replace(event, at=self._now(), status="completed")
                 writer.write(event)
                 answer.add(event)
                 if writer.full:
@@ -221,7 +219,7 @@ class Generation:
         self._ending = True
         if self.writer.failure is None and not self.writer.ended:
             self.writer.write(end)
-        self._answer.add(end)
+            self._answer.add(end)
         # The end must become durable although everybody wants to be gone by now.
         with contextlib.suppress(FairleadError):
             await self.writer.durable()

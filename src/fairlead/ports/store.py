@@ -136,7 +136,10 @@ class Store(Protocol):
     :class:`~fairlead.errors.StoreUnavailable` or :class:`~fairlead.errors.StoreCorrupt` when the
     store itself fails; after such a failure nothing half-done is visible."""
 
-    durability: Durability
+    @property
+    def durability(self) -> Durability:
+        """What a record survives once it is visible."""
+        ...
 
     async def open(self) -> None:
         """Make ready for use on the running event loop."""
