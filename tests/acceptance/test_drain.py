@@ -1,0 +1,101 @@
+"""A deploy loses nothing: SIGTERM's three phases on the real server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, Silent
+from tests.support.server import ServerProcess
+from tests.support.sse import Reader
+
+TOKENS = tuple(f"t{n} " for n in range(10))
+TEXT = "".join(TOKENS)
+
+
+@pytest.fixture
+async def upstream():
+    async with ScriptedUpstream() as server:
+        server.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+        yield server
+
+
+@pytest.fixture
+async def session():
+    async with aiohttp.ClientSession() as session:
+        yield session
+
+
+def serve(tmp_path: Path, upstream: ScriptedUpstream, *more: str) -> ServerProcess:
+    return ServerProcess(
+        tmp_path, "--upstream", upstream.base_url, "--model", "scripted", "--no-knowledge", *more
+    )
+
+
+async def test_running_answers_finish_new_ones_are_refused_readers_stay(
+    tmp_path: Path, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(tmp_path, upstream) as server:
+        reader = Reader(session, server.url)
+        reading = asyncio.create_task(reader.ask({"message": "Go on."}))
+        upstream.release(3)
+        await upstream.wait_tokens(3)
+        server.terminate()
+        await server.wait_log(lambda line: line["event"] == "draining")
+
+        async with session.post(f"{server.url}/chat/stream", json={"message": "New?"}) as refused:
+            assert refused.status == 503
+            assert refused.headers["Retry-After"]
+            assert (await refused.json())["code"] == "draining"
+        async with session.get(f"{server.url}/health/ready") as ready:
+            assert ready.status == 503
+        late = Reader(session, server.url)
+        late_reading = asyncio.create_task(late.attach(reader.stream))
+
+        upstream.release(len(TOKENS))
+        await asyncio.gather(reading, late_reading)
+        assert reader.text == late.text == TEXT
+        assert reader.end == {"status": "completed", "finish": "stop"}
+        assert await server.wait() == 0
+
+
+async def test_when_the_grace_is_over_answers_are_interrupted_and_readers_told(
+    tmp_path: Path, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(tmp_path, upstream, "--drain-grace", "0") as server:
+        reader = Reader(session, server.url)
+        reading = asyncio.create_task(reader.ask({"message": "Go on."}))
+        upstream.release(3)
+        await upstream.wait_tokens(3)
+        assert await server.stop() == 0
+        await reading
+        assert reader.text == "t0 t1 t2 "
+        assert reader.end["code"] == "interrupted"
+        assert reader.end["retryable"] is True
+        await upstream.wait_closed()
+
+        await server.start()
+        assert (await reader.document())["status"] == "interrupted"
+
+
+async def test_a_second_signal_ends_the_grace(
+    tmp_path: Path, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    upstream.script(Silent(headers=True))
+    async with serve(tmp_path, upstream, "--drain-grace", "600") as server:
+        reader = Reader(session, server.url)
+        reading = asyncio.create_task(reader.ask({"message": "Go on."}))
+        await upstream.wait_request()
+        server.terminate()
+        await server.wait_log(lambda line: line["event"] == "draining")
+        assert await server.stop() == 0
+        await reading
+        assert reader.end["code"] == "interrupted"
+
+
+async def test_an_idle_server_ends_at_once(tmp_path: Path, upstream: ScriptedUpstream) -> None:
+    async with serve(tmp_path, upstream, "--drain-grace", "600") as server:
+        assert await server.stop() == 0
