@@ -58,9 +58,9 @@ class Wire:
 
     async def _connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
-            method, path, _ = head[0].split(" ")
-            pairs = (line.split(": ", 1) for line in head[1:] if line)
+            lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+            method, path, _ = lines[0].split(" ")
+            pairs = (line.split(": ", 1) for line in lines[1:] if line)
             headers = {name.lower(): value for name, value in pairs}
             body = await reader.readexactly(int(headers.get("content-length", "0")))
             self.asked.append(Asked(method, path, headers, body))
