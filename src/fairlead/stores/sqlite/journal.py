@@ -37,7 +37,7 @@ PACK_AFTER = 32
 class Log:
     """What is known of a stream that is written here."""
 
-    __slots__ = ("closed", "epoch", "first", "folds", "id", "num", "owner", "tail", "terms")
+    __slots__ = ("closed", "epoch", "first", "folds", "id", "num", "owner", "tail", "terms", "told")
 
     def __init__(self, row: Row, terms: tuple[Term, ...]) -> None:
         self.num = row.num
@@ -49,6 +49,8 @@ class Log:
         self.tail = row.tail
         self.closed = bool(row.closed)
         self.folds = 0
+        #: Whether the loop's thread knows the head but for its tail.
+        self.told = False
 
     def head(self) -> Head:
         return Head(self.terms, self.first, self.tail, self.closed)
@@ -88,7 +90,8 @@ class Journal:
         self.packable: dict[int, None] = {}
         self._name = entropy(16).hex()
         self._number = 0
-        self._version = -1
+        #: Of the last transaction.
+        self.known_version = -1
         self._seq = 0
         # Of the transaction at hand.
         self._entries: dict[str, Entry] = {}
@@ -142,9 +145,9 @@ class Journal:
             if fresh:
                 prepare_journal(self.db)
             version = self.version()
-            if version != self._version:
+            if version != self.known_version:
                 self._catch_up()
-                self._version = version
+                self.known_version = version
         except BaseException:
             self.abandon()
             raise
@@ -167,6 +170,17 @@ class Journal:
                     self.logs.pop(id, None)
         last = self.db.execute("SELECT ifnull(max(seq), 0) FROM ticks").get
         self._seq = max(upto, last)
+
+    def retell(self, news: News) -> None:
+        """Having told of others' commits: what was told of our own logs may be forgotten now."""
+        if news.anything:
+            for log in self.logs.values():
+                log.told = False
+        for id in news.gone:
+            if id in self.logs:
+                self.logs[id].told = False
+        # A stream that another process had, and that is ours again.
+        news.left = [id for id in news.left if id not in self.logs]
 
     def commit(self) -> News:
         """Commit, and say what has become visible."""
@@ -210,6 +224,7 @@ class Journal:
         logs = self.logs
         unfolded = self.unfolded
         due = time.monotonic() + FOLD_AFTER
+        changed = self.changed
         records_of = self.news.records
         for id in self._folded:
             unfolded.pop(id, None)
@@ -224,8 +239,12 @@ class Journal:
                 # Another process had the stream in between, and folded what we had of it.
                 del unfolded[id]
                 unfolded[id] = Stretch(log.num, at, list(records), seq, due)
-            records_of.append((id, log.head(), at, records))
-        for id in self.changed:
+            if log.told and id not in changed:
+                records_of.append((id, None, at, records))
+            else:
+                records_of.append((id, log.head(), at, records))
+                log.told = True
+        for id in changed:
             if id not in self._entries and id in logs:
                 log = logs[id]
                 records_of.append((id, log.head(), log.tail, []))

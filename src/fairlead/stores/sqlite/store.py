@@ -31,6 +31,7 @@ from fairlead.ports.store import (
 )
 from fairlead.stores.common import check_creation, store_closed
 from fairlead.stores.sqlite import commands
+from fairlead.stores.sqlite.checkpoint import Checkpointer
 from fairlead.stores.sqlite.connection import connect, in_our_words
 from fairlead.stores.sqlite.following import Follower
 from fairlead.stores.sqlite.hot import HotStreams
@@ -93,10 +94,11 @@ class SqliteStore:
         loop = asyncio.get_running_loop()
         locks = Locks(self._path.parent / "owners")
         journal, follower, reading = await loop.run_in_executor(None, self._connect, locks)
+        checkpointer = Checkpointer(self._path, self.durability, journal.db)
         reader = self._reader = Reader(self._clock)
         self._open = _Open(
             loop,
-            Writer(self._path, journal, follower, self._deliver),
+            Writer(self._path, journal, follower, checkpointer, self._deliver),
             Worker("fairlead-reader", self._path, reading, reader.rest),
             locks,
         )

@@ -16,6 +16,7 @@ from fairlead.errors import FairleadError
 from fairlead.journal.position import Epoch
 from fairlead.ports.store import AppendOutcome
 from fairlead.stores.common import store_closed
+from fairlead.stores.sqlite.checkpoint import Checkpointer
 from fairlead.stores.sqlite.connection import explain
 from fairlead.stores.sqlite.following import Follower
 from fairlead.stores.sqlite.journal import Journal
@@ -46,11 +47,13 @@ class Writer:
         path: Path,
         journal: Journal,
         follower: Follower,
+        checkpointer: Checkpointer,
         deliver: Callable[[Settled, News], None],
     ) -> None:
         self._path = path
         self._journal = journal
         self._follower = follower
+        self._checkpointer = checkpointer
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[Item] = SimpleQueue()
@@ -107,8 +110,9 @@ class Writer:
                     batch.pop()
             if batch:
                 self._commit(batch)
-            self._upkeep()
+            self._upkeep(committed=bool(batch))
         try:
+            self._checkpointer.close()
             self._journal.close()
         except (apsw.Error, FairleadError):
             # What could not be folded is in the ticks, and whoever opens the file next folds it.
@@ -188,17 +192,21 @@ class Writer:
         ours.__cause__ = error
         return ours
 
-    def _upkeep(self) -> None:
+    def _upkeep(self, *, committed: bool) -> None:
         """Between commits: look for others' commits, fold what is due."""
         journal = self._journal
         now = time.monotonic()
         try:
+            if self._checkpointer.due():
+                self._checkpointer.finish()
             if self._following:
-                version = journal.version()
+                # A transaction has just asked; otherwise nobody has for a while.
+                version = journal.known_version if committed else journal.version()
                 if version != self._followed:
                     self._attentive_until = now + ATTENTION
                     news = self._follower.follow()
                     self._followed = version
+                    journal.retell(news)
                     if news:
                         hand_over(self._loop, self._deliver, [], news)
             due = journal.next_fold()
