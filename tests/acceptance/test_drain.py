@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, Silent
-from tests.support.server import ServerProcess
+from tests.acceptance.conftest import Serve
 from tests.support.sse import Reader
 
 TOKENS = tuple(f"t{n} " for n in range(10))
 TEXT = "".join(TOKENS)
 
 
-@pytest.fixture
-async def upstream():
-    async with ScriptedUpstream() as server:
-        server.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
-        yield server
-
-
-@pytest.fixture
-async def session():
-    async with aiohttp.ClientSession() as session:
-        yield session
-
-
-def serve(tmp_path: Path, upstream: ScriptedUpstream, *more: str) -> ServerProcess:
-    return ServerProcess(
-        tmp_path, "--upstream", upstream.base_url, "--model", "scripted", "--no-knowledge", *more
-    )
+@pytest.fixture(autouse=True)
+def gated(upstream: ScriptedUpstream) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
 
 
 async def test_running_answers_finish_new_ones_are_refused_readers_stay(
-    tmp_path: Path, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
-    async with serve(tmp_path, upstream) as server:
+    async with serve() as server:
         reader = Reader(session, server.url)
         reading = asyncio.create_task(reader.ask({"message": "Go on."}))
         upstream.release(3)
@@ -63,9 +48,9 @@ async def test_running_answers_finish_new_ones_are_refused_readers_stay(
 
 
 async def test_when_the_grace_is_over_answers_are_interrupted_and_readers_told(
-    tmp_path: Path, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
-    async with serve(tmp_path, upstream, "--drain-grace", "0") as server:
+    async with serve("--drain-grace", "0") as server:
         reader = Reader(session, server.url)
         reading = asyncio.create_task(reader.ask({"message": "Go on."}))
         upstream.release(3)
@@ -82,10 +67,10 @@ async def test_when_the_grace_is_over_answers_are_interrupted_and_readers_told(
 
 
 async def test_a_second_signal_ends_the_grace(
-    tmp_path: Path, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
     upstream.script(Silent(headers=True))
-    async with serve(tmp_path, upstream, "--drain-grace", "600") as server:
+    async with serve("--drain-grace", "600") as server:
         reader = Reader(session, server.url)
         reading = asyncio.create_task(reader.ask({"message": "Go on."}))
         await upstream.wait_request()
@@ -96,6 +81,6 @@ async def test_a_second_signal_ends_the_grace(
         assert reader.end["code"] == "interrupted"
 
 
-async def test_an_idle_server_ends_at_once(tmp_path: Path, upstream: ScriptedUpstream) -> None:
-    async with serve(tmp_path, upstream, "--drain-grace", "600") as server:
+async def test_an_idle_server_ends_at_once(serve: Serve) -> None:
+    async with serve("--drain-grace", "600") as server:
         assert await server.stop() == 0

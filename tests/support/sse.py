@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -30,6 +31,14 @@ class Reader:
         self.connections = 0
         self.notices: list[str] = []
         self.on_event: Callable[[Reader], None] = lambda _: None
+        self._news = asyncio.Event()
+
+    async def until(self, holds: Callable[[Reader], bool]) -> None:
+        """Wait until ``holds``, which is asked after each event and when the stream is known."""
+        async with asyncio.timeout(30):
+            while not holds(self):
+                self._news.clear()
+                await self._news.wait()
 
     @property
     def ended(self) -> bool:
@@ -77,6 +86,7 @@ class Reader:
         assert response.headers["Content-Type"] == "text/event-stream"
         self.connections += 1
         self.stream = response.headers["Fairlead-Stream"]
+        self._news.set()
         parser = Parser()
         async for chunk in response.content.iter_any():
             for frame in parser.feed(chunk):
@@ -96,4 +106,5 @@ class Reader:
         elif name == "reset":
             self.text = data["text"]
             self.resets += 1
+        self._news.set()
         self.on_event(self)

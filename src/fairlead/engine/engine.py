@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
 
 import structlog
 
@@ -115,6 +115,7 @@ class Engine:
         self._idle = asyncio.Event()
         self._idle.set()
         self._upkeep: asyncio.Task[None] | None = None
+        self._errands: set[asyncio.Task[None]] = set()
         self._signals: ports.Subscription | None = None
 
     # -- life
@@ -139,6 +140,7 @@ class Engine:
         if self._signals is not None:
             self._signals.cancel()
             self._signals = None
+        await asyncio.gather(*self._errands)
         for live in tuple(self._lives.values()):
             live.close()
         self._lives.clear()
@@ -414,6 +416,19 @@ class Engine:
         if not live.readers:
             self._lives.pop(live.stream, None)
             live.close()
+            if live.stream not in self._running and not live.head.closed:
+                self._errand(self.store.present([live.stream], self.node, 0))
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for; what it cannot do, time will (presence expires)."""
+
+        async def run() -> None:
+            with contextlib.suppress(FairleadError):
+                await work
+
+        task = asyncio.create_task(run())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     def _count_readers(self, live: Live) -> None:
         generation = self._running.get(live.stream)
