@@ -30,7 +30,8 @@ def same_content(a: StreamSpec, b: StreamSpec) -> bool:
 
 
 def check_creation(writer: str | None, records: Sequence[bytes]) -> None:
-    """Refuse records that nobody writes: they would belong to no epoch."""
+    """Refuse what is not bytes, and records that nobody writes: they would belong to no epoch."""
+    b"".join(records)
     if records and writer is None:
         raise ValueError("a stream that is created with records needs a writer")
 

@@ -354,6 +354,9 @@ class Journal:
         log.terms = head.terms
         log.epoch = epoch
         log.owner = owner
+        if log.id in self._evicted:
+            self._evicted.remove(log.id)
+            self.news.left.remove(log.id)
         self.logs[log.id] = log
         self.changed[log.id] = None
         self.news.written.append(log.id)

@@ -6,9 +6,12 @@ stream in one commit follow each other, so that one entry holds both.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 
 import msgspec
+
+from fairlead.errors import StoreCorrupt
 
 Entry = tuple[int, list[bytes]]
 
@@ -19,8 +22,18 @@ _ids: msgspec.msgpack.Decoder[list[str]] = msgspec.msgpack.Decoder(list[str])
 
 encode_tick = _encoder.encode
 encode_records = _encoder.encode
-decode_tick = _tick.decode
-decode_records = _records.decode
+
+
+def decode_tick(data: bytes) -> dict[str, Entry]:
+    """What :func:`encode_tick` wrote."""
+    with _no_damage():
+        return _tick.decode(data)
+
+
+def decode_records(data: bytes) -> list[bytes]:
+    """What :func:`encode_records` wrote."""
+    with _no_damage():
+        return _records.decode(data)
 
 
 def encode_ids(ids: Iterable[str]) -> bytes:
@@ -30,7 +43,8 @@ def encode_ids(ids: Iterable[str]) -> bytes:
 
 def decode_ids(data: bytes | None) -> list[str]:
     """What :func:`encode_ids` wrote; nothing for NULL."""
-    return [] if data is None else _ids.decode(data)
+    with _no_damage():
+        return [] if data is None else _ids.decode(data)
 
 
 def extend(records: list[bytes], base: int, at: int, more: list[bytes]) -> None:
@@ -46,3 +60,13 @@ def extend(records: list[bytes], base: int, at: int, more: list[bytes]) -> None:
         raise ValueError(f"records {tail} to {at} are missing")
     elif at + len(more) > tail:
         records += more[tail - at :]
+
+
+@contextmanager
+def _no_damage() -> Generator[None]:
+    try:
+        yield
+    except msgspec.MsgspecError as error:
+        raise StoreCorrupt(
+            f"the journal holds records that cannot be read ({error}); restore it from a copy"
+        ) from error

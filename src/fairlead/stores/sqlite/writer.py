@@ -21,7 +21,7 @@ from fairlead.stores.sqlite.connection import explain
 from fairlead.stores.sqlite.following import Follower
 from fairlead.stores.sqlite.journal import Journal
 from fairlead.stores.sqlite.news import News
-from fairlead.stores.sqlite.worker import Settled, hand_over
+from fairlead.stores.sqlite.worker import Settled, hand_over, settle
 
 T = TypeVar("T")
 Append = tuple[str, Epoch, int, Sequence[bytes], bool, "asyncio.Future[AppendOutcome]", int]
@@ -101,24 +101,39 @@ class Writer:
     # -- the thread
 
     def _run(self) -> None:
-        ended = False
-        while not ended:
-            batch = self._take()
-            if batch:
-                ended = batch[-1] is None
-                if ended:
-                    batch.pop()
-            if batch:
-                self._commit(batch)
-            self._upkeep(committed=bool(batch))
         try:
-            self._checkpointer.close()
+            ended = False
+            while not ended:
+                batch = self._take()
+                if batch:
+                    ended = batch[-1] is None
+                    if ended:
+                        batch.pop()
+                if batch:
+                    self._commit(batch)
+                self._upkeep(committed=bool(batch))
+        finally:
+            # However the thread ends, nobody waits for it in vain.
+            self._open = False
+            hand_over(self._loop, self._refuse)
+            self._finish()
+
+    def _finish(self) -> None:
+        self._checkpointer.close()
+        try:
             self._journal.close()
         except (apsw.Error, FairleadError):
             # What could not be folded is in the ticks, and whoever opens the file next folds it.
             pass
         finally:
             self._journal.db.close()
+
+    def _refuse(self) -> None:
+        """On the loop's thread: tell those who asked too late."""
+        while not self._queue.empty():
+            item = self._queue.get()
+            if item is not None:
+                settle([(item[5] if len(item) == 7 else item[1], None, store_closed())])
 
     def _take(self) -> list[Item]:
         """What is queued; waits for it until something else is due."""
