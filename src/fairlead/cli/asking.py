@@ -97,6 +97,8 @@ class Asking:
                 return INTERRUPTED
             finally:
                 if self._stopping is not None:
+                    if task.cancelling():
+                        self._stopping.cancel()  # leaving at once waits for nothing
                     await asyncio.gather(self._stopping, return_exceptions=True)
         self._view.end()
         if self._interrupts:
@@ -117,7 +119,7 @@ class Asking:
             await client.stop(self._stream)
         except FairleadError as error:
             self._view.end()
-            self._view.note(f"The answer could not be stopped: {error.message}")
+            self._view.say("The answer could not be stopped", error.message, "yellow")
             task.cancel()
 
     def _how_to_go_on(self, what: str) -> str:

@@ -102,14 +102,14 @@ class View:
             self._write(text.removeprefix(self._written))
             return
         self.end()
-        self._say("The server took back what it had written", reason, "yellow")
+        self.say("The server took back what it had written", reason, "yellow")
         self._written = ""
         self._write(text)
 
     def _done(self, status: str, reason: str) -> None:
         self.end()
         if status == "stopped":
-            self._say("The answer was stopped", "" if reason == "stop" else reason, "yellow")
+            self.say("The answer was stopped", "" if reason == "stop" else reason, "yellow")
         if self._sources:
             self._err.print()
             for n, source in enumerate(self._sources, start=1):
@@ -128,11 +128,12 @@ class View:
 
     def _error(self, data: dict[str, Any]) -> None:
         self.end()
-        self._say("error", str(data.get("error", "the answer failed")), "red")
+        self.say("error", str(data.get("error", "the answer failed")), "red")
         if data.get("retryable") is True:
             self.note("Asking again may help.")
         self.status = FAILED
 
-    def _say(self, what: str, more: str, style: str) -> None:
+    def say(self, what: str, more: str, style: str) -> None:
+        """A line for everybody, on a terminal or not."""
         self._clear()
         self._err.print(Text(printable(f"{what}: {more}" if more else what), style))
