@@ -24,7 +24,7 @@ class Reader:
         self.session = session
         self.url = url
         self.events: list[tuple[str, dict[str, Any], str]] = []
-        self.text = ""
+        self._pieces: list[str] = []
         self.stream = ""
         self.last_id = ""
         self.resets = 0
@@ -39,6 +39,13 @@ class Reader:
             while not holds(self):
                 self._news.clear()
                 await self._news.wait()
+
+    @property
+    def text(self) -> str:
+        """The answer's text so far."""
+        if len(self._pieces) > 1:
+            self._pieces = ["".join(self._pieces)]
+        return self._pieces[0] if self._pieces else ""
 
     @property
     def ended(self) -> bool:
@@ -102,9 +109,9 @@ class Reader:
         self.last_id = id
         self.events.append((name, data, id))
         if name == "token":
-            self.text += data["token"]
+            self._pieces.append(data["token"])
         elif name == "reset":
-            self.text = data["text"]
+            self._pieces = [data["text"]]
             self.resets += 1
         self._news.set()
         self.on_event(self)

@@ -28,7 +28,7 @@ from fairlead.server.composition import compose
 from fairlead.server.config import Config
 from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
-from fairlead.transports.direct import DirectProtocol
+from fairlead.transports.direct import BoundedProtocol, DirectProtocol
 
 if sys.platform != "win32":
     import uvloop
@@ -94,7 +94,7 @@ async def serve(config: Config, sock: socket.socket) -> None:
         server = Server(
             uvicorn.Config(
                 build_app(system),
-                http=DirectProtocol if config.direct else "httptools",
+                http=DirectProtocol if config.direct else BoundedProtocol,
                 ws="none",
                 lifespan="off",
                 access_log=False,

@@ -69,10 +69,9 @@ class Direct:
         self._transport.abort()
 
 
-class DirectProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, offering :class:`Direct` to each request."""
+class BoundedProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with a limit to a request's head, which it lacks."""
 
-    claimed: Direct | None = None
     _head_bytes = 0
 
     def on_message_begin(self) -> None:
@@ -87,6 +86,18 @@ class DirectProtocol(HttpToolsProtocol):
         self._count(len(name) + len(value))
         super().on_header(name, value)
 
+    def _count(self, size: int) -> None:
+        self._head_bytes += size
+        if self._head_bytes > MAX_HEAD_BYTES:
+            # The parser turns it into an error, which uvicorn answers with 400 and a close.
+            raise ValueError(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
+
+
+class DirectProtocol(BoundedProtocol):
+    """uvicorn's protocol, offering :class:`Direct` to each request."""
+
+    claimed: Direct | None = None
+
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
         cycle: RequestResponseCycle | None = self.cycle
@@ -94,12 +105,6 @@ class DirectProtocol(HttpToolsProtocol):
             # The application has not begun: its task starts with the next turn of the loop.
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope.setdefault("extensions", {})[EXTENSION] = Direct(self, cycle)
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD_BYTES:
-            # The parser turns it into an error, which uvicorn answers with 400 and a close.
-            raise ValueError(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
 
     def resume_writing(self) -> None:
         super().resume_writing()

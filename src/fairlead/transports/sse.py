@@ -194,6 +194,7 @@ class SseConnection:
         self._first = b"retry: %d\n" % round(connections.settings.retry * 1000)
         self._quiet = 0
         self._stalled = 0
+        self._draining = connections.draining
 
     async def run(self) -> bool:
         """Stream until the end; whether the body may be ended properly (the socket is there)."""
@@ -237,11 +238,14 @@ class SseConnection:
         if sink.paused:
             return
         if reader.ended:
-            if rest := reader.flush():
-                self._write(rest)
+            last = reader.flush()
             if reader.failure is not None:
-                self._write(self._notice("error", _error_fields(reader.failure)))
+                last += self._notice("error", _error_fields(reader.failure))
+            if last:
+                self._write(last)
             self._ended.set_result(True)
+        elif self._draining:
+            self._send_away()
         elif self._batch_window and self._flush_timer is None and reader.keeps:
             self._flush_timer = self._loop.call_later(self._batch_window, self._flush)
 
@@ -280,6 +284,14 @@ class SseConnection:
             return b"%bdata: %b\n\n" % (event, frame.data)
         return reader.wire.block(frame, str(standing).encode())
 
+    def _send_away(self) -> None:
+        # Spread, so that a restarted server is not met by all its readers at once.
+        wait = 0.5 + random.random() * self._connections.settings.drain_spread
+        self._first = b"retry: %d\n" % round(wait * 1000)
+        kept = self._reader.flush()
+        self._write(kept + self._notice("drain", {"retry_after": round(wait, 3)}))
+        self._ended.set_result(True)
+
     def _lost(self) -> None:
         if not self._ended.done():
             self._ended.set_result(False)
@@ -302,19 +314,10 @@ class SseConnection:
             self._sink.write(HEARTBEAT)
 
     def drain(self) -> None:
-        if self._ended.done():
-            return
+        # What it has not had yet goes first. One that is behind for longer than the grace is cut:
+        # it resumes exactly.
+        self._draining = True
         self._pump()
-        if self._ended.done() or self._sink.paused or self._filling is not None:
-            return  # it is behind: cut when the grace is over, it resumes exactly
-        if rest := self._reader.flush():
-            self._write(rest)
-        settings = self._connections.settings
-        # Spread, so that a restarted server is not met by all its readers at once.
-        wait = 0.5 + random.random() * settings.drain_spread
-        self._first = b"retry: %d\n" % round(wait * 1000)
-        self._write(self._notice("drain", {"retry_after": round(wait, 3)}))
-        self._ended.set_result(True)
 
     def abort(self) -> None:
         self._sink.abort()
