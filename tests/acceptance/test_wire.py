@@ -6,6 +6,7 @@ import asyncio
 import io
 import json
 import random
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import aiohttp
@@ -21,7 +22,9 @@ TEXT = "".join(TOKENS)
 
 
 @pytest.fixture(params=["--direct", "--no-direct"])
-async def server(request: pytest.FixtureRequest, serve: Serve, upstream: ScriptedUpstream):
+async def server(
+    request: pytest.FixtureRequest, serve: Serve, upstream: ScriptedUpstream
+) -> AsyncGenerator[ServerProcess, None]:
     upstream.script(Answer(tokens=TOKENS))
     async with serve(request.param, "--heartbeat", "0.2") as server:
         yield server

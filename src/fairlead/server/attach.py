@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairlead.dialects import native
-from fairlead.engine.wire import WireFactory
+from fairlead.engine.wire import Wire
 from fairlead.errors import BadPosition, BadRequest
+from fairlead.events.meta import GenerationMeta
 from fairlead.journal.position import Position, parse_position
 from fairlead.policy.caller import Caller
 from fairlead.primitives import is_id
@@ -44,21 +45,42 @@ def last_event(request: Request) -> LastEvent | None:
     return LastEvent(stream, parse_position(after))
 
 
-async def attach(request: Request, caller: Caller, stream: str, after: Position | None) -> Response:
+class Presentation(NamedTuple):
+    """How the request wants its events: ``size`` tokens in one at most, after ``window`` ms."""
+
+    options: native.Options
+    size: int
+    window: int
+
+    def wire(self, stream: str, meta: GenerationMeta) -> Wire:
+        """The wire that presents ``stream`` so."""
+        if self.size == 1:
+            return NativeWire(stream, meta, self.options)
+        return BatchingWire(stream, meta, self.options, self.size)
+
+
+def presentation(request: Request) -> Presentation:
+    """What the query says of it. Asked before anything is started, so that a wrong value starts
+    nothing."""
+    events = http.choice(request, "events", ("named", "message"))
+    size = http.integer(request, "batch", 1, 1, 100)
+    window = http.integer(request, "batch_ms", _BATCH_MS if size > 1 else 0, 0, 10_000)
+    if window and size == 1:
+        size = 100
+    options = native.Options(cast("Literal['named', 'message']", events))
+    return Presentation(options, size, window)
+
+
+async def attach(
+    request: Request, caller: Caller, stream: str, after: Position | None, shown: Presentation
+) -> Response:
     """An SSE response that goes on after a position.
 
     A browser's ``EventSource`` reconnects when a body ends, even after ``done``: at the end of a
     finished stream it is answered 204, which tells it to stop (HTML, section 9.2.3).
     """
     system = http.system(request)
-    options = native.Options(
-        cast("Literal['named', 'message']", http.choice(request, "events", ("named", "message")))
-    )
-    size = http.integer(request, "batch", 1, 1, 100)
-    window = http.integer(request, "batch_ms", _BATCH_MS if size > 1 else 0, 0, 10_000)
-    if window and size == 1:
-        size = 100
-    reader = await system.engine.attach(caller, stream, after, _wire(options, size))
+    reader = await system.engine.attach(caller, stream, after, shown.wire)
     headers = {
         "fairlead-stream": stream,
         "fairlead-conversation": reader.live.meta.conversation,
@@ -70,17 +92,11 @@ async def attach(request: Request, caller: Caller, stream: str, after: Position 
     return SseResponse(
         system.engine,
         reader,
-        options,
+        shown.options,
         system.connections,
         headers,
-        batch_window=window / 1000,
+        batch_window=shown.window / 1000,
     )
-
-
-def _wire(options: native.Options, size: int) -> WireFactory:
-    if size == 1:
-        return lambda stream, meta: NativeWire(stream, meta, options)
-    return lambda stream, meta: BatchingWire(stream, meta, options, size)
 
 
 def after_parameter(request: Request, stream: str) -> Position | None:

@@ -12,7 +12,7 @@ from starlette.responses import Response
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest
 from fairlead.server import http
-from fairlead.server.attach import attach, last_event
+from fairlead.server.attach import attach, last_event, presentation
 
 router = APIRouter(tags=["answers"])
 
@@ -141,8 +141,9 @@ def _ask(body: ChatBody) -> Ask:
 
 async def _answer(request: Request, ask: Ask, key: str) -> Response:
     caller = await http.caller(request)
+    shown = presentation(request)
     known = last_event(request)
     if known is not None:
-        return await attach(request, caller, known.stream, known.after)
+        return await attach(request, caller, known.stream, known.after, shown)
     started = await http.system(request).engine.start(caller, ask, key)
-    return await attach(request, caller, started.stream, None)
+    return await attach(request, caller, started.stream, None, shown)

@@ -12,7 +12,7 @@ from fairlead.dialects.native import source
 from fairlead.engine.engine import Snapshot
 from fairlead.ports.store import StreamInfo
 from fairlead.server import http
-from fairlead.server.attach import after_parameter, attach
+from fairlead.server.attach import after_parameter, attach, presentation
 
 router = APIRouter(prefix="/streams", tags=["streams"])
 
@@ -48,7 +48,8 @@ async def read_stream(request: Request, stream: str) -> Response:
     accept = request.headers.get("accept", "*/*")
     if "text/event-stream" not in accept and ("json" in accept or "html" in accept):
         return http.json_response(document(await http.system(request).engine.read(caller, stream)))
-    return await attach(request, caller, stream, after_parameter(request, stream))
+    after = after_parameter(request, stream)
+    return await attach(request, caller, stream, after, presentation(request))
 
 
 @router.post("/{stream}/stop", summary="Stop an answer; what was written stays")

@@ -240,7 +240,7 @@ class SseConnection:
         if reader.ended:
             last = reader.flush()
             if reader.failure is not None:
-                last += self._notice("error", _error_fields(reader.failure))
+                last += self._farewell(reader.failure)
             if last:
                 self._write(last)
             self._ended.set_result(True)
@@ -271,6 +271,14 @@ class SseConnection:
             self._first = b""
         self._quiet = 0
         self._sink.write(data)
+
+    def _farewell(self, failure: FairleadError) -> bytes:
+        """Reading ends, not the answer: the reader may come back, or (``error``) it may not."""
+        if failure.retryable:
+            wait = failure.retry_after or 1.0
+            return self._notice("drain", {"retry_after": wait, "reason": failure.code})
+        fields = {"error": failure.message, "code": failure.code, "retryable": False}
+        return self._notice("error", fields)
 
     def _notice(self, name: str, fields: dict[str, Any]) -> bytes:
         """A block that is not of the log. Its id is where the reader stands, so that a client that
@@ -322,10 +330,6 @@ class SseConnection:
     def abort(self) -> None:
         self._sink.abort()
         self._lost()
-
-
-def _error_fields(error: FairleadError) -> dict[str, Any]:
-    return {"error": error.message, "code": error.code, "retryable": error.retryable}
 
 
 def _nothing() -> None:
