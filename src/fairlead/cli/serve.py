@@ -10,9 +10,7 @@ from rich.text import Text
 
 from fairlead.cli.console import err, printable, reports_errors
 from fairlead.cli.settings import takes_settings
-from fairlead.server.config import Config, address
-
-ADD_A_MODEL = "fairlead serve --upstream http://127.0.0.1:11434/v1 --model llama3.2"
+from fairlead.server.config import ADD_A_MODEL, Config, address
 
 
 @reports_errors

@@ -39,3 +39,12 @@ async def refresh_builtin(knowledge: SqliteKnowledge) -> Report | None:
     if any(source.documents for source in sources) and all(s.root != ROOT for s in sources):
         return None
     return await ingest_files(builtin_documents(), knowledge, root=ROOT, name=NAME)
+
+
+async def step_aside(knowledge: SqliteKnowledge) -> None:
+    """Remove the documentation once there are documents of the operator's own: whoever asks them
+    does not ask about Fairlead."""
+    sources = await knowledge.sources()
+    own = any(source.documents for source in sources if source.root != ROOT)
+    if own and any(source.root == ROOT for source in sources):
+        await knowledge.remove_source(NAME)

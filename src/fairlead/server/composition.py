@@ -17,7 +17,7 @@ from fairlead.engine.models import Model, Models
 from fairlead.errors import Misconfigured
 from fairlead.identity.static_keys import StaticKey, StaticKeys
 from fairlead.journal.retention import Retention
-from fairlead.knowledge.builtin import refresh_builtin
+from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.policy.caller import ANONYMOUS
@@ -26,7 +26,7 @@ from fairlead.ports.store import Durability, Store
 from fairlead.providers.extractive import ExtractiveProvider
 from fairlead.providers.openai_compatible import OpenAICompatibleProvider
 from fairlead.providers.openai_config import OpenAICompatibleConfig
-from fairlead.server.config import Config, Upstream
+from fairlead.server.config import NO_MODEL, Config, Upstream
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
@@ -35,12 +35,6 @@ from fairlead.stores.sqlite_conversations import SqliteConversations
 from fairlead.transports.connections import Connections, Settings
 
 _log = structlog.get_logger("fairlead.server")
-
-#: How a model is added, for those who have none yet.
-ADD_A_MODEL = (
-    "No model is configured: answers are quoted from the documents. Add one with: "
-    "fairlead serve --upstream http://127.0.0.1:11434/v1 --model llama3.2"
-)
 
 
 @contextlib.asynccontextmanager
@@ -57,7 +51,7 @@ async def compose(config: Config) -> AsyncGenerator[System, None]:
         models = _models(config)
         for provider in {model.provider for model in models.all}:
             stack.push_async_callback(provider.close)
-        notice = "" if config.answerers else ADD_A_MODEL
+        notice = "" if config.answerers else NO_MODEL
         engine = Engine(
             store=store,
             conversations=conversations,
@@ -139,7 +133,15 @@ async def _knowledge(config: Config, stack: contextlib.AsyncExitStack) -> Sqlite
     stack.push_async_callback(knowledge.close)
     if config.documents:
         report = await ingest(config.documents, knowledge)
-        _log.info("documents_taken_in", summary=str(report))
+        await step_aside(knowledge)
+        _log.info(
+            "documents_taken_in",
+            added=len(report.added),
+            updated=len(report.updated),
+            unchanged=len(report.unchanged),
+            removed=len(report.removed),
+            skipped=[f"{skipped.address}: {skipped.reason}" for skipped in report.skipped[:20]],
+        )
     else:
         await refresh_builtin(knowledge)
     return knowledge

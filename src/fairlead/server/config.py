@@ -24,6 +24,12 @@ from fairlead.server.settings import Secret, Setting, settings_of, show
 #: Scopes that an API key may have.
 SCOPES = ALL_SCOPES | {ADMIN}
 
+#: How a model is added, and what is said to those who have none yet.
+ADD_A_MODEL = "fairlead serve --upstream http://127.0.0.1:11434/v1 --model llama3.2"
+NO_MODEL = (
+    f"No model is configured: answers are quoted from the documents. Add one with: {ADD_A_MODEL}"
+)
+
 _DAY = 24 * 3600.0
 _CONSUMER = re.compile(r"[\w.@:+-]{1,128}")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fairlead.errors import Misconfigured
+from fairlead.knowledge.builtin import step_aside
 from fairlead.knowledge.ingest import Progress, Report, ingest
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.server.config import Config
@@ -19,7 +20,8 @@ async def run_ingest(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> Report:
     """Bring the knowledge base of ``config`` in step with files and folders; see
-    :func:`fairlead.knowledge.ingest.ingest`.
+    :func:`fairlead.knowledge.ingest.ingest`. The built-in documentation gives way to the first own
+    documents.
 
     Raises :class:`~fairlead.errors.Misconfigured` when the data folder cannot be used, and what
     opening the knowledge base raises.
@@ -35,6 +37,8 @@ async def run_ingest(
     knowledge = SqliteKnowledge(config.data_dir / "knowledge.db")
     await knowledge.open()
     try:
-        return await ingest(paths, knowledge, on_progress=on_progress)
+        report = await ingest(paths, knowledge, on_progress=on_progress)
+        await step_aside(knowledge)
+        return report
     finally:
         await knowledge.close()
