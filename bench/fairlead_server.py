@@ -1,0 +1,34 @@
+"""A Fairlead inside a process of ours: the application, protocol and lifecycle of the real one."""
+
+from __future__ import annotations
+
+import socket
+
+import uvicorn
+
+from fairlead.server.app import build_app
+from fairlead.server.lifecycle import Server
+from fairlead.server.system import System
+from fairlead.transports.direct import DirectProtocol
+
+
+def listen() -> socket.socket:
+    """A listening socket on any free port."""
+    sock = socket.create_server(("127.0.0.1", 0), backlog=8192)
+    sock.setblocking(False)
+    return sock
+
+
+def server(system: System) -> Server:
+    """The server of a system, to be run with ``serve(sockets=[…])`` until SIGTERM."""
+    config = uvicorn.Config(
+        build_app(system),
+        http=DirectProtocol,
+        ws="none",
+        lifespan="off",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        backlog=8192,
+    )
+    return Server(config, system)

@@ -1,0 +1,108 @@
+"""Readers: one connection each, counting as cheaply as Python can."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import cast
+
+from bench.ticker import MARK, STAMP_DIGITS
+
+
+class BadAnswer(Exception):
+    """The server answered otherwise than a workload can go on with."""
+
+
+class Tally:
+    """What all readers of a run have counted."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.mark = mark
+        self.tokens = 0
+        self.bytes = 0
+        self.lost = 0
+        self.latencies: list[int] = []
+
+
+class Reader(asyncio.Protocol):
+    """Sends a request and counts the tokens of the answer. ``ready`` is done with the first."""
+
+    def __init__(self, request: bytes, tally: Tally) -> None:
+        self.ready: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        self._request = request
+        self._tally = tally
+        self._mark = tally.mark
+        self._keep = len(tally.mark) - 1
+        self._rest = b""
+        self._head = bytearray()
+        self._transport: asyncio.Transport | None = None
+        self._closing = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._transport.write(self._request)
+
+    def data_received(self, data: bytes) -> None:
+        if self._keep:
+            # A mark may be cut in two.
+            data = self._rest + data
+            self._rest = data[-self._keep :]
+        tally = self._tally
+        tally.bytes += len(data)
+        tokens = data.count(self._mark)
+        if tokens:
+            tally.tokens += tokens
+        if not self.ready.done():
+            self._first(data, tokens)
+
+    def _first(self, data: bytes, tokens: int) -> None:
+        self._head += data
+        if not self._head.startswith(b"HTTP/1.1 200"[: len(self._head)]):
+            answer = bytes(self._head[:300]).decode(errors="replace")
+            self.ready.set_exception(BadAnswer(f"instead of a stream: {answer}"))
+        elif tokens:
+            self._head.clear()
+            self.ready.set_result(time.perf_counter())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ready.done():
+            self.ready.set_exception(BadAnswer("the server closed the connection unasked"))
+        elif not self._closing:
+            self._tally.lost += 1
+
+    def close(self) -> None:
+        """Leave."""
+        self._closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+
+class TimingReader(Reader):
+    """Also measures how old the newest token is whenever something arrives, in microseconds."""
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        at = data.rfind(MARK)
+        stamp = data[at + 1 : at + 1 + STAMP_DIGITS]
+        if at >= 0 and len(stamp) == STAMP_DIGITS:
+            self._tally.latencies.append(time.monotonic_ns() // 1000 - int(stamp))
+
+
+async def connect(
+    port: int, requests: list[bytes], tally: Tally, *, timing: int, at_once: int = 100
+) -> list[Reader]:
+    """Readers for all requests, each with its first token; every ``timing``-th one measures
+    latency (0: none). Raises :class:`BadAnswer`."""
+    loop = asyncio.get_running_loop()
+    room = asyncio.Semaphore(at_once)
+
+    async def open_one(number: int, request: bytes) -> Reader:
+        kind = TimingReader if timing and number % timing == 0 else Reader
+        async with room:
+            _, reader = await loop.create_connection(
+                lambda: kind(request, tally), "127.0.0.1", port
+            )
+            await reader.ready
+        return reader
+
+    return await asyncio.gather(*(open_one(n, r) for n, r in enumerate(requests)))

@@ -1,0 +1,46 @@
+"""Many readers for a while: how much came, how late, and what it cost the server."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+
+from bench import proc
+from bench.load.figures import percentile
+from bench.load.plan import Stream, StreamResult
+from bench.load.reader import Tally, connect
+
+
+async def stream(plan: Stream) -> StreamResult:
+    """Carry out the plan."""
+    tally = Tally(plan.mark.encode())
+    requests = [plan.request.encode()] * plan.connections
+    readers = await connect(plan.request.port, requests, tally, timing=plan.timing)
+    await asyncio.sleep(plan.warmup)
+
+    me = [os.getpid()]
+    tally.latencies.clear()
+    tokens, size, began = tally.tokens, tally.bytes, time.monotonic()
+    cpu, my_cpu = proc.cpu_seconds(plan.pids), proc.cpu_seconds(me)
+    await asyncio.sleep(plan.seconds)
+    passed = time.monotonic() - began
+    cpu = proc.cpu_seconds(plan.pids) - cpu
+    my_cpu = proc.cpu_seconds(me) - my_cpu
+    tokens, size = tally.tokens - tokens, tally.bytes - size
+    latencies = tally.latencies.copy()
+
+    result = StreamResult(
+        tokens=tokens / passed,
+        cpu=cpu / passed,
+        load_cpu=my_cpu / passed,
+        rss=proc.rss(plan.pids),
+        pss=proc.pss(plan.pids),
+        lost=tally.lost,
+        bytes_per_token=size / max(tokens, 1),
+        p50=percentile(latencies, 0.5) / 1000 if latencies else None,
+        p99=percentile(latencies, 0.99) / 1000 if latencies else None,
+    )
+    for reader in readers:
+        reader.close()
+    return result

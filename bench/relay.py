@@ -1,0 +1,172 @@
+"""*relay*: answers of a model server, through a gateway, to those who asked."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from bench.load.plan import First, FirstResult, Request, Stream, StreamResult
+from bench.options import Options
+from bench.processes import Failed, Server, command, folder, free_port, load, module
+from bench.rivals.nginx import nginx
+from bench.table import Check, Row, Table, ratio
+
+#: Milliseconds between two chunks of one stream; about 250 bytes each.
+_EVERY = 10
+#: More chunks than any run waits for.
+_TOKENS = 1_000_000
+_MARK = "word"
+
+Start = Callable[[int], contextlib.AbstractContextManager[Server]]
+
+
+def _completion(port: int) -> Request:
+    return Request(
+        port=port,
+        path="/v1/chat/completions",
+        body='{"model": "scripted", "stream": true, '
+        '"messages": [{"role": "user", "content": "go"}]}',
+    )
+
+
+def _chat(port: int) -> Request:
+    return Request(port=port, path="/chat/stream", body='{"message": "go", "orphan_window": 2}')
+
+
+@contextlib.contextmanager
+def _upstream() -> Iterator[Server]:
+    arguments = ["--port", "0", "--delay-ms", str(_EVERY), "--tokens", str(_TOKENS)]
+    with module("fairlead.testing.upstream", *arguments) as running:
+        yield running
+
+
+@contextlib.contextmanager
+def fairlead(upstream: int, durability: str) -> Iterator[Server]:
+    """The real server, as a user starts it."""
+    port = free_port()
+    with folder() as data:
+        arguments = [
+            str(Path(sys.executable).with_name("fairlead")), "serve",
+            "--port", str(port),
+            "--data-dir", str(data),
+            "--durability", durability,
+            "--upstream", f"http://127.0.0.1:{upstream}/v1",
+            "--model", "scripted",
+            "--no-knowledge",
+            "--max-generations", "100000",
+            "--max-readers", "100000",
+            "--drain-grace", "0",
+            "--log-level", "error",
+        ]  # fmt: skip
+        with command(arguments, port) as running:
+            yield running
+
+
+@contextlib.contextmanager
+def _nginx(upstream: int) -> Iterator[Server]:
+    with folder() as data, nginx(upstream, data) as running:
+        yield running
+
+
+_SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
+    "fairlead process": (lambda upstream: fairlead(upstream, "process"), _chat),
+    "fairlead memory": (lambda upstream: fairlead(upstream, "memory"), _chat),
+    "nginx proxy_pass": (_nginx, _completion),
+    "bare ASGI, aiohttp": (
+        lambda upstream: module(
+            "bench.rivals.relay", "--upstream", f"http://127.0.0.1:{upstream}/v1"
+        ),
+        _completion,
+    ),
+}
+
+
+def run(options: Options) -> Table:
+    """Measure them all, one after the other."""
+    connections = options.readers(100, 50)
+    results: dict[str, StreamResult] = {}
+    firsts: dict[str, FirstResult] = {}
+    missing: list[str] = []
+    for name, (start, ask) in _SERVERS.items():
+        try:
+            with _upstream() as upstream, start(upstream.port) as running:
+                results[name] = _stream(running, ask(running.port), connections, options)
+                firsts[name] = _first(ask(running.port), upstream.port, connections, options)
+        except Failed as failure:
+            missing.append(f"{name}: {failure}")
+    rival = results.get("nginx proxy_pass")
+    base = rival.cpu / rival.tokens if rival else None
+    return Table(
+        "relay",
+        f"{connections} concurrent answers, a chunk of the upstream every {_EVERY} ms each",
+        ["events/s", "cores", "µs/event", "× nginx", "RSS MB", "first token +p50 ms",
+         "+p99 ms", "load cores"],
+        [_row(name, results[name], firsts[name], base) for name in results if name in firsts],
+        "µs of processor time per event",
+        _checks(results, firsts, base),
+        missing,
+    )  # fmt: skip
+
+
+def _stream(server: Server, request: Request, connections: int, options: Options) -> StreamResult:
+    plan = Stream(
+        request=request,
+        connections=connections,
+        mark=_MARK,
+        pids=server.pids,
+        warmup=options.warmup,
+        seconds=options.seconds,
+    )
+    return load(plan, StreamResult, options.warmup + options.seconds)
+
+
+def _first(request: Request, upstream: int, connections: int, options: Options) -> FirstResult:
+    plan = First(
+        requests={"direct": _completion(upstream), "through": request},
+        background=request,
+        connections=connections,
+        mark=_MARK,
+        rounds=100 if options.quick else 400,
+    )
+    return load(plan, FirstResult, 60)
+
+
+def _added(result: FirstResult) -> tuple[float, float]:
+    direct, through = result.times["direct"], result.times["through"]
+    return through[0] - direct[0], through[1] - direct[1]
+
+
+def _row(name: str, result: StreamResult, first: FirstResult, base: float | None) -> Row:
+    each = result.cpu / max(result.tokens, 1)
+    median, worst = _added(first)
+    cells = [
+        f"{result.tokens:,.0f}",
+        f"{result.cpu:.2f}",
+        f"{each * 1e6:.2f}",
+        ratio(each, base),
+        f"{result.rss / 1e6:.0f}",
+        f"{median:.2f}",
+        f"{worst:.2f}",
+        f"{result.load_cpu:.2f}",
+    ]
+    return Row(name, cells, each * 1e6)
+
+
+def _checks(
+    results: dict[str, StreamResult], firsts: dict[str, FirstResult], base: float | None
+) -> list[Check]:
+    checks: list[Check] = []
+    ours = results.get("fairlead process")
+    if ours is not None and base is not None:
+        times = ours.cpu / ours.tokens / base
+        checks.append(
+            Check("at durability process: at most 2 × nginx", f"{times:.2f} ×", times <= 2)
+        )
+    if "fairlead process" in firsts:
+        median, _ = _added(firsts["fairlead process"])
+        checks.append(
+            Check("first token at most 1 ms later (p50)", f"{median:.2f} ms", median <= 1.0)
+        )
+    return checks

@@ -1,0 +1,1 @@
+"""The servers that Fairlead is measured beside, each doing the same work its own way."""
