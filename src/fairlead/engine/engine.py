@@ -257,6 +257,7 @@ class Engine:
             provider=model.provider,
             knowledge=self.knowledge,
             deadline=self.limits.deadline,
+            max_chars=self.limits.message_chars,
             clock=self._clock,
             watched_elsewhere=lambda: self._watched_elsewhere(stream),
             finished=self._finished,
@@ -349,17 +350,35 @@ class Engine:
         :class:`~fairlead.errors.Busy` at the cap of readers. A position whose records the store
         lost is served a ``reset`` with the text so far.
         """
-        info = await self._info(caller, Verb.ATTACH, stream)
+        self._admit()
+        try:
+            info = await self._info(caller, Verb.ATTACH, stream)
+            return await self._attach(caller, info, after, wire)
+        except BaseException:
+            self._readers -= 1
+            raise
+
+    async def start_and_attach(
+        self, caller: Caller, ask: Ask, key: str, wire: WireFactory
+    ) -> Reader:
+        """:meth:`start`, and :meth:`attach` from the start: the reader's room is taken first, so
+        that a question whose answer could not be read is not begun."""
+        self._admit()
+        try:
+            started = await self.start(caller, ask, key)
+            info = await self._info(caller, Verb.ATTACH, started.stream)
+            return await self._attach(caller, info, None, wire)
+        except BaseException:
+            self._readers -= 1
+            raise
+
+    def _admit(self) -> None:
+        """Take the room of one reader, which :meth:`detach` gives back."""
         if self._readers >= self.limits.readers:
             raise Busy(
                 f"{self.limits.readers} connections are open, which is the cap", retry_after=5
             )
         self._readers += 1
-        try:
-            return await self._attach(caller, info, after, wire)
-        except BaseException:
-            self._readers -= 1
-            raise
 
     async def _attach(
         self, caller: Caller, info: ports.StreamInfo, after: Position | None, wire: WireFactory
@@ -495,8 +514,8 @@ class Engine:
         answer, offset, head = await self._add_up(info.spec.id)
         return Snapshot(info, decode_meta(info.meta), answer, position(head, offset))
 
-    async def _add_up(self, stream: str) -> tuple[Answer, int, Head]:
-        answer = Answer()
+    async def _add_up(self, stream: str, max_chars: int | None = None) -> tuple[Answer, int, Head]:
+        answer = Answer(max_chars)
         offset = 0
         while True:
             batch = await self.store.read(stream, offset, READ_BYTES)
@@ -553,7 +572,7 @@ class Engine:
             info = await self.store.info(message.stream)
             if not info.head.closed:
                 return message
-            answer, _, _ = await self._add_up(message.stream)
+            answer, _, _ = await self._add_up(message.stream, self.limits.message_chars)
             text, status, sources = answer.text, answer.status, answer.sources
         except NotFound:
             text, status, sources = message.text, "interrupted", ()
@@ -622,7 +641,7 @@ class Engine:
             )
             if isinstance(outcome, ports.Appended):
                 _log.warning("generation_interrupted", stream=stream)
-                answer, _, _ = await self._add_up(stream)
+                answer, _, _ = await self._add_up(stream, self.limits.message_chars)
                 await self._settle(decode_meta((await self.store.info(stream)).meta), answer)
 
 

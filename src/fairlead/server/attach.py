@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairlead.dialects import native
+from fairlead.engine.reader import Reader
 from fairlead.engine.wire import Wire
 from fairlead.errors import BadPosition, BadRequest
 from fairlead.events.meta import GenerationMeta
@@ -79,24 +80,33 @@ async def attach(
     A browser's ``EventSource`` reconnects when a body ends, even after ``done``: at the end of a
     finished stream it is answered 204, which tells it to stop (HTML, section 9.2.3).
     """
-    system = http.system(request)
-    reader = await system.engine.attach(caller, stream, after, shown.wire)
-    headers = {
-        "fairlead-stream": stream,
-        "fairlead-conversation": reader.live.meta.conversation,
-        "fairlead-protocol": PROTOCOL,
-    }
+    engine = http.system(request).engine
+    reader = await engine.attach(caller, stream, after, shown.wire)
     if after is not None and reader.ended and request.method == "GET":
-        system.engine.detach(reader)
-        return Response(status_code=204, headers=headers)
+        engine.detach(reader)
+        return Response(status_code=204, headers=_headers(reader))
+    return respond(request, reader, shown)
+
+
+def respond(request: Request, reader: Reader, shown: Presentation) -> Response:
+    """The SSE response that streams ``reader`` and detaches it in the end."""
+    system = http.system(request)
     return SseResponse(
         system.engine,
         reader,
         shown.options,
         system.connections,
-        headers,
+        _headers(reader),
         batch_window=shown.window / 1000,
     )
+
+
+def _headers(reader: Reader) -> dict[str, str]:
+    return {
+        "fairlead-stream": reader.live.stream,
+        "fairlead-conversation": reader.live.meta.conversation,
+        "fairlead-protocol": PROTOCOL,
+    }
 
 
 def after_parameter(request: Request, stream: str) -> Position | None:

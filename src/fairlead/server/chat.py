@@ -12,7 +12,7 @@ from starlette.responses import Response
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest
 from fairlead.server import http
-from fairlead.server.attach import attach, last_event, presentation
+from fairlead.server.attach import attach, last_event, presentation, respond
 
 router = APIRouter(tags=["answers"])
 
@@ -85,13 +85,17 @@ _QUERY = [
     responses=_STREAM,
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": _BODY_SCHEMA}}},
-        "parameters": [*_PARAMETERS, _IDEMPOTENCY],
+        "parameters": [*_PARAMETERS, _IDEMPOTENCY, *_QUERY[:2]],
     },
 )
 async def post_chat(request: Request) -> Response:
-    """A ``Last-Event-ID`` attaches to the stream that issued it and starts nothing."""
+    """A ``Last-Event-ID`` attaches to the stream that issued it and starts nothing. The question
+    may also stand in the query, where FastAPI's plain parameters do."""
     http.same_site(request)
-    body = await http.json_body(request, ChatBody)
+    asked = _query(request)
+    body = await http.json_body(request, ChatBody) if http.has_body(request) else asked
+    if not (body.message or body.question or body.regenerate):
+        body.message, body.question = asked.message, asked.question
     return await _answer(request, _ask(body), request.headers.get("idempotency-key", ""))
 
 
@@ -104,12 +108,17 @@ async def post_chat(request: Request) -> Response:
 async def get_chat(request: Request) -> Response:
     """As ``POST``, with the question in the query. ``key`` is an idempotency key."""
     http.same_site(request)
+    key = request.headers.get("idempotency-key") or request.query_params.get("key", "")
+    return await _answer(request, _ask(_query(request)), key)
+
+
+def _query(request: Request) -> ChatBody:
     query = request.query_params
     try:
         window = float(query["orphan_window"]) if "orphan_window" in query else None
     except ValueError:
         raise BadRequest("'orphan_window' must be a number of seconds") from None
-    body = ChatBody(
+    return ChatBody(
         message=query.get("message", ""),
         question=query.get("question", ""),
         conversation_id=query.get("conversation_id"),
@@ -119,8 +128,6 @@ async def get_chat(request: Request) -> Response:
         orphan_window=window,
         background=http.choice(request, "background", ("false", "true")) == "true",
     )
-    key = request.headers.get("idempotency-key") or query.get("key", "")
-    return await _answer(request, _ask(body), key)
 
 
 def _ask(body: ChatBody) -> Ask:
@@ -145,5 +152,5 @@ async def _answer(request: Request, ask: Ask, key: str) -> Response:
     known = last_event(request)
     if known is not None:
         return await attach(request, caller, known.stream, known.after, shown)
-    started = await http.system(request).engine.start(caller, ask, key)
-    return await attach(request, caller, started.stream, None, shown)
+    reader = await http.system(request).engine.start_and_attach(caller, ask, key, shown.wire)
+    return respond(request, reader, shown)

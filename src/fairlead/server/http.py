@@ -53,6 +53,12 @@ def same_site(request: Request) -> None:
         raise Forbidden(f"a page of {shown} may not do this; allow its origin with 'cors_origins'")
 
 
+def has_body(request: Request) -> bool:
+    """Whether the request comes with a body (RFC 9112, section 6.3)."""
+    headers = request.headers
+    return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
+
+
 async def json_body(request: Request, type: type[T]) -> T:
     """The body as a value of ``type``.
 
