@@ -12,9 +12,8 @@ import socket
 import struct
 from collections.abc import Callable
 
-_HEAD = re.compile(
-    rb"^(GET|POST|OPTIONS|PATCH|DELETE) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)\r\n", re.M
-)
+#: Not at a line's start: it may follow a body that ends without one.
+_HEAD = re.compile(rb"(GET|POST|OPTIONS|PATCH|DELETE) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)\r\n")
 
 
 class Link:

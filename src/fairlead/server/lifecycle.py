@@ -37,6 +37,9 @@ _log = structlog.get_logger("fairlead.server")
 
 #: Seconds that readers have to take their last events before they are cut.
 _LAST_WORDS = 5.0
+#: Seconds that an idle connection is kept. Longer than proxies keep theirs (nginx and many others
+#: 60): else the server closes one just as a request comes over it, which the proxy answers 502.
+_KEEP_ALIVE = 75
 
 
 class Server(uvicorn.Server):
@@ -101,6 +104,7 @@ async def serve(config: Config, sock: socket.socket) -> None:
                 log_config=None,
                 server_header=False,
                 backlog=4096,
+                timeout_keep_alive=_KEEP_ALIVE,
                 timeout_graceful_shutdown=10,
             ),
             system,
