@@ -18,7 +18,15 @@ TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " en
 TEXT = "".join(TOKENS)
 
 
-@pytest.mark.parametrize("without", [(), ("proxy_buffering",)], ids=["shipped", "buffering on"])
+@pytest.mark.parametrize(
+    "without",
+    [
+        (),
+        ("proxy_buffering",),
+        ("proxy_buffering", "proxy_http_version", "proxy_set_header Connection"),
+    ],
+    ids=["shipped", "buffering on", "nginx's own defaults"],
+)
 async def test_each_event_arrives_before_the_next_one_is_made(
     serve: Serve,
     upstream: ScriptedUpstream,
@@ -26,7 +34,8 @@ async def test_each_event_arrives_before_the_next_one_is_made(
     tmp_path: Path,
     without: tuple[str, ...],
 ) -> None:
-    """Also where an nginx buffers: ``X-Accel-Buffering: no`` in the response turns that off."""
+    """Also where somebody forgot half of the configuration: ``X-Accel-Buffering: no`` in the
+    response turns buffering off, and chunks go on as they come even over HTTP/1.0."""
     upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
     server = await serve("--base-path", "/api")
     async with (
