@@ -102,4 +102,5 @@ tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.js
 
 .PHONY: system-packages
 system-packages:
-	@scripts/system-packages "nginx=command -v nginx" "chromium=command -v chromium"
+	@scripts/system-packages "nginx=command -v nginx" "chromium=command -v chromium" \
+		"sqlite3=command -v sqlite3"

@@ -1,0 +1,71 @@
+"""The built-in documentation answers what its readers ask of a fresh server."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from fairlead.knowledge.builtin import refresh_builtin
+from fairlead.knowledge.sqlite import SqliteKnowledge
+from fairlead.providers.quoting import answer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+#: A question, the document that must be cited first, and what its answer must say.
+QUESTIONS = [
+    ("What is Fairlead?", "what-is-fairlead", "streaming server and gateway"),
+    ("How do I resume a stream?", "how-to/resume-a-stream", "sending back the last event id"),
+    ("How can I stop an answer?", "how-to/stop-an-answer", "`POST /streams/{stream}/stop`"),
+    ("Does closing the tab stop the answer?", "how-to/stop-an-answer", "does not stop"),
+    ("How do I add my own documents?", "how-to/documents", "`fairlead ingest PATH`"),
+    ("How do I set API keys?", "how-to/api-keys", "FAIRLEAD_API_KEYS"),
+    ("How do I allow CORS?", "how-to/cors", "cors_origins"),
+    ("What happens on SIGTERM?", "how-to/deploy", "three phases"),
+    ("How do I configure nginx?", "how-to/nginx", "nginx"),
+    ("How do I back up the data?", "how-to/deploy", "journal.db"),
+    ("Which durability should I choose?", "how-to/deploy", "a power cut"),
+    ("How do I continue a conversation?", "how-to/conversations", "`conversation_id`"),
+    ("How do I use an idempotency key?", "how-to/idempotency", "the same key finds"),
+    ("How do I test my app?", "how-to/test-your-app", "`fairlead.testing`"),
+    ("What is group commit?", "explanation/how-it-works", "one write to the disk"),
+    ("Does it support WebSocket?", "what-is-fairlead", "not supported yet"),
+    ("什么是 Fairlead？", "what-is-fairlead", "流式服务器和网关"),
+    ("如何续传一个流？", "zh/resume-a-stream", "最后一个事件 id"),
+    ("断线后如何续传？", "zh/resume-a-stream", "`Last-Event-ID`"),
+    ("怎么停止回答？", "zh/stop-an-answer", "`POST /streams/{stream}/stop`"),
+    ("关闭页面会停止回答吗？", "zh/stop-an-answer", "不会停止回答"),
+    ("如何接入 DeepSeek？", "zh/upstreams", "`FAIRLEAD_UPSTREAM_KEY`"),
+    ("怎么使用本地模型？", "zh/upstreams", "Ollama"),
+    ("如何添加文档？", "zh/documents", "`fairlead ingest PATH`"),
+    ("数据会离开我的机器吗？", "zh/documents", "不会离开"),
+    ("怎么设置 API 密钥？", "zh/deploy", "`FAIRLEAD_API_KEYS`"),
+    ("支持哪些协议？", "zh/what-is-fairlead", "SSE"),
+    ("怎么配置 nginx？", "zh/deploy", "`proxy_buffering off`"),
+    ("如何部署？", "zh/deploy", "数据目录"),
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def knowledge(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[SqliteKnowledge]:
+    folder: Path = tmp_path_factory.mktemp("knowledge")
+    made = SqliteKnowledge(folder / "knowledge.db")
+    await made.open()
+    await refresh_builtin(made)
+    yield made
+    await made.close()
+
+
+@pytest.mark.parametrize(("question", "document", "says"), QUESTIONS, ids=lambda v: v[:40])
+async def test_documentation_answers(
+    knowledge: SqliteKnowledge, question: str, document: str, says: str
+) -> None:
+    passages = await knowledge.retrieve(question, 5)
+    assert passages, "nothing was found"
+    said = answer(question, passages)
+    addresses = [passage.address for passage in passages]
+    cited = next(a for n, a in enumerate(addresses, start=1) if f"[{n}]" in said)
+    assert document in cited, f"{addresses}\n{said}"
+    assert says in said, said
