@@ -24,6 +24,8 @@ QUESTIONS = [
     ("How do I set API keys?", "how-to/api-keys", "FAIRLEAD_API_KEYS"),
     ("How do I allow CORS?", "how-to/cors", "cors_origins"),
     ("What happens on SIGTERM?", "how-to/deploy", "three phases"),
+    ("How do I deploy with systemd?", "how-to/deploy", "ExecStart="),
+    ("Can I run two servers?", "how-to/deploy", "share one data folder"),
     ("How do I configure nginx?", "how-to/nginx", "nginx"),
     ("How do I back up the data?", "how-to/deploy", "journal.db"),
     ("Which durability should I choose?", "how-to/deploy", "a power cut"),
@@ -44,6 +46,10 @@ QUESTIONS = [
     ("怎么设置 API 密钥？", "zh/deploy", "`FAIRLEAD_API_KEYS`"),
     ("支持哪些协议？", "zh/what-is-fairlead", "SSE"),
     ("怎么配置 nginx？", "zh/deploy", "`proxy_buffering off`"),
+    ("能不能多轮对话？", "zh/ask", "`conversation_id`"),
+    ("如何在浏览器里使用？", "zh/ask", "`EventSource`"),
+    ("出错了怎么办？", "zh/ask", "`retryable`"),
+    ("怎么备份数据？", "zh/deploy", "`journal.db`"),
     ("如何部署？", "zh/deploy", "数据目录"),
 ]
 
