@@ -287,6 +287,9 @@ async def test_the_cap_of_connections_counts_until_the_body_ends(
     assert (await ready(http, server))["generations"] == 2
 
 
-def test_the_cap_is_a_thousand_unless_told() -> None:
-    (row,) = [setting for setting in SETTINGS if setting.name == "max_readers"]
-    assert row.default == "1000"
+def test_the_articles_numbers_are_the_defaults() -> None:
+    defaults = {setting.name: setting.default for setting in SETTINGS}
+    assert defaults["max_readers"] == "1000"
+    # In seconds; the articles' clients call a connection dead after 60 of silence.
+    assert defaults["heartbeat"] == "30"
+    assert defaults["retry"] == "5"
