@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fairlead.cli.serve import ADD_A_MODEL, banner
+from fairlead.server.config import ADD_A_MODEL
 from fairlead.server.config import Config, Key, Upstream, sha256
 from fairlead.server.settings import Secret
 from tests.cli.command import run

@@ -27,7 +27,7 @@ _PASSAGES = 5
 class Generation:
     """One running generation. It owns its writer and its task; connections own nothing of it.
 
-    ``finished`` is awaited with the whole answer once the terminal event is durable (or the writer
+    ``finished`` is awaited with the answer (``max_chars`` of its text at most) once the terminal event is durable (or the writer
     has failed), before the generation counts as over.
     """
 
@@ -40,6 +40,7 @@ class Generation:
         provider: Provider,
         knowledge: Knowledge | None,
         deadline: float,
+        max_chars: int,
         clock: Callable[[], float],
         watched_elsewhere: Callable[[], Awaitable[bool]],
         finished: Callable[[Generation, Answer], Awaitable[None]],
@@ -54,7 +55,7 @@ class Generation:
         self._clock = clock
         self._watched_elsewhere = watched_elsewhere
         self._finished = finished
-        self._answer = Answer()
+        self._answer = Answer(max_chars)
         self._cause: Event | FairleadError | None = None
         self._task: asyncio.Task[None] | None = None
         self._orphan_timer: asyncio.TimerHandle | None = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal
 
 from fairlead.events.model import (
@@ -22,11 +23,27 @@ Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
 
 
 class Answer:
-    """Adds up events. ``text`` is the text of the first choice, as every reader must have it."""
+    """Adds up events. ``text`` is the text of the first choice, as every reader must have it.
 
-    __slots__ = ("_reasoning", "_text", "done", "error", "sources", "usage")
+    ``max_chars`` bounds what is kept of text and of reasoning, from their beginning; None: all.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = (
+        "_max_chars",
+        "_reasoning",
+        "_reasoning_chars",
+        "_text",
+        "_text_chars",
+        "done",
+        "error",
+        "sources",
+        "usage",
+    )
+
+    def __init__(self, max_chars: int | None = None) -> None:
+        self._max_chars = sys.maxsize if max_chars is None else max_chars
+        self._text_chars = 0
+        self._reasoning_chars = 0
         self._text: list[str] = []
         self._reasoning: list[str] = []
         self.sources: tuple[Source, ...] = ()
@@ -37,17 +54,22 @@ class Answer:
     def add(self, event: Event | Unknown) -> None:
         """Take one more event in."""
         if isinstance(event, Token):
-            if event.part == MAIN_PART:
+            if event.part == MAIN_PART and self._text_chars < self._max_chars:
                 self._text.append(event.text)
+                self._text_chars += len(event.text)
         elif isinstance(event, Reasoning):
-            self._reasoning.append(event.text)
+            if self._reasoning_chars < self._max_chars:
+                self._reasoning.append(event.text)
+                self._reasoning_chars += len(event.text)
         elif isinstance(event, Sources):
             self.sources = event.sources
         elif isinstance(event, Usage):
             self.usage = event
         elif isinstance(event, Reset):
             self._text = [event.text]
+            self._text_chars = len(event.text)
             self._reasoning = []
+            self._reasoning_chars = 0
         elif isinstance(event, Done):
             self.done = event
         elif isinstance(event, Error):
@@ -58,12 +80,12 @@ class Answer:
         """The text so far."""
         if len(self._text) > 1:
             self._text = ["".join(self._text)]
-        return self._text[0] if self._text else ""
+        return self._text[0][: self._max_chars] if self._text else ""
 
     @property
     def reasoning(self) -> str:
         """The reasoning so far."""
-        return "".join(self._reasoning)
+        return "".join(self._reasoning)[: self._max_chars]
 
     @property
     def status(self) -> Status:

@@ -12,7 +12,7 @@ from fairlead.errors import StoreCorrupt
 from fairlead.stores.sqlite.connection import rows
 from fairlead.stores.sqlite.ticks import decode_records, decode_tick, encode_records, extend
 
-#: Segments are packed together up to this many bytes.
+#: Segments have about this many bytes at most, or one record.
 SEGMENT_BYTES = 256 * 1024
 
 
@@ -26,10 +26,7 @@ def fold(db: apsw.Connection, num: int, at: int, records: list[bytes], now: floa
             (at + len(records), size, now, num, at),
         )
         if db.changes() == 1:
-            db.execute(
-                "INSERT INTO segments (num, first, count, bytes, data) VALUES (?, ?, ?, ?, ?)",
-                (num, at, len(records), size, encode_records(records)),
-            )
+            _add_segments(db, num, at, records)
             return True
         row = db.execute(
             "SELECT tail FROM streams WHERE num = ? AND NOT deleted", (num,)
@@ -41,6 +38,24 @@ def fold(db: apsw.Connection, num: int, at: int, records: list[bytes], now: floa
         records = records[row[0] - at :]
         at = row[0]
     return False
+
+
+def _add_segments(db: apsw.Connection, num: int, at: int, records: list[bytes]) -> None:
+    """Write segments of a bounded size: a reader takes one into memory as a whole."""
+    begin = size = 0
+    for i, record in enumerate(records):
+        if size and size + len(record) > SEGMENT_BYTES:
+            _add_segment(db, num, at + begin, records[begin:i], size)
+            begin, size = i, 0
+        size += len(record)
+    _add_segment(db, num, at + begin, records[begin:], size)
+
+
+def _add_segment(db: apsw.Connection, num: int, at: int, records: list[bytes], size: int) -> None:
+    db.execute(
+        "INSERT INTO segments (num, first, count, bytes, data) VALUES (?, ?, ?, ?, ?)",
+        (num, at, len(records), size, encode_records(records)),
+    )
 
 
 def fold_writer(db: apsw.Connection, writer: int, now: float) -> None:
@@ -111,7 +126,4 @@ def _join(db: apsw.Connection, num: int, run: list[tuple[int, int, int]]) -> Non
     ):
         records += decode_records(data)
     db.execute("DELETE FROM segments WHERE num = ? AND first BETWEEN ? AND ?", (num, first, last))
-    db.execute(
-        "INSERT INTO segments (num, first, count, bytes, data) VALUES (?, ?, ?, ?, ?)",
-        (num, first, len(records), sum(size for *_, size in run), encode_records(records)),
-    )
+    _add_segment(db, num, first, records, sum(size for *_, size in run))

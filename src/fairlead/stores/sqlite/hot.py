@@ -11,8 +11,8 @@ from fairlead.ports.store import Batch
 from fairlead.stores.common import bounded
 
 #: Bytes kept of one stream, and of all together.
-STREAM_BYTES = 256 * 1024
-TOTAL_BYTES = 256 * 1024 * 1024
+STREAM_BYTES = 64 * 1024
+TOTAL_BYTES = 64 * 1024 * 1024
 
 
 class Hot:

@@ -6,6 +6,7 @@ Used by the writer's thread only. Everything kept in memory between transactions
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -28,6 +29,8 @@ from fairlead.stores.sqlite.ticks import Entry, decode_ids, encode_ids, encode_t
 
 #: Seconds after which a stream's records leave the ticks.
 FOLD_AFTER = 1.0
+#: Bytes waiting to be folded beyond which nothing waits for its second: they are in memory.
+UNFOLDED_BYTES = 8 * 1024 * 1024
 #: How many streams are folded in one transaction, so that appends need not wait for long.
 FOLD_AT_ONCE = 64
 #: After this many folds an open stream's small segments are packed together.
@@ -59,9 +62,10 @@ class Log:
 class Stretch:
     """Records of one stream that are in our ticks from ``seq`` on, and not yet folded."""
 
-    __slots__ = ("at", "due", "num", "records", "seq")
+    __slots__ = ("at", "bytes", "due", "num", "records", "seq")
 
     def __init__(self, num: int, at: int, records: list[bytes], seq: int, due: float) -> None:
+        self.bytes = 0
         self.num = num
         self.at = at
         self.records = records
@@ -86,6 +90,7 @@ class Journal:
         self.logs: dict[str, Log] = {}
         #: Oldest first: ``seq`` and ``due`` only rise.
         self.unfolded: dict[str, Stretch] = {}
+        self.unfolded_bytes = 0
         #: Streams whose segments are to be packed.
         self.packable: dict[int, None] = {}
         self._name = entropy(16).hex()
@@ -227,18 +232,21 @@ class Journal:
         changed = self.changed
         records_of = self.news.records
         for id in self._folded:
-            unfolded.pop(id, None)
+            self._drop_unfolded(id)
         for id, (at, records) in self._entries.items():
             log = logs[id]
             stretch = unfolded.get(id)
             if stretch is None:
-                unfolded[id] = Stretch(log.num, at, list(records), seq, due)
+                stretch = unfolded[id] = Stretch(log.num, at, list(records), seq, due)
             elif at == stretch.at + len(stretch.records):
                 stretch.records += records
             else:
                 # Another process had the stream in between, and folded what we had of it.
-                del unfolded[id]
-                unfolded[id] = Stretch(log.num, at, list(records), seq, due)
+                self._drop_unfolded(id)
+                stretch = unfolded[id] = Stretch(log.num, at, list(records), seq, due)
+            size = len(records[0]) if len(records) == 1 else sum(map(len, records))
+            stretch.bytes += size
+            self.unfolded_bytes += size
             if log.told and id not in changed:
                 records_of.append((id, None, at, records))
             else:
@@ -249,12 +257,17 @@ class Journal:
                 log = logs[id]
                 records_of.append((id, log.head(), log.tail, []))
         for log in self._closing:
-            unfolded.pop(log.id, None)
+            self._drop_unfolded(log.id)
             self.packable[log.num] = None
             self.news.left.append(log.id)
             self._evicted.append(log.id)
         for id in self._evicted:
             logs.pop(id, None)
+
+    def _drop_unfolded(self, id: str) -> None:
+        stretch = self.unfolded.pop(id, None)
+        if stretch is not None:
+            self.unfolded_bytes -= stretch.bytes
 
     def abandon(self) -> None:
         """Roll the transaction back, in the file and here."""
@@ -408,7 +421,7 @@ class Journal:
 
     def next_fold(self) -> float | None:
         """When something is to be folded or packed, by the monotonic clock."""
-        if self.packable:
+        if self.packable or self.unfolded_bytes > UNFOLDED_BYTES:
             return 0.0
         for stretch in self.unfolded.values():
             return stretch.due
@@ -416,7 +429,7 @@ class Journal:
 
     def fold(self) -> None:
         """Fold what is due, a bounded number of streams, in a transaction of its own."""
-        now = time.monotonic()
+        now = math.inf if self.unfolded_bytes > UNFOLDED_BYTES else time.monotonic()
         due = [pair for pair in islice(self.unfolded.items(), FOLD_AT_ONCE) if pair[1].due <= now]
         self.begin()
         try:
