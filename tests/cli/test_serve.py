@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fairlead.server.config import ADD_A_MODEL
-from fairlead.server.config import Config, Key, Upstream, sha256
+from fairlead.server.config import ADD_A_MODEL, Config, Key, Upstream, sha256
 from fairlead.server.settings import Secret
 from tests.cli.command import run
 from tests.support.server import ServerProcess

@@ -27,8 +27,8 @@ _PASSAGES = 5
 class Generation:
     """One running generation. It owns its writer and its task; connections own nothing of it.
 
-    ``finished`` is awaited with the answer (``max_chars`` of its text at most) once the terminal event is durable (or the writer
-    has failed), before the generation counts as over.
+    ``finished`` is awaited with the answer (``max_chars`` of its text at most) once the terminal
+    event is durable (or the writer has failed), before the generation counts as over.
     """
 
     def __init__(

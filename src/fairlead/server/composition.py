@@ -170,6 +170,9 @@ def _upstream(upstream: Upstream) -> OpenAICompatibleConfig:
         first_token_timeout=upstream.first_token_timeout,
         silence_timeout=upstream.silence_timeout,
         max_retries=upstream.max_retries,
+        max_retry_wait=upstream.max_retry_wait,
+        include_usage=upstream.include_usage,
+        trust_env=upstream.trust_env,
         context_tokens=upstream.context_tokens,
     )
 

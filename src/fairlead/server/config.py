@@ -42,7 +42,9 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
 
     ``models``: the names that callers may ask for, the first one being the default.
     ``api_key_env`` names the environment variable that holds the key; ``api_key`` is what was found
-    there. Timeouts in seconds; values of ``headers`` are treated as secrets.
+    there. Timeouts in seconds; values of ``headers`` are treated as secrets. An upstream that asks
+    for a longer pause than ``max_retry_wait`` seconds is not tried again; ``include_usage`` asks
+    for the number of tokens in a stream; ``trust_env`` takes proxies from the environment.
     """
 
     name: str
@@ -54,7 +56,10 @@ class Upstream(msgspec.Struct, frozen=True, kw_only=True):
     first_token_timeout: float = 120.0
     silence_timeout: float = 60.0
     max_retries: int = 3
+    max_retry_wait: float = 30.0
     context_tokens: int = 32_768
+    include_usage: bool = True
+    trust_env: bool = False
     headers: dict[str, str] = {}
 
     def __repr__(self) -> str:
@@ -416,6 +421,8 @@ def _check_upstreams(upstreams: tuple[Upstream, ...]) -> str:
         for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):
             if not 0 < getattr(upstream, name) <= 7 * _DAY:
                 return f"{where}{name} must be a number of seconds, more than 0"
+        if not 0 <= upstream.max_retry_wait <= 3600:
+            return where + "max_retry_wait must be from 0 to 3600 seconds"
         if not 0 <= upstream.max_retries <= 100:
             return where + "max_retries must be from 0 to 100"
         if upstream.context_tokens < 1:
