@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from fairlead.cli.serve import banner
 from fairlead.server.config import ADD_A_MODEL, Config, Key, Upstream, sha256
 from fairlead.server.settings import Secret
 from tests.cli.command import run
