@@ -292,7 +292,7 @@ async def test_abandoned_names_unfinished_written_streams_only(stores: Stores) -
 async def test_a_closed_stream_may_be_acquired(stores: Stores) -> None:
     epoch = await begun(stores.here)
     await stores.here.append("s", epoch, 0, [b"a"], close=True)
-    await stores.here.release("s", epoch)
+    # Its lease ended with it.
     await stores.there.join("v", 60)
     acquired = await stores.there.acquire("s", "v")
     assert isinstance(acquired, Acquired)

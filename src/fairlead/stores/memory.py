@@ -241,6 +241,9 @@ class MemoryStore:
                 stream.records += records
                 stream.bytes += sum(map(len, records))
                 stream.touched = now
+                if verdict.head.closed and not stream.head.closed:
+                    # The lease has served its purpose.
+                    stream.writer = ""
                 stream.head = verdict.head
                 touched[id] = None
                 outcome: AppendOutcome = Appended(at + len(records) + verdict.skip)

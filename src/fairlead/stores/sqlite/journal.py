@@ -212,7 +212,8 @@ class Journal:
         return news
 
     def _finish(self, log: Log) -> None:
-        """A closed stream is folded at once, so that its row says that it is closed."""
+        """A closed stream is folded at once, so that its row says that it is closed; the lease has
+        served its purpose."""
         now = self.clock()
         stretch = self.unfolded.get(log.id)
         if stretch is not None:
@@ -221,7 +222,8 @@ class Journal:
         if entry is not None:
             fold(self.db, log.num, entry[0], entry[1], now)
         self.db.execute(
-            "UPDATE streams SET closed = 1, touched = max(touched, ?) WHERE num = ?", (now, log.num)
+            "UPDATE streams SET closed = 1, writer = '', touched = max(touched, ?) WHERE num = ?",
+            (now, log.num),
         )
 
     def _note(self, seq: int) -> None:
