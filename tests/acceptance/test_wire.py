@@ -321,3 +321,44 @@ async def reader_of(
     reader = Reader(session, server.url)
     await reader.ask(body)
     return reader
+
+
+async def test_a_foreign_page_is_refused_by_either_header(
+    server: ServerProcess, session: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    own = f"http://127.0.0.1:{server.port}"
+    for headers, status in [
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Origin": "http://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Origin": own}, 200),
+        ({"Origin": "http://evil.example", "Sec-Fetch-Site": "same-origin"}, 200),
+        ({}, 200),
+    ]:
+        async with session.get(f"{server.url}/chat/stream?message=x", headers=headers) as response:
+            assert response.status == status, headers
+    assert len(upstream.requests) == 3
+
+
+async def test_who_comes_back_at_the_cap_is_told_when_to_come_again(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    async with serve("--max-readers", "1") as server:
+        reader = Reader(session, server.url)
+        reading = asyncio.create_task(reader.ask({"message": "Go on."}))
+        await reader.until(lambda r: bool(r.events))
+        url = f"{server.url}/streams/{reader.stream}"
+        async with session.get(url) as refused:
+            assert refused.status == 503
+            assert refused.headers["Retry-After"] == "5"
+        async with session.get(url, headers={"Last-Event-ID": reader.last_id}) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"] == "text/event-stream"
+            block = await response.text()
+        assert "retry: 5000\n" in block
+        assert "event: drain\n" in block
+        assert "id:" not in block
+        upstream.release(len(TOKENS) + 1)
+        await reading
+        assert reader.text == TEXT

@@ -10,6 +10,7 @@ import msgspec
 from fairlead.engine.limits import Limits
 from fairlead.errors import BadRequest, TooLarge
 from fairlead.events.meta import GenerationMeta
+from fairlead.ports.store import StreamInfo
 
 #: The longest id of a conversation that a client may choose, and the longest idempotency key.
 MAX_NAME = 128
@@ -71,8 +72,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Started(msgspec.Struct, frozen=True):
-    """The stream that answers. ``created`` is False when an idempotency key found it there."""
+    """The stream that answers, as it was then. ``created`` is False when an idempotency key found
+    it there."""
 
     stream: str
     meta: GenerationMeta
+    info: StreamInfo
     created: bool

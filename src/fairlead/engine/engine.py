@@ -275,7 +275,7 @@ class Engine:
         )
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
-        return Started(stream, meta, created=True)
+        return Started(stream, meta, outcome.info, created=True)
 
     async def _remember(self, generation: Generation, placed: Exchange) -> None:
         try:
@@ -296,7 +296,7 @@ class Engine:
     def _same(self, info: ports.StreamInfo, ask: Ask) -> Started:
         if info.spec.fingerprint != ask.fingerprint():
             raise _conflict()
-        return Started(info.spec.id, decode_meta(info.meta), created=False)
+        return Started(info.spec.id, decode_meta(info.meta), info, created=False)
 
     async def _finished(self, generation: Generation, answer: Answer) -> None:
         try:
@@ -366,8 +366,8 @@ class Engine:
         self._admit()
         try:
             started = await self.start(caller, ask, key)
-            info = await self._info(caller, Verb.ATTACH, started.stream)
-            return await self._attach(caller, info, None, wire)
+            self._allow(caller, Verb.ATTACH, started.info.spec.owner)
+            return await self._attach(caller, started.info, None, wire)
         except BaseException:
             self._readers -= 1
             raise

@@ -10,13 +10,14 @@ from starlette.responses import Response
 from fairlead.dialects import native
 from fairlead.engine.reader import Reader
 from fairlead.engine.wire import Wire
-from fairlead.errors import BadPosition, BadRequest
+from fairlead.errors import BadPosition, BadRequest, Busy
 from fairlead.events.meta import GenerationMeta
+from fairlead.framing.event_stream import encode
 from fairlead.journal.position import Position, parse_position
 from fairlead.policy.caller import Caller
 from fairlead.primitives import is_id
 from fairlead.server import http
-from fairlead.transports.sse import BatchingWire, NativeWire, SseResponse
+from fairlead.transports.sse import HEADERS, BatchingWire, NativeWire, SseResponse
 
 PROTOCOL = "1"
 #: Milliseconds that a batch of tokens waits for more, unless the request says otherwise.
@@ -78,10 +79,16 @@ async def attach(
     """An SSE response that goes on after a position.
 
     A browser's ``EventSource`` reconnects when a body ends, even after ``done``: at the end of a
-    finished stream it is answered 204, which tells it to stop (HTML, section 9.2.3).
+    finished stream it is answered 204, which tells it to stop (HTML, section 9.2.3). A 503 would
+    stop it as well, for good: at the cap of readers one that comes back is told when to come again.
     """
     engine = http.system(request).engine
-    reader = await engine.attach(caller, stream, after, shown.wire)
+    try:
+        reader = await engine.attach(caller, stream, after, shown.wire)
+    except Busy as busy:
+        if after is None or request.method != "GET":
+            raise
+        return _come_again(busy, shown)
     if after is not None and reader.ended and request.method == "GET":
         engine.detach(reader)
         return Response(status_code=204, headers=_headers(reader))
@@ -99,6 +106,13 @@ def respond(request: Request, reader: Reader, shown: Presentation) -> Response:
         _headers(reader),
         batch_window=shown.window / 1000,
     )
+
+
+def _come_again(busy: Busy, shown: Presentation) -> Response:
+    wait = busy.retry_after or 5.0
+    notice = native.frame("drain", {"retry_after": wait, "reason": busy.code}, shown.options)
+    block = encode(notice.data, event=notice.event or None, retry=round(wait * 1000))
+    return Response(block, headers=HEADERS | {"fairlead-protocol": PROTOCOL})
 
 
 def _headers(reader: Reader) -> dict[str, str]:

@@ -42,13 +42,17 @@ async def caller(request: Request) -> Caller:
 def same_site(request: Request) -> None:
     """Refuse what a foreign web page makes a browser send: it would spend the visitor's authority.
 
-    Browsers state the site of the initiator in ``Sec-Fetch-Site`` (Fetch Metadata, W3C); origins
-    that the operator named may come from anywhere.
+    Browsers state the site of the initiator in ``Sec-Fetch-Site`` (Fetch Metadata, W3C), though not
+    to plain http on another machine; there ``Origin`` tells. Origins that the operator named may
+    come from anywhere.
     """
-    if request.headers.get("sec-fetch-site") != "cross-site":
-        return
     origin = request.headers.get("origin", "")
-    if origin not in system(request).config.cors_origins:
+    site = request.headers.get("sec-fetch-site", "")
+    if site:
+        foreign = site == "cross-site"
+    else:
+        foreign = bool(origin) and urlsplit(origin).netloc != request.headers.get("host", "")
+    if foreign and origin not in system(request).config.cors_origins:
         shown = urlsplit(origin).netloc[:100] or "another site"
         raise Forbidden(f"a page of {shown} may not do this; allow its origin with 'cors_origins'")
 
