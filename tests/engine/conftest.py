@@ -8,7 +8,6 @@ from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 import pytest
-from fairlead.stores.memory_conversations import MemoryConversations
 
 from fairlead.dialects import native
 from fairlead.engine.ask import Ask
@@ -20,6 +19,7 @@ from fairlead.framing.event_stream import Parser
 from fairlead.journal.position import Position, parse_position
 from fairlead.policy.caller import Caller
 from fairlead.stores.memory import MemoryStore
+from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.testing.provider import ScriptedProvider
 from fairlead.transports.sse import NativeWire
 

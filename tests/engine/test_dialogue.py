@@ -29,7 +29,7 @@ async def test_the_next_question_knows_the_history(bench: Bench) -> None:
         Turn("assistant", "Paris."),
         Turn("user", "Its river?"),
     )
-    found, messages = await bench.engine.dialogue(ALICE, conversation)
+    found, messages = await bench.engine.dialogues.read(ALICE, conversation)
     assert found.title == "Capital of France?"
     assert [m.text for m in messages] == ["Capital of France?", "Paris.", "Its river?", "Seine."]
     assert found.leaf == messages[-1].id
@@ -38,16 +38,16 @@ async def test_the_next_question_knows_the_history(bench: Bench) -> None:
 async def test_an_unknown_conversation_is_created_under_its_id(bench: Bench) -> None:
     conversation, _ = await answered(bench, "Yes.", "There?", conversation="chosen-by-client")
     assert conversation == "chosen-by-client"
-    await bench.engine.dialogue(ALICE, "chosen-by-client")
+    await bench.engine.dialogues.read(ALICE, "chosen-by-client")
 
 
 async def test_another_owners_conversation_is_not_found(bench: Bench) -> None:
     conversation, _ = await answered(bench, "Yes.", "There?")
     for verb in (
         bench.engine.start(BOB, Ask(message="x", conversation=conversation)),
-        bench.engine.dialogue(BOB, conversation),
-        bench.engine.rename(BOB, conversation, "mine now"),
-        bench.engine.delete_dialogue(BOB, conversation),
+        bench.engine.dialogues.read(BOB, conversation),
+        bench.engine.dialogues.rename(BOB, conversation, "mine now"),
+        bench.engine.dialogues.delete(BOB, conversation),
     ):
         with pytest.raises(NotFound):
             await verb
@@ -64,7 +64,7 @@ async def test_editing_makes_a_branch(bench: Bench) -> None:
         "Paris.",
         "Its people?",
     ]
-    found, messages = await bench.engine.dialogue(ALICE, conversation)
+    found, messages = await bench.engine.dialogues.read(ALICE, conversation)
     assert found.leaf == other
     assert sum(m.parent == first for m in messages) == 2
 
@@ -73,7 +73,7 @@ async def test_regenerating_answers_the_same_question_again(bench: Bench) -> Non
     conversation, answer = await answered(bench, "Paris.", "Capital of France?")
     await answered(bench, "It is Paris.", conversation=conversation, regenerate=answer)
     assert [t.text for t in bench.provider.requests[-1].turns] == ["Capital of France?"]
-    _, messages = await bench.engine.dialogue(ALICE, conversation)
+    _, messages = await bench.engine.dialogues.read(ALICE, conversation)
     answers = [m for m in messages if m.role == "assistant"]
     assert {m.parent for m in answers} == {messages[0].id}
     assert [m.text for m in answers] == ["Paris.", "It is Paris."]
@@ -82,7 +82,7 @@ async def test_regenerating_answers_the_same_question_again(bench: Bench) -> Non
 async def test_a_branch_can_be_taken_into_use(bench: Bench) -> None:
     conversation, answer = await answered(bench, "Paris.", "Capital of France?")
     await answered(bench, "It is Paris.", conversation=conversation, regenerate=answer)
-    await bench.engine.select(ALICE, conversation, answer)
+    await bench.engine.dialogues.select(ALICE, conversation, answer)
     await answered(bench, "Seine.", "Its river?", conversation=conversation)
     assert bench.provider.requests[-1].turns[1] == Turn("assistant", "Paris.")
 
@@ -96,13 +96,13 @@ async def test_an_unknown_parent_is_not_found(bench: Bench) -> None:
 
 async def test_renaming_and_deleting(bench: Bench) -> None:
     conversation, _ = await answered(bench, "Paris.", "Capital of France?")
-    assert (await bench.engine.rename(ALICE, conversation, " France ")).title == "France"
+    assert (await bench.engine.dialogues.rename(ALICE, conversation, " France ")).title == "France"
     with pytest.raises(BadRequest):
-        await bench.engine.rename(ALICE, conversation, "  ")
-    _, messages = await bench.engine.dialogue(ALICE, conversation)
-    await bench.engine.delete_dialogue(ALICE, conversation)
+        await bench.engine.dialogues.rename(ALICE, conversation, "  ")
+    _, messages = await bench.engine.dialogues.read(ALICE, conversation)
+    await bench.engine.dialogues.delete(ALICE, conversation)
     with pytest.raises(NotFound):
-        await bench.engine.dialogue(ALICE, conversation)
+        await bench.engine.dialogues.read(ALICE, conversation)
     assert messages[-1].stream is not None
     with pytest.raises(NotFound):
         await bench.engine.read(ALICE, messages[-1].stream)
@@ -113,7 +113,7 @@ async def test_a_stopped_answer_keeps_its_text_in_the_dialogue(bench: Bench) -> 
     bench.provider.say("Half")
     await (await bench.read(started.stream)).until(lambda r: r.text == "Half")
     await bench.engine.stop(ALICE, started.stream)
-    _, messages = await bench.engine.dialogue(ALICE, started.meta.conversation)
+    _, messages = await bench.engine.dialogues.read(ALICE, started.meta.conversation)
     assert (messages[-1].text, messages[-1].status) == ("Half", "stopped")
 
 

@@ -250,8 +250,8 @@ async def test_scopes_and_expiry_are_asked_by_the_engine(bench: Bench) -> None:
 async def test_a_reader_is_ended_when_its_authority_expires(bench: Bench) -> None:
     stream = await bench.ask()
     reading = await bench.read(stream, caller=Caller("alice", expires_at=time.time() + 1000))
-    bench.engine._clock = lambda: time.time() + 2000
-    bench.engine._end_expired()
+    bench.engine._authority._clock = lambda: time.time() + 2000
+    bench.engine._readers.end_expired()
     await reading.to_end()
     assert isinstance(reading.reader.failure, Unauthenticated)
 

@@ -10,69 +10,50 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from collections.abc import Callable
 
 import structlog
 
+from fairlead.engine.answers import Snapshot, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
+from fairlead.engine.authority import Authority
 from fairlead.engine.dialogue import Exchange, exchange, within_context
+from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.generation import Generation
 from fairlead.engine.limits import Limits
 from fairlead.engine.models import Model, Models
-from fairlead.engine.reader import READ_BYTES, Live, Reader
+from fairlead.engine.reader import Reader
+from fairlead.engine.readers import Readers
+from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.wire import WireFactory
-from fairlead.engine.writer import Writer
+from fairlead.engine.writer import LostStream, Writer
 from fairlead.errors import (
-    BadPosition,
     BadRequest,
     Busy,
     Conflict,
     Draining,
     FairleadError,
-    HistoryGone,
     Interrupted,
     NotFound,
-    Unauthenticated,
 )
 from fairlead.events.answer import Answer
-from fairlead.events.codec import CONTENT_TYPE, decode, encode
+from fairlead.events.codec import CONTENT_TYPE, encode
 from fairlead.events.meta import GenerationMeta, decode_meta, encode_meta
-from fairlead.events.model import Error, Reset, Thinking
-from fairlead.journal.log import Gone, Head, Lost, locate, position
+from fairlead.events.model import Thinking
 from fairlead.journal.position import Position
 from fairlead.journal.retention import Retention
 from fairlead.policy.caller import Caller
-from fairlead.policy.permissions import Verb, may
+from fairlead.policy.permissions import Verb
 from fairlead.policy.tokens import is_dense
 from fairlead.ports import store as ports
 from fairlead.ports.conversations import (
-    Conversation,
-    ConversationPage,
     Conversations,
-    Message,
-    Status,
 )
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
 _log = structlog.get_logger("fairlead.engine")
-
-#: A node's leases live this long after its last sign of life, in seconds.
-LEASE = 15.0
-#: Presence of this node's readers on other nodes' streams, likewise.
-PRESENCE = 30.0
-_RETENTION_EVERY = 60.0
-
-
-class Snapshot(NamedTuple):
-    """A stream at one moment: who and what it is, the answer so far, and where that ends."""
-
-    info: ports.StreamInfo
-    meta: GenerationMeta
-    answer: Answer
-    position: Position | None
 
 
 class Engine:
@@ -101,7 +82,6 @@ class Engine:
         self.models = models
         self.knowledge = knowledge
         self.limits = limits or Limits()
-        self.retention = retention or Retention()
         self.node = random_id(entropy(16))
         self.draining = False
         self._secret = secret
@@ -110,40 +90,42 @@ class Engine:
         self._entropy = entropy
         self._running: dict[str, Generation] = {}
         self._starting = 0
-        self._lives: dict[str, Live] = {}
-        self._readers = 0
         self._idle = asyncio.Event()
         self._idle.set()
-        self._upkeep: asyncio.Task[None] | None = None
-        self._errands: set[asyncio.Task[None]] = set()
         self._signals: ports.Subscription | None = None
+        self._authority = Authority(clock)
+        self._readers = Readers(
+            store, self.node, self.limits.readers, self._authority, clock, self._count
+        )
+        self._upkeep = Upkeep(
+            store,
+            conversations,
+            self._readers,
+            self.node,
+            retention or Retention(),
+            self.limits.message_chars,
+            clock,
+        )
+        self.dialogues = Dialogues(
+            conversations, store, self._authority, self.limits.message_chars, self._remove
+        )
 
     # -- life
 
     async def open(self) -> None:
         """Join the store as an owner and begin the upkeep. Stores must be open already."""
-        await self.store.join(self.node, LEASE)
+        await self._upkeep.open()
         self._signals = self.store.on_signal(self.node, self._signalled)
-        await self._recover()
-        self._upkeep = asyncio.create_task(self._keep_up(), name="engine upkeep")
 
     async def close(self) -> None:
         """End everything that runs as interrupted, and leave. Idempotent."""
         self.draining = True
         await self.interrupt_all()
-        if self._upkeep is not None:
-            self._upkeep.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._upkeep
-            self._upkeep = None
-            await self.store.leave(self.node)
+        await self._upkeep.close()
         if self._signals is not None:
             self._signals.cancel()
             self._signals = None
-        await asyncio.gather(*self._errands)
-        for live in tuple(self._lives.values()):
-            live.close()
-        self._lives.clear()
+        await self._readers.close()
 
     async def wait_idle(self) -> None:
         """Wait until no generation runs on this node."""
@@ -166,7 +148,7 @@ class Engine:
     @property
     def readers(self) -> int:
         """Readers open on this node."""
-        return self._readers
+        return self._readers.open
 
     # -- start
 
@@ -178,7 +160,7 @@ class Engine:
         question, :class:`~fairlead.errors.Busy` at the cap and
         :class:`~fairlead.errors.Draining` when nothing new is begun.
         """
-        self._allow(caller, Verb.START, None)
+        self._authority.allow(caller, Verb.START, None)
         ask.check(self.limits)
         model = self.models.choose(ask.model)
         if key:
@@ -299,9 +281,12 @@ class Engine:
         return Started(info.spec.id, decode_meta(info.meta), info, created=False)
 
     async def _finished(self, generation: Generation, answer: Answer) -> None:
+        failure = generation.writer.failure
         try:
-            if generation.writer.failure is None:
-                await self._settle(generation.meta, answer)
+            if failure is None:
+                await settle(self.conversations, generation.meta, answer)
+            elif not isinstance(failure, LostStream):
+                self._upkeep.left_open(generation.stream, failure)
         except FairleadError as error:
             # The log has the answer; reading the dialogue settles the message again.
             _log.warning("message_not_settled", stream=generation.stream, error=error.message)
@@ -309,12 +294,6 @@ class Engine:
             self._running.pop(generation.stream, None)
             if not self._running:
                 self._idle.set()
-
-    async def _settle(self, meta: GenerationMeta, answer: Answer) -> None:
-        if meta.message:
-            await self.conversations.finish(
-                meta.message, answer.text, answer.status, answer.sources
-            )
 
     # -- stop
 
@@ -331,7 +310,7 @@ class Engine:
             await generation.wait()
         elif not info.head.closed:
             await self.store.signal(stream, "stop")
-        return await self._snapshot(await self.store.info(stream))
+        return await snapshot(self.store, await self.store.info(stream))
 
     def _signalled(self, stream: str, name: str) -> None:
         generation = self._running.get(stream)
@@ -350,12 +329,12 @@ class Engine:
         :class:`~fairlead.errors.Busy` at the cap of readers. A position whose records the store
         lost is served a ``reset`` with the text so far.
         """
-        self._admit()
+        self._readers.admit()
         try:
             info = await self._info(caller, Verb.ATTACH, stream)
-            return await self._attach(caller, info, after, wire)
+            return await self._readers.attach(caller, info, after, wire)
         except BaseException:
-            self._readers -= 1
+            self._readers.leave()
             raise
 
     async def start_and_attach(
@@ -363,96 +342,18 @@ class Engine:
     ) -> Reader:
         """:meth:`start`, and :meth:`attach` from the start: the reader's room is taken first, so
         that a question whose answer could not be read is not begun."""
-        self._admit()
+        self._readers.admit()
         try:
             started = await self.start(caller, ask, key)
-            self._allow(caller, Verb.ATTACH, started.info.spec.owner)
-            return await self._attach(caller, started.info, None, wire)
+            self._authority.allow(caller, Verb.ATTACH, started.info.spec.owner)
+            return await self._readers.attach(caller, started.info, None, wire)
         except BaseException:
-            self._readers -= 1
+            self._readers.leave()
             raise
-
-    def _admit(self) -> None:
-        """Take the room of one reader, which :meth:`detach` gives back."""
-        if self._readers >= self.limits.readers:
-            raise Busy(
-                f"{self.limits.readers} connections are open, which is the cap", retry_after=5
-            )
-        self._readers += 1
-
-    async def _attach(
-        self, caller: Caller, info: ports.StreamInfo, after: Position | None, wire: WireFactory
-    ) -> Reader:
-        stream = info.spec.id
-        meta = decode_meta(info.meta)
-        place = locate(info.head, after)
-        if isinstance(place, Gone):
-            raise HistoryGone(
-                "the records after this position were removed by retention",
-                first=str(position(info.head, place.first)),
-            )
-        prefix = b""
-        made = wire(stream, meta)
-        if isinstance(place, Lost):
-            answer, offset, head = await self._add_up(stream)
-            reset = Reset(int(self._clock() * 1000), place.reason, answer.text)
-            _, prefix = made.step(made.begin(0), reset, str(position(head, offset)).encode())
-            info = ports.StreamInfo(
-                spec=info.spec,
-                head=head,
-                created=info.created,
-                touched=info.touched,
-                meta=info.meta,
-            )
-        else:
-            offset = place.offset
-            if place.step:
-                raise BadPosition(
-                    "this position stands inside a record, as another dialect showed it; "
-                    "read on in that dialect, or from the start"
-                )
-        live = self._lives.get(stream)
-        if live is None:
-            live = Live(self.store, stream, meta, info.head)
-            self._lives[stream] = live
-        elif info.head.tail >= live.head.tail:
-            live.head = info.head
-        reader = Reader(live, made, offset, caller, prefix=prefix)
-        live.readers.add(reader)
-        self._count_readers(live)
-        if stream not in self._running and not info.head.closed:
-            await self.store.present([stream], self.node, PRESENCE)
-        return reader
 
     def detach(self, reader: Reader) -> None:
         """The reader has gone. The generation goes on."""
-        live = reader.live
-        if reader not in live.readers:
-            return
-        live.readers.discard(reader)
-        self._readers -= 1
-        self._count_readers(live)
-        if not live.readers:
-            self._lives.pop(live.stream, None)
-            live.close()
-            if live.stream not in self._running and not live.head.closed:
-                self._errand(self.store.present([live.stream], self.node, 0))
-
-    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
-        """Do something that nobody waits for; what it cannot do, time will (presence expires)."""
-
-        async def run() -> None:
-            with contextlib.suppress(FairleadError):
-                await work
-
-        task = asyncio.create_task(run())
-        self._errands.add(task)
-        task.add_done_callback(self._errands.discard)
-
-    def _count_readers(self, live: Live) -> None:
-        generation = self._running.get(live.stream)
-        if generation is not None:
-            generation.readers = len(live.readers)
+        self._readers.detach(reader)
 
     async def read(self, caller: Caller, stream: str) -> Snapshot:
         """The answer so far, as a whole."""
@@ -460,7 +361,7 @@ class Engine:
         generation = self._running.get(stream)
         if generation is not None:
             generation.seen()
-        return await self._snapshot(info)
+        return await snapshot(self.store, info)
 
     async def info(self, caller: Caller, stream: str) -> ports.StreamInfo:
         """What is known of a stream, without its records."""
@@ -468,7 +369,7 @@ class Engine:
 
     async def streams(self, caller: Caller, cursor: str | None, limit: int) -> ports.Page:
         """The caller's streams, newest first."""
-        self._allow(caller, Verb.LIST, None)
+        self._authority.allow(caller, Verb.LIST, None)
         return await self.store.page(caller.consumer, cursor, limit)
 
     async def delete(self, caller: Caller, stream: str) -> None:
@@ -478,7 +379,7 @@ class Engine:
 
     async def passage(self, caller: Caller, id: str) -> Passage:
         """A passage that an answer cited."""
-        self._allow(caller, Verb.READ, None)
+        self._authority.allow(caller, Verb.READ, None)
         if self.knowledge is None:
             raise NotFound("this server has no knowledge base")
         return await self.knowledge.passage(id)
@@ -488,8 +389,7 @@ class Engine:
         if generation is not None:
             generation.stop("deleted")
             await generation.wait()
-        for reader in tuple(live.readers) if (live := self._lives.get(stream)) else ():
-            reader.end(NotFound("the stream was deleted"))
+        self._readers.end(stream, NotFound("the stream was deleted"))
         with contextlib.suppress(NotFound):
             await self.store.delete(stream)
 
@@ -499,150 +399,18 @@ class Engine:
                 f"there is no such stream; an id has {ID_LENGTH} characters of 0-9 and a-z"
             )
         info = await self.store.info(stream)
-        self._allow(caller, verb, info.spec.owner)
+        self._authority.allow(caller, verb, info.spec.owner)
         return info
 
-    def _allow(self, caller: Caller, verb: Verb, owner: str | None) -> None:
-        now = self._clock()
-        if may(caller, verb, owner, now):
-            return
-        if caller.expires_at is not None and now >= caller.expires_at:
-            raise Unauthenticated("the credential has expired")
-        raise NotFound("there is no such thing, or none that this credential may see")
-
-    async def _snapshot(self, info: ports.StreamInfo) -> Snapshot:
-        answer, offset, head = await self._add_up(info.spec.id)
-        return Snapshot(info, decode_meta(info.meta), answer, position(head, offset))
-
-    async def _add_up(self, stream: str, max_chars: int | None = None) -> tuple[Answer, int, Head]:
-        answer = Answer(max_chars)
-        offset = 0
-        while True:
-            batch = await self.store.read(stream, offset, READ_BYTES)
-            for record in batch.records:
-                answer.add(decode(record))
-            offset = batch.offset + len(batch.records)
-            if offset >= batch.head.tail:
-                return answer, offset, batch.head
-
-    # -- dialogues
-
-    async def dialogues(self, caller: Caller, cursor: str | None, limit: int) -> ConversationPage:
-        """The caller's conversations, most recently used first."""
-        self._allow(caller, Verb.LIST, None)
-        return await self.conversations.page(caller.consumer, cursor, limit)
-
-    async def dialogue(self, caller: Caller, id: str) -> tuple[Conversation, list[Message]]:
-        """A conversation with all messages of all its branches, oldest first."""
-        conversation = await self._dialogue(caller, Verb.READ, id)
-        messages = await self.conversations.messages(id)
-        settled = [await self._settled(message) for message in messages]
-        return conversation, settled
-
-    async def rename(self, caller: Caller, id: str, title: str) -> Conversation:
-        """Give a conversation another title."""
-        await self._dialogue(caller, Verb.CHANGE, id)
-        if not title.strip() or len(title) > 500:
-            raise BadRequest("'title' must have from 1 to 500 characters")
-        return await self.conversations.rename(id, title.strip())
-
-    async def select(self, caller: Caller, id: str, leaf: str) -> Conversation:
-        """Take the branch that ends in ``leaf`` into use."""
-        await self._dialogue(caller, Verb.CHANGE, id)
-        return await self.conversations.select(id, leaf)
-
-    async def delete_dialogue(self, caller: Caller, id: str) -> None:
-        """Remove a conversation, its messages and their streams."""
-        await self._dialogue(caller, Verb.DELETE, id)
-        for stream in await self.conversations.delete(id):
-            await self._remove(stream)
-
-    async def _dialogue(self, caller: Caller, verb: Verb, id: str) -> Conversation:
-        conversation = await self.conversations.get(id)
-        self._allow(caller, verb, conversation.owner)
-        return conversation
-
-    async def _settled(self, message: Message) -> Message:
-        """A message whose generation ended without settling it (its process died between the two
-        stores) is settled when it is read."""
-        if message.status != "running" or message.stream is None:
-            return message
-        status: Status
-        try:
-            info = await self.store.info(message.stream)
-            if not info.head.closed:
-                return message
-            answer, _, _ = await self._add_up(message.stream, self.limits.message_chars)
-            text, status, sources = answer.text, answer.status, answer.sources
-        except NotFound:
-            text, status, sources = message.text, "interrupted", ()
-        await self.conversations.finish(message.id, text, status, sources)
-        return Message(
-            id=message.id,
-            parent=message.parent,
-            role=message.role,
-            text=text,
-            created=message.created,
-            stream=message.stream,
-            status=status,
-            sources=sources,
-        )
-
-    # -- upkeep
+    def _count(self, stream: str, readers: int) -> bool:
+        generation = self._running.get(stream)
+        if generation is None:
+            return False
+        generation.readers = readers
+        return True
 
     async def _watched_elsewhere(self, stream: str) -> bool:
         return await self.store.watchers(stream) > 0
-
-    async def _keep_up(self) -> None:
-        last_retention = time.monotonic()
-        while True:
-            await asyncio.sleep(LEASE / 5)
-            try:
-                await self.store.join(self.node, LEASE)
-                await self._recover()
-                await self._show_presence()
-                if time.monotonic() - last_retention > _RETENTION_EVERY:
-                    last_retention = time.monotonic()
-                    await self.store.expire(self.retention)
-            except FairleadError as error:
-                # The next round tries again; generations learn of a lost store by themselves.
-                _log.error("upkeep_failed", code=error.code, error=error.message)
-            self._end_expired()
-
-    async def _show_presence(self) -> None:
-        streams = [
-            id
-            for id, live in self._lives.items()
-            if id not in self._running and not live.head.closed
-        ]
-        if streams:
-            await self.store.present(streams, self.node, PRESENCE)
-
-    def _end_expired(self) -> None:
-        now = self._clock()
-        for live in tuple(self._lives.values()):
-            for reader in tuple(live.readers):
-                expires = reader.caller.expires_at
-                if expires is not None and now >= expires:
-                    reader.end(Unauthenticated("the credential has expired"))
-
-    async def _recover(self) -> None:
-        """Close the streams whose writer died, so that their readers learn it."""
-        for stream in await self.store.abandoned():
-            acquired = await self.store.acquire(stream, self.node)
-            if isinstance(acquired, ports.Held) or acquired.head.closed:
-                continue
-            error = Interrupted("the server ended in the middle of the answer")
-            end = Error(
-                int(self._clock() * 1000), error.message, error.code, retryable=error.retryable
-            )
-            outcome = await self.store.append(
-                stream, acquired.epoch, acquired.head.tail, [encode(end)], close=True
-            )
-            if isinstance(outcome, ports.Appended):
-                _log.warning("generation_interrupted", stream=stream)
-                answer, _, _ = await self._add_up(stream, self.limits.message_chars)
-                await self._settle(decode_meta((await self.store.info(stream)).meta), answer)
 
 
 def _conflict() -> Conflict:

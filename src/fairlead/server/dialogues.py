@@ -29,7 +29,7 @@ async def list_conversations(request: Request) -> Response:
     """``limit`` (1 to 100) and ``cursor`` page through them."""
     caller = await http.caller(request)
     limit = http.integer(request, "limit", 50, 1, 100)
-    page = await http.system(request).engine.dialogues(
+    page = await http.system(request).engine.dialogues.page(
         caller, request.query_params.get("cursor"), limit
     )
     return http.json_response(
@@ -41,7 +41,7 @@ async def list_conversations(request: Request) -> Response:
 async def read_conversation(request: Request, id: str) -> Response:
     """Each message names its parent; siblings are edits and regenerations."""
     caller = await http.caller(request)
-    found, messages = await http.system(request).engine.dialogue(caller, id)
+    found, messages = await http.system(request).engine.dialogues.read(caller, id)
     return http.json_response({**conversation(found), "messages": [message(m) for m in messages]})
 
 
@@ -69,9 +69,9 @@ async def change_conversation(request: Request, id: str) -> Response:
     engine = http.system(request).engine
     changed: Conversation | None = None
     if change.title is not None:
-        changed = await engine.rename(caller, id, change.title)
+        changed = await engine.dialogues.rename(caller, id, change.title)
     if change.leaf is not None:
-        changed = await engine.select(caller, id, change.leaf)
+        changed = await engine.dialogues.select(caller, id, change.leaf)
     if changed is None:
         raise BadRequest("give a 'title', a 'leaf', or both")
     return http.json_response(conversation(changed))
@@ -82,7 +82,7 @@ async def delete_conversation(request: Request, id: str) -> Response:
     """Running answers are stopped first."""
     http.same_site(request)
     caller = await http.caller(request)
-    await http.system(request).engine.delete_dialogue(caller, id)
+    await http.system(request).engine.dialogues.delete(caller, id)
     return Response(status_code=204)
 
 

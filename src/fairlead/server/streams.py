@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from fairlead.dialects.native import source
-from fairlead.engine.engine import Snapshot
+from fairlead.engine.answers import Snapshot
 from fairlead.ports.store import StreamInfo
 from fairlead.server import http
 from fairlead.server.attach import after_parameter, attach, presentation

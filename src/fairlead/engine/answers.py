@@ -1,0 +1,50 @@
+"""Answers as wholes: read from the log, written into their dialogues."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from fairlead.engine.reader import READ_BYTES
+from fairlead.events.answer import Answer
+from fairlead.events.codec import decode
+from fairlead.events.meta import GenerationMeta, decode_meta
+from fairlead.journal.log import Head, position
+from fairlead.journal.position import Position
+from fairlead.ports.conversations import Conversations
+from fairlead.ports.store import Store, StreamInfo
+
+
+class Snapshot(NamedTuple):
+    """A stream at one moment: who and what it is, the answer so far, and where that ends."""
+
+    info: StreamInfo
+    meta: GenerationMeta
+    answer: Answer
+    position: Position | None
+
+
+async def add_up(
+    store: Store, stream: str, max_chars: int | None = None
+) -> tuple[Answer, int, Head]:
+    """What the events so far add up to, the offset after them, and the log's head."""
+    answer = Answer(max_chars)
+    offset = 0
+    while True:
+        batch = await store.read(stream, offset, READ_BYTES)
+        for record in batch.records:
+            answer.add(decode(record))
+        offset = batch.offset + len(batch.records)
+        if offset >= batch.head.tail:
+            return answer, offset, batch.head
+
+
+async def snapshot(store: Store, info: StreamInfo) -> Snapshot:
+    """The answer so far, as a whole."""
+    answer, offset, head = await add_up(store, info.spec.id)
+    return Snapshot(info, decode_meta(info.meta), answer, position(head, offset))
+
+
+async def settle(conversations: Conversations, meta: GenerationMeta, answer: Answer) -> None:
+    """Write an ended answer into its message, if it has one."""
+    if meta.message:
+        await conversations.finish(meta.message, answer.text, answer.status, answer.sources)

@@ -1,0 +1,95 @@
+"""The verbs of dialogues: list, read, rename, choose a branch, remove."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from fairlead.engine.answers import add_up
+from fairlead.engine.authority import Authority
+from fairlead.errors import BadRequest, NotFound
+from fairlead.policy.caller import Caller
+from fairlead.policy.permissions import Verb
+from fairlead.ports.conversations import (
+    Conversation,
+    ConversationPage,
+    Conversations,
+    Message,
+    Status,
+)
+from fairlead.ports.store import Store
+
+_MAX_TITLE = 500
+
+
+class Dialogues:
+    """The dialogues of all callers; ``remove_stream`` stops and removes an answer.
+
+    The verbs raise :class:`~fairlead.errors.NotFound` for what is not there or not the caller's.
+    """
+
+    def __init__(
+        self,
+        conversations: Conversations,
+        store: Store,
+        authority: Authority,
+        message_chars: int,
+        remove_stream: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._conversations = conversations
+        self._store = store
+        self._authority = authority
+        self._message_chars = message_chars
+        self._remove_stream = remove_stream
+
+    async def page(self, caller: Caller, cursor: str | None, limit: int) -> ConversationPage:
+        """The caller's conversations, most recently used first."""
+        self._authority.allow(caller, Verb.LIST, None)
+        return await self._conversations.page(caller.consumer, cursor, limit)
+
+    async def read(self, caller: Caller, id: str) -> tuple[Conversation, list[Message]]:
+        """A conversation with all messages of all its branches, oldest first."""
+        conversation = await self._find(caller, Verb.READ, id)
+        messages = await self._conversations.messages(id)
+        return conversation, [await self._settled(message) for message in messages]
+
+    async def rename(self, caller: Caller, id: str, title: str) -> Conversation:
+        """Give a conversation another title."""
+        await self._find(caller, Verb.CHANGE, id)
+        if not title.strip() or len(title) > _MAX_TITLE:
+            raise BadRequest(f"'title' must have from 1 to {_MAX_TITLE} characters")
+        return await self._conversations.rename(id, title.strip())
+
+    async def select(self, caller: Caller, id: str, leaf: str) -> Conversation:
+        """Take the branch that ends in ``leaf`` into use."""
+        await self._find(caller, Verb.CHANGE, id)
+        return await self._conversations.select(id, leaf)
+
+    async def delete(self, caller: Caller, id: str) -> None:
+        """Remove a conversation, its messages and their streams."""
+        await self._find(caller, Verb.DELETE, id)
+        for stream in await self._conversations.delete(id):
+            await self._remove_stream(stream)
+
+    async def _find(self, caller: Caller, verb: Verb, id: str) -> Conversation:
+        conversation = await self._conversations.get(id)
+        self._authority.allow(caller, verb, conversation.owner)
+        return conversation
+
+    async def _settled(self, message: Message) -> Message:
+        """A message whose generation ended without settling it (its process died between the two
+        stores) is settled when it is read."""
+        if message.status != "running" or message.stream is None:
+            return message
+        status: Status
+        try:
+            info = await self._store.info(message.stream)
+            if not info.head.closed:
+                return message
+            answer, _, _ = await add_up(self._store, message.stream, self._message_chars)
+            text, status, sources = answer.text, answer.status, answer.sources
+        except NotFound:
+            text, status, sources = message.text, "interrupted", ()
+        await self._conversations.finish(message.id, text, status, sources)
+        return msgspec.structs.replace(message, text=text, status=status, sources=sources)

@@ -1,0 +1,158 @@
+"""The readers of this node: attached, counted, shown to the other nodes, detached."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fairlead.engine.answers import add_up
+from fairlead.engine.authority import Authority
+from fairlead.engine.reader import Live, Reader
+from fairlead.engine.wire import WireFactory
+from fairlead.errors import (
+    BadPosition,
+    Busy,
+    FairleadError,
+    HistoryGone,
+    Unauthenticated,
+)
+from fairlead.events.meta import decode_meta
+from fairlead.events.model import Reset
+from fairlead.journal.log import Gone, Lost, locate, position
+from fairlead.journal.position import Position
+from fairlead.policy.caller import Caller
+from fairlead.ports.store import Store, StreamInfo
+
+#: How long this node's readers count on other nodes' streams after its last word, in seconds.
+PRESENCE = 30.0
+
+
+class Readers:
+    """The readers of this node.
+
+    ``counted(stream, n)`` is called when a stream has ``n`` readers here, and says whether it is
+    written here too: then nobody else need know of them.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        node: str,
+        limit: int,
+        authority: Authority,
+        clock: Callable[[], float],
+        counted: Callable[[str, int], bool],
+    ) -> None:
+        self.open = 0
+        self._store = store
+        self._node = node
+        self._limit = limit
+        self._authority = authority
+        self._clock = clock
+        self._counted = counted
+        self._lives: dict[str, Live] = {}
+        self._errands: set[asyncio.Task[None]] = set()
+
+    def admit(self) -> None:
+        """Take the room of one reader, which :meth:`leave` or :meth:`detach` gives back."""
+        if self.open >= self._limit:
+            raise Busy(f"{self._limit} connections are open, which is the cap", retry_after=5)
+        self.open += 1
+
+    def leave(self) -> None:
+        """Give back a room in which no reader was put."""
+        self.open -= 1
+
+    async def attach(
+        self, caller: Caller, info: StreamInfo, after: Position | None, wire: WireFactory
+    ) -> Reader:
+        """Put a reader in the room taken before; see :meth:`Engine.attach`."""
+        stream = info.spec.id
+        meta = decode_meta(info.meta)
+        place = locate(info.head, after)
+        if isinstance(place, Gone):
+            raise HistoryGone(
+                "the records after this position were removed by retention",
+                first=str(position(info.head, place.first)),
+            )
+        head, prefix = info.head, b""
+        made = wire(stream, meta)
+        if isinstance(place, Lost):
+            answer, offset, head = await add_up(self._store, stream)
+            reset = Reset(int(self._clock() * 1000), place.reason, answer.text)
+            _, prefix = made.step(made.begin(0), reset, str(position(head, offset)).encode())
+        else:
+            offset = place.offset
+            if place.step:
+                raise BadPosition(
+                    "this position stands inside a record, as another dialect showed it; "
+                    "read on in that dialect, or from the start"
+                )
+        live = self._lives.get(stream)
+        if live is None:
+            live = self._lives[stream] = Live(self._store, stream, meta, head)
+        elif head.tail >= live.head.tail:
+            live.head = head
+        reader = Reader(live, made, offset, caller, prefix=prefix)
+        live.readers.add(reader)
+        if not self._counted(stream, len(live.readers)) and not head.closed:
+            await self._store.present([stream], self._node, PRESENCE)
+        return reader
+
+    def detach(self, reader: Reader) -> None:
+        """The reader has gone. Doing it twice is fine."""
+        live = reader.live
+        if reader not in live.readers:
+            return
+        live.readers.discard(reader)
+        self.open -= 1
+        written_here = self._counted(live.stream, len(live.readers))
+        if not live.readers:
+            self._lives.pop(live.stream, None)
+            live.close()
+            if not written_here and not live.head.closed:
+                self._errand(self._store.present([live.stream], self._node, 0))
+
+    def end(self, stream: str, failure: FairleadError) -> None:
+        """End all readers of a stream here."""
+        live = self._lives.get(stream)
+        if live is not None:
+            for reader in tuple(live.readers):
+                reader.end(failure)
+
+    def end_expired(self) -> None:
+        """End the readers whose authority has ended."""
+        for live in tuple(self._lives.values()):
+            for reader in tuple(live.readers):
+                if self._authority.expired(reader.caller):
+                    reader.end(Unauthenticated("the credential has expired"))
+
+    async def show(self) -> None:
+        """Show the other nodes which of their streams have readers here."""
+        streams = [
+            id
+            for id, live in self._lives.items()
+            if not live.head.closed and not self._counted(id, len(live.readers))
+        ]
+        if streams:
+            await self._store.present(streams, self._node, PRESENCE)
+
+    async def close(self) -> None:
+        """End all watches."""
+        await asyncio.gather(*self._errands)
+        for live in tuple(self._lives.values()):
+            live.close()
+        self._lives.clear()
+
+    def _errand(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do something that nobody waits for; what it cannot do, time will (presence expires)."""
+
+        async def run() -> None:
+            with contextlib.suppress(FairleadError):
+                await work
+
+        task = asyncio.create_task(run())
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
