@@ -12,6 +12,7 @@ import apsw
 import pytest
 
 from fairlead.errors import Misconfigured, ServerError, StoreCorrupt, StoreUnavailable
+from fairlead.journal.retention import Retention
 from fairlead.ports.store import Appended, Durability
 from fairlead.stores.sqlite import SqliteStore, connection
 from fairlead.stores.sqlite_conversations import SqliteConversations
@@ -197,3 +198,17 @@ async def test_what_is_not_bytes_is_refused_at_once(store: SqliteStore) -> None:
     with pytest.raises(TypeError):
         store.append("s", created.epoch, 0, ["text"])  # type: ignore[list-item]
     assert await store.append("s", created.epoch, 0, [b"a"]) == Appended(1)
+
+
+async def test_disk_space_is_given_back(store: SqliteStore, tmp_path: Path) -> None:
+    for i in range(20):
+        created = await started(store, f"s{i}", b"x" * 500_000)
+        assert created.epoch is not None
+        await store.append(f"s{i}", created.epoch, 1, [], close=True)
+    full = (await store.size()).disk_bytes
+    for i in range(20):
+        await store.delete(f"s{i}")
+    await store.expire(Retention())
+    await store.close()
+    assert full > 10_000_000
+    assert (tmp_path / "journal.db").stat().st_size < full / 2
