@@ -33,6 +33,20 @@ READ_BYTES = 256 * 1024
 class Live:
     """This node's view of one stream that has readers here."""
 
+    # Here and below: with thousands of streams what an event touches is no longer in the
+    # processor's cache, so that fewer and smaller objects are what makes it cheap.
+    __slots__ = (
+        "_position",
+        "_subscription",
+        "head",
+        "meta",
+        "news",
+        "readers",
+        "shared",
+        "store",
+        "stream",
+    )
+
     def __init__(self, store: Store, stream: str, meta: GenerationMeta, head: Head) -> None:
         self.store = store
         self.stream = stream
@@ -40,6 +54,9 @@ class Live:
         self.head = head
         self.readers: set[Reader] = set()
         self.shared: dict[Hashable, SharedFrames] = {}
+        #: How often the store has said that there is news: shared frames that have seen the same
+        #: number need not ask it again.
+        self.news = 0
         self._subscription: Subscription | None = None
         self._position: PositionWriter | None = None
         if not head.closed:
@@ -52,6 +69,7 @@ class Live:
             self._subscription = None
 
     def _wake(self) -> None:
+        self.news += 1
         for reader in tuple(self.readers):
             reader.notify()
 
@@ -71,12 +89,13 @@ class Live:
 class SharedFrames:
     """The frames of a stream's newest records, made once for all readers of one wire."""
 
-    __slots__ = ("end", "frames", "start", "state")
+    __slots__ = ("end", "frames", "news", "start", "state")
 
     def __init__(self, start: int, state: Any) -> None:
         self.start = start
         self.end = start
         self.state = state
+        self.news = -1
         self.frames: list[bytes] = []
 
     def add(self, live: Live, wire: Wire, batch: Batch) -> None:
@@ -90,7 +109,9 @@ class SharedFrames:
             self.frames.append(frame)
         self.state = state
         self.end = offset
-        excess = len(self.frames) - _WINDOW
+        # Who reads alone takes what is new at once; what it has taken nobody asks for again.
+        window = _WINDOW if len(live.readers) > 1 else len(batch.records)
+        excess = len(self.frames) - window
         if excess > 0:
             del self.frames[:excess]
             self.start += excess
@@ -102,6 +123,20 @@ class Reader:
     The transport sets ``notify`` (called when there may be something to take), takes bytes until
     there are none, calls :meth:`fill` when :attr:`cold`, and ends when :attr:`ended`.
     """
+
+    __slots__ = (
+        "_batch",
+        "_behind",
+        "_prefix",
+        "_state",
+        "caller",
+        "cold",
+        "failure",
+        "live",
+        "notify",
+        "offset",
+        "wire",
+    )
 
     def __init__(
         self, live: Live, wire: Wire, offset: int, caller: Caller, *, prefix: bytes = b""
@@ -176,14 +211,18 @@ class Reader:
 
     def _shared(self, shared: SharedFrames, max_bytes: int) -> bytes | None:
         """Bytes from the shared frames; None where this reader must go on alone."""
+        live = self.live
         if self.offset < shared.start:
             return None
-        batch = self.live.store.recent(self.live.stream, shared.end, READ_BYTES)
-        if batch is None or batch.offset != shared.end:
-            return None
-        self.live.head = batch.head
-        if batch.records:
-            shared.add(self.live, self.wire, batch)
+        if shared.news != live.news or shared.end < live.head.tail:
+            news = live.news
+            batch = live.store.recent(live.stream, shared.end, READ_BYTES)
+            if batch is None or batch.offset != shared.end:
+                return None
+            live.head = batch.head
+            if batch.records:
+                shared.add(live, self.wire, batch)
+            shared.news = news
         lag = shared.end - self.offset
         if lag == 0:
             return b""

@@ -36,6 +36,23 @@ class Writer:
     in ``failure``.
     """
 
+    __slots__ = (
+        "_at",
+        "_closing",
+        "_epoch",
+        "_flying",
+        "_grammar",
+        "_max_event_bytes",
+        "_pending",
+        "_size",
+        "_store",
+        "_tries",
+        "_waiters",
+        "failed",
+        "failure",
+        "stream",
+    )
+
     def __init__(
         self,
         store: Store,

@@ -89,9 +89,11 @@ class Grammar:
         phase = MOVES[self.phase].get(kind)
         if phase is None:
             raise IllegalEvent(f"{kind.__name__} may not stand in phase {self.phase}")
-        if isinstance(event, Token | Reasoning | Tool | Media):
-            if self.open.get(event.part) != EXTENDS[kind]:
-                raise IllegalEvent(f"{kind.__name__} names part {event.part}, which is no open one")
+        extends = EXTENDS.get(kind)
+        if extends is not None:
+            part: int = event.part  # type: ignore[union-attr]  # all that extend a part name it
+            if self.open.get(part) != extends:
+                raise IllegalEvent(f"{kind.__name__} names part {part}, which is no open one")
         elif isinstance(event, Part):
             self._part(event)
         elif isinstance(event, Reset):

@@ -81,15 +81,18 @@ def append(
     An append whose outcome was unknown may be repeated as it was: what the log has already is
     skipped, which is safe because only one writer ever writes under an epoch.
     """
-    if epoch != head.epoch:
+    terms = head.terms
+    if not terms or epoch != terms[-1].epoch:
         return Fenced(head.epoch)
-    if at > head.tail or at < head.terms[-1].first:
+    if at == head.tail and not head.closed:
+        return Accepted(0, Head(terms, head.first, at + count, close))
+    if at > head.tail or at < terms[-1].first:
         return Gap(head.tail)
     skip = min(head.tail - at, count)
     if head.closed and (skip < count or not close):
         return Closed(head.tail)
     tail = head.tail + count - skip
-    return Accepted(skip, Head(head.terms, head.first, tail, head.closed or close))
+    return Accepted(skip, Head(terms, head.first, tail, head.closed or close))
 
 
 def trim(head: Head, first: int) -> Head:

@@ -10,7 +10,7 @@ without it, through :class:`~fairlead.transports.sink.AsgiSink`; both ways run i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,37 +25,32 @@ MAX_HEAD_BYTES = 64 * 1024
 
 
 class Direct:
-    """One response's way to the transport. Its user claims it, and releases it before the body is
-    ended through ``send``."""
+    """One response's way to the transport: a :class:`~fairlead.transports.sink.Sink`. ``send`` is
+    set before it is used, to end the body as ASGI does.
 
-    __slots__ = ("_cycle", "_flow", "_protocol", "_transport", "lost", "writable")
+    ``paused`` is an attribute that the protocol keeps up to date from :meth:`listen` on: it is
+    asked twice for each event.
+    """
+
+    __slots__ = ("_cycle", "_protocol", "_transport", "lost", "paused", "send", "writable")
 
     def __init__(self, protocol: DirectProtocol, cycle: RequestResponseCycle) -> None:
         self._protocol = protocol
         self._cycle = cycle
         self._transport = protocol.transport
-        self._flow = protocol.flow
+        self.send: Callable[[dict[str, Any]], Awaitable[None]] | None = None
+        self.paused = False
         self.writable: Callable[[], None] | None = None
         self.lost: Callable[[], None] | None = None
 
-    def claim(self, writable: Callable[[], None], lost: Callable[[], None]) -> None:
+    def listen(self, writable: Callable[[], None], lost: Callable[[], None]) -> None:
         """Be told when the socket can be written again, and when it is gone."""
         self.writable = writable
         self.lost = lost
         self._protocol.claimed = self
+        self.paused = self._protocol.flow.write_paused or self._cycle.disconnected
         if self._cycle.disconnected:
             self._protocol.loop.call_soon(lost)
-
-    def release(self) -> None:
-        """Be told nothing any more."""
-        self.writable = self.lost = None
-        if self._protocol.claimed is self:
-            self._protocol.claimed = None
-
-    @property
-    def paused(self) -> bool:
-        """Whether the socket's buffer is full, or the socket is gone."""
-        return self._flow.write_paused or self._cycle.disconnected
 
     def write(self, data: bytes) -> None:
         """Write ``data`` as one chunk (RFC 9112, section 7.1). Never empty: that would end it."""
@@ -67,6 +62,15 @@ class Direct:
     def abort(self) -> None:
         """Cut the connection at once, throwing away what the socket has not taken."""
         self._transport.abort()
+
+    async def close(self, *, complete: bool) -> None:
+        """Be told nothing any more; with ``complete`` end the body properly."""
+        self.writable = self.lost = None
+        if self._protocol.claimed is self:
+            self._protocol.claimed = None
+        if complete:
+            assert self.send is not None
+            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -106,12 +110,21 @@ class DirectProtocol(BoundedProtocol):
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope.setdefault("extensions", {})[EXTENSION] = Direct(self, cycle)
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.claimed is not None:
+            self.claimed.paused = True
+
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.claimed is not None and self.claimed.writable is not None:
-            self.claimed.writable()
+        if self.claimed is not None:
+            self.claimed.paused = False
+            if self.claimed.writable is not None:
+                self.claimed.writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
-        if self.claimed is not None and self.claimed.lost is not None:
-            self.claimed.lost()
+        if self.claimed is not None:
+            self.claimed.paused = True
+            if self.claimed.lost is not None:
+                self.claimed.lost()

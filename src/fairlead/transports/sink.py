@@ -48,28 +48,9 @@ def open_sink(scope: Scope, receive: Receive, send: Send) -> Sink:
     """The best sink that the server offers for this request, whose response has been started."""
     direct = scope.get("extensions", {}).get(EXTENSION)
     if isinstance(direct, Direct) and scope["method"] != "HEAD":
-        return DirectSink(direct, send)
+        direct.send = send
+        return direct
     return AsgiSink(receive, send)
-
-
-class DirectSink:
-    """Writes chunks straight to the transport of :class:`~fairlead.transports.direct.Direct`."""
-
-    def __init__(self, direct: Direct, send: Send) -> None:
-        self._direct = direct
-        self._send = send
-        self.listen = direct.claim
-        self.write = direct.write
-        self.abort = direct.abort
-
-    @property
-    def paused(self) -> bool:
-        return self._direct.paused
-
-    async def close(self, *, complete: bool) -> None:
-        self._direct.release()
-        if complete:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 class AsgiSink:

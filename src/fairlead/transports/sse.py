@@ -53,6 +53,7 @@ class NativeWire:
         self._stream = stream
         self._meta = meta
         self._options = options
+        self._named = options.events == "named"
         self._id = b"id: " + stream.encode() + b"."
 
     def begin(self, offset: int) -> native.State:
@@ -61,6 +62,11 @@ class NativeWire:
     def step(
         self, state: native.State, event: Event | Unknown, position: bytes
     ) -> tuple[native.State, bytes]:
+        if self._named and type(event) is Token and event.part == MAIN_PART and state.meta is None:
+            # What the dialect and the framing below would give, without the steps between: nearly
+            # every event comes this way.
+            data = native.token_data(event.text)
+            return state, b"%b%b\nevent: token\ndata: %b\n\n" % (self._id, position, data)
         state, frames = native.step(state, event)
         return state, b"".join([self.block(frame, position) for frame in frames])
 
@@ -174,6 +180,22 @@ class SseResponse(Response):
 class SseConnection:
     """One reader on one socket. All work happens in callbacks: no task is woken per event."""
 
+    __slots__ = (
+        "_batch_window",
+        "_connections",
+        "_draining",
+        "_ended",
+        "_filling",
+        "_first",
+        "_flush_timer",
+        "_loop",
+        "_options",
+        "_quiet",
+        "_reader",
+        "_sink",
+        "_stalled",
+    )
+
     def __init__(
         self,
         reader: Reader,
@@ -217,26 +239,27 @@ class SseConnection:
         """Take what there is and write it, until the reader is at the tail or the socket full."""
         if self._ended.done() or self._filling is not None:
             return
+        reader, sink = self._reader, self._sink
         try:
-            self._pump_on()
+            while not sink.paused:
+                data = reader.take(_WRITE)
+                if data:
+                    self._write(data)
+                    if reader.at_tail:
+                        break
+                elif reader.cold:
+                    self._filling = self._loop.create_task(self._fill())
+                    return
+                else:
+                    break
+            if not sink.paused:
+                self._at_tail()
         except Exception as error:  # noqa: BLE001 - a callback's error must end its own stream
             self._ended.set_exception(error)
 
-    def _pump_on(self) -> None:
-        reader, sink = self._reader, self._sink
-        while not sink.paused:
-            data = reader.take(_WRITE)
-            if data:
-                self._write(data)
-                if reader.at_tail:
-                    break
-            elif reader.cold:
-                self._filling = self._loop.create_task(self._fill())
-                return
-            else:
-                break
-        if sink.paused:
-            return
+    def _at_tail(self) -> None:
+        """There is nothing more to take for now."""
+        reader = self._reader
         if reader.ended:
             last = reader.flush()
             if reader.failure is not None:
