@@ -47,10 +47,13 @@ class TickingProvider:
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """Tokens without end."""
-        slot = self._ticker.join()
+        voice = self._ticker.join()
         number = 0
         while True:
-            stamp = await self._ticker.next(slot)
+            stamp = voice.stamp()
+            if stamp is None:
+                await voice.wait()
+                continue
             number += 1
             yield Token(time.time_ns() // 1_000_000, token_text(stamp, number))
 

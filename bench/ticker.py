@@ -1,7 +1,9 @@
 """The clock and the text of the *paced* workload, the same for every server that is measured.
 
 One timer serves all streams: each millisecond one group of them is given the next token, so that a
-stream speaks ``rate`` times a second and the streams are spread over time as real ones are.
+stream speaks ``rate`` times a second and the streams are spread over time as real ones are. A
+stream whose server is late finds several tokens waiting, as it would in the socket of a model
+server: the load stays what it is, however slow the server.
 """
 
 from __future__ import annotations
@@ -18,6 +20,8 @@ _SLOT = 0.001
 _FILLER = " lorem ipsum"
 #: Characters of one token.
 TOKEN_CHARS = 1 + STAMP_DIGITS + 1 + 8 + len(_FILLER)
+#: Tokens that wait for a stream at most; those before them are dropped, and the rate tells.
+_WAITING = 100
 
 
 def token_text(stamp: str, number: int) -> str:
@@ -25,45 +29,77 @@ def token_text(stamp: str, number: int) -> str:
     return f"{stamp}{number:08d}{_FILLER}"
 
 
+class Slot:
+    """Streams that speak at the same moments."""
+
+    __slots__ = ("first", "stamps", "waiting")
+
+    def __init__(self) -> None:
+        self.first = 0
+        self.stamps: list[str] = []
+        self.waiting: list[asyncio.Future[None]] = []
+
+
+class Voice:
+    """When one stream speaks."""
+
+    __slots__ = ("_loop", "_next", "_slot")
+
+    def __init__(self, slot: Slot) -> None:
+        self._slot = slot
+        self._next = slot.first + len(slot.stamps)
+        self._loop = asyncio.get_running_loop()
+
+    def stamp(self) -> str | None:
+        """The stamp of the next token, if it is time for that; else :meth:`wait`."""
+        slot = self._slot
+        index = max(0, self._next - slot.first)
+        if index >= len(slot.stamps):
+            return None
+        self._next = slot.first + index + 1
+        return slot.stamps[index]
+
+    def wait(self) -> asyncio.Future[None]:
+        """Done when it is time for the next token."""
+        # One for each stream: who stops waiting cancels its own only.
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._slot.waiting.append(future)
+        return future
+
+
 class Ticker:
     """Wakes the streams. ``rate``: tokens a second and stream; 0 is silence."""
 
     def __init__(self, streams: int, rate: float) -> None:
         self._loop = asyncio.get_running_loop()
-        self._interval = 1 / rate if rate else 0.0
-        count = max(1, min(round(self._interval / _SLOT), streams))
-        self._slots: list[list[asyncio.Future[str]]] = [[] for _ in range(count)]
+        interval = 1 / rate if rate else 0.0
+        count = max(1, min(round(interval / _SLOT), streams))
+        self._step = interval / count
+        self._slots = [Slot() for _ in range(count)]
         self._turn = 0
         self._joined = 0
         self._due = time.monotonic()
         if rate:
             self._loop.call_soon(self._fire)
 
-    def join(self) -> int:
-        """The slot of one more stream."""
+    def join(self) -> Voice:
+        """One more stream."""
         self._joined += 1
-        return self._joined % len(self._slots)
-
-    def next(self, slot: int) -> asyncio.Future[str]:
-        """Done when the slot's streams speak next; the stamp of that moment."""
-        # One for each stream: who stops waiting cancels its own only.
-        future: asyncio.Future[str] = self._loop.create_future()
-        self._slots[slot].append(future)
-        return future
+        return Voice(self._slots[self._joined % len(self._slots)])
 
     def _fire(self) -> None:
         now = time.monotonic()
-        step = self._interval / len(self._slots)
-        if now - self._due > self._interval:
-            # Too far behind: tokens are dropped rather than sent in a burst, and the rate tells.
-            self._due = now
         while self._due <= now:
-            self._due += step
-            waiting, self._slots[self._turn] = self._slots[self._turn], []
+            slot = self._slots[self._turn]
             self._turn = (self._turn + 1) % len(self._slots)
-            stamp = f"~{time.monotonic_ns() // 1000:0{STAMP_DIGITS}d} "
+            slot.stamps.append(f"~{int(self._due * 1e6):0{STAMP_DIGITS}d} ")
+            if len(slot.stamps) > _WAITING:
+                slot.first += 1
+                del slot.stamps[0]
+            waiting, slot.waiting = slot.waiting, []
             for future in waiting:
                 if not future.done():
-                    future.set_result(stamp)
+                    future.set_result(None)
+            self._due += self._step
         # uvloop counts in milliseconds, and a shorter wait would be none at all.
         self._loop.call_later(max(self._due - now, _SLOT), self._fire)

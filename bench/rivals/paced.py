@@ -42,11 +42,14 @@ def raw(ticker: Ticker) -> ASGIApp:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.start", "status": 200, "headers": _HEADERS})
         await send(_body(b'event: thinking\ndata: {"status":"writing"}\n\n'))
-        slot = ticker.join()
+        voice = ticker.join()
         number = 0
         with contextlib.suppress(OSError):
             while True:
-                stamp = await ticker.next(slot)
+                stamp = voice.stamp()
+                if stamp is None:
+                    await voice.wait()
+                    continue
                 number += 1
                 text = token_text(stamp, number)
                 block = f'id: {event_id(number)}\nevent: token\ndata: {{"token":"{text}"}}\n\n'
@@ -63,10 +66,13 @@ def starlette(ticker: Ticker) -> ASGIApp:
     """Starlette with sse-starlette's response."""
 
     async def events() -> AsyncIterator[dict[str, str]]:
-        slot = ticker.join()
+        voice = ticker.join()
         number = 0
         while True:
-            stamp = await ticker.next(slot)
+            stamp = voice.stamp()
+            if stamp is None:
+                await voice.wait()
+                continue
             number += 1
             data = f'{{"token":"{token_text(stamp, number)}"}}'
             yield {"id": event_id(number), "event": "token", "data": data}
