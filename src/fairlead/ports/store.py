@@ -187,7 +187,8 @@ class Store(Protocol):
     def append(
         self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], *, close: bool = False
     ) -> asyncio.Future[AppendOutcome]:
-        """Append ``records`` at offset ``at``, closing the stream with the last one if asked.
+        """Append ``records`` at offset ``at``, closing the stream with the last one if asked
+        (which ends the lease, too).
 
         Returns at once; appends are committed in the order of the calls. The future's outcome is
         known only when it is durable, and readers see the records no earlier. The call may be

@@ -16,7 +16,7 @@ from fairlead.ports.store import Durability
 from fairlead.stores.sqlite.connection import connect
 
 #: Pages in the log from which on it is moved.
-PAGES = 1000
+PAGES = 500
 #: Pages from which on the writer stands still for it: a log that is written to all the time is
 #: never moved to its end, and only then can it begin anew.
 PAGES_AT_MOST = 8 * PAGES
