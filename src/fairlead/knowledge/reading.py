@@ -45,14 +45,18 @@ def read(file: Path, path: str, max_bytes: int) -> tuple[bytes, str]:
     except UnicodeEncodeError:
         raise Unsuitable("its name is not UTF-8") from None
     try:
-        if not stat.S_ISREG(file.stat().st_mode):
+        about = file.stat()
+        if not stat.S_ISREG(about.st_mode):
             raise Unsuitable("not a regular file")
+        if about.st_size > max_bytes:
+            raise Unsuitable(f"larger than {max_bytes:,} bytes")
+        # A read of n bytes takes a buffer of n bytes, however few there are.
         with file.open("rb") as opened:
-            data = opened.read(max_bytes + 1)
+            data = opened.read(about.st_size + 1)
     except OSError as error:
         raise Unsuitable(f"cannot be read: {error.strerror}", passing=True) from error
-    if len(data) > max_bytes:
-        raise Unsuitable(f"larger than {max_bytes:,} bytes")
+    if len(data) > about.st_size:
+        raise Unsuitable("growing while it is read", passing=True)
     return data, hashlib.sha256(b"%d\0" % chunking.VERSION + data).hexdigest()
 
 
