@@ -14,7 +14,7 @@ from fairlead.policy.tokens import estimate
 from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import GenerationRequest, Provider, Turn
 from fairlead.providers.extractive import ExtractiveProvider, pieces
-from fairlead.providers.quotable import Quote, plain, quotes
+from fairlead.providers.quotable import Quote, quotes
 from fairlead.providers.quoting import (
     MAX_QUOTES,
     NO_ANSWER_CHINESE,
@@ -173,6 +173,96 @@ def test_code_follows_the_sentence_that_introduces_it() -> None:
     assert text.startswith("To install the server, run: [1]\n\n```sh\npip install server\n```\n[1]")
 
 
+DIAGRAM = "```text\n connection breaks  x  the answer is written on\n```"
+
+
+def test_code_comes_after_what_it_belongs_to() -> None:
+    told = passage(f"{DIAGRAM}\n\nWhen a connection breaks, the answer goes on.")
+    text = answer("What happens to the answer when the connection breaks?", [told])
+    assert text == "When a connection breaks, the answer goes on. [1]"
+    introduced = passage("A unit is such a file:\n\n```ini\n[Install]\n```\n\nTea is green.")
+    assert answer("How do I install it?", [introduced]).startswith(
+        "A unit is such a file: [1]\n\n```"
+    )
+
+
+def test_code_is_an_answer_where_a_command_is_asked_for() -> None:
+    told = passage("The server ends at once.\n\n```sh\nkill -TERM server\n```\n\nIt is quick.")
+    assert "kill -TERM" in answer("What is the command to kill the server?", [told])
+    assert "kill -TERM" not in answer("When does the server end?", [told])
+
+
+def test_an_answer_speaks_the_language_of_the_question() -> None:
+    english = passage("Green tea is brewed at 80 degrees with Kettle.")
+    chinese = passage("绿茶用 Kettle 冲泡，水温八十度。")
+    assert answer("How do I use Kettle?", [chinese, english]) == (
+        "Green tea is brewed at 80 degrees with Kettle. [2]"
+    )
+    assert answer("怎么使用 Kettle？", [english, chinese]) == "绿茶用 Kettle 冲泡，水温八十度。[2]"
+    assert "Kettle" in answer("怎么使用 Kettle？", [english])
+
+
+def test_the_language_of_a_passage_is_that_of_its_prose() -> None:
+    rows = (
+        "接入模型：\n\n| 服务 | 命令 |\n|---|---|\n| Kettle | `tea --kettle one two three four` |"
+    )
+    text = answer("How do I use Kettle?", [passage(rows), passage("Kettle is a tool for tea.")])
+    assert text == "Kettle is a tool for tea. [2]"
+
+
+def test_a_definition_comes_first() -> None:
+    text = answer(
+        "What is a kettle?",
+        [passage("A kettle is valid if it holds water."), passage("A kettle is a pot for water.")],
+    )
+    assert text.startswith("A kettle is a pot for water. [2]")
+    assert answer(
+        "什么是水壶？", [passage("水壶是否有水要检查。"), passage("水壶是烧水用的器具。")]
+    ).startswith("水壶是烧水用的器具。[2]")
+
+
+def test_the_opening_of_a_document_stands_under_its_title() -> None:
+    opening = passage("It is steamed and dried at once.", title="Green tea")
+    later = passage("It is steamed and dried at once again.", heading="Black coffee")
+    assert answer("green tea", [later, opening]).startswith("It is steamed and dried at once. [2]")
+
+
+def test_an_item_is_given_with_what_it_is_one_of() -> None:
+    listed = passage("**What does not work yet:**\n\n- a green pot\n- a kettle of glass")
+    assert answer("Is there a kettle?", [listed]) == (
+        "What does not work yet: [1]\n\n- a kettle of glass [1]"
+    )
+
+
+def test_pointers_give_way_to_what_is_said() -> None:
+    text = answer(
+        "Where is the kettle?",
+        [
+            passage("- [Kettle](kettle.md): where it is."),
+            passage("The kettle stands on the stove."),
+        ],
+    )
+    assert text.startswith("The kettle stands on the stove. [2]")
+
+
+def test_a_row_that_is_about_what_is_asked_comes_first() -> None:
+    head = "| name | default | meaning |\n|---|---|---|\n"
+    host = passage(f"{head}| host | loopback | where the port is opened |")
+    port = passage(f"{head}| port | 8000 | any free one |")
+    assert answer("Which port?", [host, port]).startswith("- port: default: 8000")
+
+
+async def test_a_short_question_leans_on_the_one_before() -> None:
+    request = GenerationRequest(
+        stream="s",
+        turns=(Turn("user", "Where does the tea come from?"), Turn("user", "And why?")),
+        passages=(TEA,),
+    )
+    text = written([event async for event in provider().generate(request)])
+    assert "Our tea comes from Assam. [1]" in text
+    assert "Green tea" not in text
+
+
 def test_all_steps_of_a_procedure_are_given() -> None:
     steps = "1. Stop the service.\n2. Restore the database.\n3. Start the service."
     text = answer("How do I restore the database?", [passage(steps)])
@@ -247,8 +337,14 @@ def test_code_that_was_cut_is_closed_and_long_code_is_cut() -> None:
     assert long.text.count("line") < 100
 
 
-def test_links_and_numbers_in_brackets_do_not_look_like_citations() -> None:
-    assert plain("See [2] and [this][3] and ![x](y.png) `a[1]`.") == "See  and this and  `a[1]`."
+def test_what_only_points_elsewhere_is_known() -> None:
+    assert quotes("- [Performance](p.md): what was measured.")[0].points
+    assert quotes("A proxy must not buffer: see [nginx](nginx.md).")[0].points
+    assert not quotes("Send [a header](h.md) with the question.")[0].points
+
+
+def test_a_greater_than_sign_within_a_line_stays() -> None:
+    assert quotes("> If a > b, stop.") == [Quote("sentence", "If a > b, stop.")]
 
 
 @given(texts)

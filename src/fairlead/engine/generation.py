@@ -191,7 +191,7 @@ class Generation:
         return cause
 
     async def _work(self, request: GenerationRequest, question: str) -> None:
-        passages = await self._retrieve(question)
+        passages = await self._retrieve(question, _asked_before(request))
         if passages is not None:
             request = _with(request, passages)
         events = self._provider.generate(request)
@@ -207,10 +207,10 @@ class Generation:
                 if writer.full:
                     await writer.room()
 
-    async def _retrieve(self, question: str) -> list[Passage] | None:
+    async def _retrieve(self, question: str, before: str) -> list[Passage] | None:
         if self._knowledge is None:
             return None
-        passages = await self._knowledge.retrieve(question, _PASSAGES)
+        passages = await self._knowledge.retrieve(question, _PASSAGES, before)
         event = Sources(self._now(), tuple(_source(p) for p in passages))
         self.writer.write(event)
         self._answer.add(event)
@@ -227,6 +227,12 @@ class Generation:
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
+
+
+def _asked_before(request: GenerationRequest) -> str:
+    """The question before the last one, if the provider is told of it."""
+    asked = [turn.text for turn in request.turns if turn.role == "user"]
+    return asked[-2] if len(asked) > 1 else ""
 
 
 def _with(request: GenerationRequest, passages: list[Passage]) -> GenerationRequest:

@@ -11,7 +11,9 @@ import apsw
 from fairlead.knowledge import tokenizer
 from fairlead.knowledge.schema import transaction
 from fairlead.knowledge.snippet import snippet
+from fairlead.language.markdown import prose, readable
 from fairlead.language.question import Needle, Question, parse, rarity
+from fairlead.language.words import is_chinese
 from fairlead.ports.knowledge import Passage
 
 #: A passage that covers less of the question, weighed by rarity, does not bear on it.
@@ -26,11 +28,16 @@ MAX_PER_SECTION = 2
 #: An identifier's pieces apart (``last``, ``event``, ``id``) are worth this much of the whole.
 PIECES_ONLY = 0.7
 
+#: A passage in another language than the question's answers if no other does.
+OTHER_LANGUAGE = 0.6
+
 #: How many of the best by bm25 are looked at closely.
 CANDIDATES = 40
 
-#: The share of coverage in the score; the rest is bm25 against the best of the answer.
-COVERAGE_SHARE = 0.7
+#: The shares of coverage, by passage and by heading, in the score; the rest is bm25 against the
+#: best of the answer.
+COVERAGE_SHARE = 0.6
+HEADING_SHARE = 0.15
 
 _CANDIDATES = """
 SELECT rowid, rank, fairlead_found(terms) FROM terms WHERE terms MATCH ? ORDER BY rank LIMIT ?
@@ -49,31 +56,32 @@ def register(connection: apsw.Connection) -> None:
     connection.register_fts5_function("fairlead_found", _found)
 
 
-def retrieve(connection: apsw.Connection, question: str, limit: int) -> list[Passage]:
+def retrieve(
+    connection: apsw.Connection, question: str, limit: int, before: str = ""
+) -> list[Passage]:
     """The passages that bear on ``question``, best first, no more than ``limit``.
 
-    A passage's score lies in 0 to 1: 0.7 × how much of the question it covers, weighed by the
-    rarity of the words, + 0.3 × its bm25 against the best's; × 0.7 if the question names an
-    identifier and the passage holds but its pieces.
+    A passage's score lies in 0 to 1. It is 0.6 × how much of the question it covers, weighed by
+    the rarity of the words, + 0.15 × how well its heading (or the document's title, if there is
+    none) announces it or the question itself stands there, + 0.25 × its bm25 against the best's;
+    × 0.7 if the question names an identifier and the passage holds but its pieces; × 0.6 if it is
+    in the other language.
     """
-    asked = parse(question)
+    asked = parse(question, before)
     if not asked.needles or limit < 1:
         return []
     with transaction(connection, "DEFERRED"):
         total = connection.execute("SELECT count(*) FROM passage").get
         weights = [rarity(total, _having(connection, needle)) for needle in asked.needles]
-        scored = _scored(connection, asked, weights)
-        passages = [
-            _passage(row)
-            for candidate in scored
+        found = [
+            (_passage(row), candidate)
+            for candidate in _candidates(connection, asked, weights)
             for row in connection.execute(_PASSAGE + "WHERE passage.n = ?", (candidate.n,))
         ]
-    ranked = [
-        (p, c.score * (1.0 if asked.is_literally_in(f"{p.heading}\n{p.text}") else PIECES_ONLY))
-        for p, c in zip(passages, scored, strict=True)
-    ]
+    ranked = list(_ranked(found, asked, weights, is_chinese(question)))
     ranked.sort(key=lambda pair: -pair[1])
-    chosen = list(_diverse(ranked))[:limit]
+    least = MIN_OF_BEST * ranked[0][1] if ranked else 0.0
+    chosen = list(_diverse(pair for pair in ranked if pair[1] >= least))[:limit]
     return [_finished(passage, score, asked, weights) for passage, score in chosen]
 
 
@@ -85,11 +93,17 @@ def passage(connection: apsw.Connection, id: str) -> Passage | None:
 
 
 class _Candidate(NamedTuple):
+    """A row of the index: how much of the question its terms cover at most, and its bm25 against
+    the best's."""
+
     n: int
-    score: float
+    coverage: float
+    rank: float
 
 
-def _scored(connection: apsw.Connection, asked: Question, weights: list[float]) -> list[_Candidate]:
+def _candidates(
+    connection: apsw.Connection, asked: Question, weights: list[float]
+) -> list[_Candidate]:
     rows = list(connection.execute(_CANDIDATES, (tokenizer.match(asked.needles), CANDIDATES)))
     if not rows:
         return []
@@ -98,13 +112,39 @@ def _scored(connection: apsw.Connection, asked: Question, weights: list[float]) 
     candidates = []
     for n, rank, found in rows:
         mask = int(found, 16)
-        indexes = {i for i in range(len(asked.needles)) if mask >> i & 1}
-        coverage = asked.coverage(indexes, weights)
+        strengths = {i: 1.0 for i in range(len(asked.needles)) if mask >> i & 1}
+        coverage = asked.coverage(strengths, weights)
         if coverage >= MIN_COVERAGE:
-            score = COVERAGE_SHARE * coverage + (1 - COVERAGE_SHARE) * rank / best_rank
-            candidates.append(_Candidate(n, score))
-    candidates.sort(key=lambda candidate: (-candidate.score, candidate.n))
-    return [c for c in candidates if c.score >= MIN_OF_BEST * candidates[0].score]
+            candidates.append(_Candidate(n, coverage, rank / best_rank))
+    return candidates
+
+
+def _ranked(
+    found: list[tuple[Passage, _Candidate]],
+    asked: Question,
+    weights: list[float],
+    chinese: bool,
+) -> Iterator[tuple[Passage, float]]:
+    """The passages that bear on the question when looked at closely, with their scores."""
+    for passage, candidate in found:
+        strengths = asked.strengths(f"{passage.title}\n{passage.heading}\n\n{passage.text}")
+        coverage = asked.coverage(strengths, weights)
+        if coverage < MIN_COVERAGE:
+            continue
+        rank = candidate.rank * coverage / candidate.coverage
+        heading = asked.titled(passage.heading or passage.title, weights)
+        if asked.is_said_in(passage.text):
+            heading = 1.0
+        score = (
+            COVERAGE_SHARE * coverage
+            + HEADING_SHARE * heading
+            + (1 - COVERAGE_SHARE - HEADING_SHARE) * rank
+        )
+        if not asked.is_literally_in(f"{passage.heading}\n{passage.text}"):
+            score *= PIECES_ONLY
+        if is_chinese(prose(passage.text) or passage.title) != chinese:
+            score *= OTHER_LANGUAGE
+        yield passage, score
 
 
 def _having(connection: apsw.Connection, needle: Needle) -> int:
@@ -134,7 +174,7 @@ def _finished(passage: Passage, score: float, asked: Question, weights: list[flo
         heading=passage.heading,
         span=passage.span,
         text=passage.text,
-        snippet=snippet(passage.text, asked, weights),
+        snippet=snippet(readable(passage.text), asked, weights),
         score=round(score, 4),
     )
 

@@ -60,10 +60,11 @@ class SqliteKnowledge:
 
     # -- for answers
 
-    async def retrieve(self, question: str, limit: int = 5) -> list[Passage]:
+    async def retrieve(self, question: str, limit: int = 5, before: str = "") -> list[Passage]:
         """The passages that bear on ``question`` (English or Chinese, any text), best first; none
-        if nothing does. See :func:`fairlead.knowledge.retrieval.retrieve` for the score."""
-        return await self._reader.run(lambda c: retrieval.retrieve(c, question, limit))
+        if nothing does. ``before`` is the question asked before, which a short one may lean on.
+        See :func:`fairlead.knowledge.retrieval.retrieve` for the score."""
+        return await self._reader.run(lambda c: retrieval.retrieve(c, question, limit, before))
 
     async def passage(self, id: str) -> Passage:
         """One passage by id; :class:`~fairlead.errors.NotFound` if there is none (any more: the
@@ -207,7 +208,7 @@ def _insert_passages(connection: apsw.Connection, n: int, document: Document, dr
         )
         connection.execute(
             "INSERT INTO terms (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
-            (connection.last_insert_rowid(), document.title, heading, text),
+            (connection.last_insert_rowid(), document.title, heading or document.title, text),
         )
 
 

@@ -20,8 +20,9 @@ from typing import NamedTuple
 
 from snowballstemmer.english_stemmer import EnglishStemmer
 
-#: Rises whenever the terms of some text change: an index made with another version is rebuilt.
-VERSION = 1
+#: Rises whenever the terms of some text change, or what is indexed: an index made with another
+#: version is rebuilt.
+VERSION = 2
 
 #: Characters of scripts written without spaces, as the inside of a regular expression's class:
 #: kana, Han with its extensions and iteration marks, Hangul, half-width kana.
@@ -34,6 +35,8 @@ CJK = (
 MAX_TERM = 48
 
 _RUN = re.compile(rf"(?P<cjk>[{CJK}]+)|[^\W_{CJK}](?:[^\W_{CJK}]|[\u0300-\u036f])*")
+_OTHER = re.compile(rf"[^\W_{CJK}](?:[^\W_{CJK}]|[\u0300-\u036f])*")
+_TOKEN = re.compile(rf"[{CJK}]+|[^\W{CJK}](?:[^\W{CJK}]|[\u0300-\u036f])*")
 _PIECE = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 _MARK = re.compile("[\u0300-\u036f]+")
 
@@ -110,12 +113,17 @@ def words(text: str) -> Iterator[Word]:
                 yield Word(start + a, start + b, term(word[a:b]))
 
 
+def tokens(text: str) -> set[str]:
+    """What ``text`` is written with: runs of CJK, words, and identifiers with their underscores."""
+    return set(_TOKEN.findall(text))
+
+
 _CJK_CHARACTER = re.compile(f"[{CJK}]")
 
 
 def count_cjk(text: str) -> int:
     """How many characters of ``text`` are CJK."""
-    return sum(1 for _ in _CJK_CHARACTER.finditer(text))
+    return len(_CJK_CHARACTER.findall(text))
 
 
 def is_chinese(text: str) -> bool:
@@ -123,10 +131,5 @@ def is_chinese(text: str) -> bool:
 
     A few Latin names in a Chinese sentence leave it Chinese: a word weighs as one character.
     """
-    cjk = others = 0
-    for run in runs(text):
-        if run.cjk:
-            cjk += run.end - run.start
-        else:
-            others += 1
-    return cjk > 0 and cjk >= others
+    cjk = count_cjk(text)
+    return cjk > 0 and cjk >= len(_OTHER.findall(text))

@@ -34,8 +34,9 @@ class Knowledge(Protocol):
         """Free everything. Idempotent."""
         ...
 
-    async def retrieve(self, question: str, limit: int = 5) -> list[Passage]:
-        """The passages that bear on the question, best first; none if nothing does."""
+    async def retrieve(self, question: str, limit: int = 5, before: str = "") -> list[Passage]:
+        """The passages that bear on the question, best first; none if nothing does. ``before`` is
+        the question asked before in the dialogue (empty: none), for one that leans on it."""
         ...
 
     async def passage(self, id: str) -> Passage:

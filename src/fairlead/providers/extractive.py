@@ -22,10 +22,11 @@ _PIECE = re.compile(rf"[{CJK}]{{1,2}}[^\w\s\[]*\s*|[^\s{CJK}]+\s*|\s+")
 class ExtractiveProvider:
     """Implements :class:`~fairlead.ports.provider.Provider`.
 
-    Answers the last question of the dialogue with sentences of ``request.passages``, each followed
-    by its number as ``[1]``; says that there is no answer, in the question's language, if there are
-    no passages. ``clock`` gives the time in milliseconds since 1970; ``pace``, in seconds, is
-    waited between tokens, so that a page shows an answer being written.
+    Answers the last question of the dialogue (with the one before in mind) with sentences of
+    ``request.passages``, each followed by its number as ``[1]``; says that there is no answer, in
+    the question's language, if there are no passages. ``clock`` gives the time in milliseconds
+    since 1970; ``pace``, in seconds, is waited between tokens, so that a page shows an answer being
+    written.
     """
 
     name = "extractive"
@@ -41,7 +42,8 @@ class ExtractiveProvider:
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The answer as ``token`` events in pieces of a word, then ``usage`` (estimated)."""
         asked = [turn.text for turn in request.turns if turn.role == "user"]
-        text = answer(asked[-1] if asked else "", request.passages)
+        before, question = ["", "", *asked][-2:]
+        text = answer(question, request.passages, before)
         for n, piece in enumerate(pieces(text)):
             if n and (self._pace or n % FAIR_AFTER == 0):
                 await asyncio.sleep(self._pace)

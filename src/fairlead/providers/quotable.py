@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from fairlead.language.markdown import plain, uncommented
 from fairlead.language.sentences import sentences
-from fairlead.language.words import CJK, count_cjk, runs
+from fairlead.language.words import count_cjk, runs
 
 Kind = Literal["sentence", "item", "step", "row", "code"]
 
@@ -18,33 +19,29 @@ MAX_CODE_LINES = 24
 _FENCE = re.compile(r"\s{0,3}(`{3,}|~{3,})\s*([\w+-]*)")
 _ITEM = re.compile(r"\s*(?:[-+*]|(\d{1,9}[.)]))\s+")
 _RULE = re.compile(r"\s*\|?\s*:?-+:?\s*(?:\|\s*:?-+:?\s*)*\|?\s*\Z")
-_QUOTE = re.compile(r"\s{0,3}>\s?")
+_QUOTE = re.compile(r"\A\s{0,3}>\s?")
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s+")
 
-_COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
-_IMAGE = re.compile(r"!\[[^\[\]]*\]\([^()]*\)")
-_LINK = re.compile(r"\[([^\[\]]+)\](?:\([^()]*\)|\[[^\[\]]*\])")
-_NOTE = re.compile(r"\[\^?\d{1,3}\]|\[\^\w{1,20}\]")
-_TAG = re.compile(r"</?[A-Za-z][^<>]{0,200}>")
-_STRONG = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1")
-_STRONG_CODE = re.compile(r"\*\*(`[^`]*`)\*\*")
-_CODE = re.compile(r"(`+[^`]*`+)")
-_BREAK = re.compile(rf"(?<=[{CJK}，。；：！？、])\s*\n\s*(?=[{CJK}])")
+_POINTS = re.compile(
+    r"\A\W*\[[^\[\]]+\]\(|(?:\bsee|:|参?见|阅读)\s*\[[^\[\]]+\]\([^()]*\)[.。）)]*\s*\Z", re.I
+)
 
 
 class Quote(NamedTuple):
     """Something that reads on its own; a ``step``, an item of a numbered list, begins with its
-    number. ``leads``: it ends in a colon, and what follows completes it."""
+    number. ``leads``: it ends in a colon, and what follows completes it. ``points``: it says where
+    to read on."""
 
     kind: Kind
     text: str
     leads: bool = False
+    points: bool = False
 
 
 def quotes(text: str) -> list[Quote]:
     """What ``text`` holds, in order: sentences, items of lists, rows of tables (as ``first
     cell: heading: cell; …``), code with its fences."""
-    return list(_quotes(_COMMENT.sub("", text).split("\n")))
+    return list(_quotes(uncommented(text).split("\n")))
 
 
 def _quotes(lines: list[str]) -> Iterator[Quote]:
@@ -79,21 +76,21 @@ def _prose(lines: list[str]) -> Iterator[Quote]:
         return
     item = _ITEM.match(lines[0])
     if item is None:
-        text = plain("\n".join(lines))
-        spans = sentences(text)
-        if len(spans) > 1 and _is_label(text[slice(*spans[0])]):
+        raw = "\n".join(lines)
+        spans = sentences(raw)
+        if len(spans) > 1 and _is_label(plain(raw[slice(*spans[0])])):
             spans[:2] = [(spans[0][0], spans[1][1])]
         for start, end in spans:
-            yield from _quote("sentence", text[start:end])
+            yield from _quote("sentence", raw[start:end])
         return
-    text = plain("\n".join([lines[0][item.end() :], *lines[1:]]))
+    raw = "\n".join([lines[0][item.end() :], *lines[1:]])
     if item[1]:
-        yield from _quote("step", f"{item[1]} {text}")
-    elif len(text) <= MAX_QUOTE:
-        yield from _quote("item", text)
+        yield from _quote("step", f"{item[1]} {raw}")
+    elif len(plain(raw)) <= MAX_QUOTE:
+        yield from _quote("item", raw)
     else:
-        for start, end in sentences(text):
-            yield from _quote("item", text[start:end])
+        for start, end in sentences(raw):
+            yield from _quote("item", raw[start:end])
 
 
 def _is_label(sentence: str) -> bool:
@@ -101,11 +98,11 @@ def _is_label(sentence: str) -> bool:
     return count_cjk(sentence) <= 5 and sum(not run.cjk for run in runs(sentence)) <= 2
 
 
-def _quote(kind: Kind, text: str) -> Iterator[Quote]:
-    text = " ".join(text.split())
+def _quote(kind: Kind, raw: str) -> Iterator[Quote]:
+    text = " ".join(plain(raw).split())
     if any(character.isalnum() for character in text):
         leads = text.rstrip("*_ ").endswith((":", "："))
-        yield Quote(kind, _cut(text), leads)
+        yield Quote(kind, _cut(text), leads, _POINTS.search(raw) is not None)
 
 
 def _cut(text: str) -> str:
@@ -136,7 +133,7 @@ def _row(line: str) -> bool:
 
 def _cells(line: str) -> list[str]:
     bare = line.strip().removeprefix("|").removesuffix("|").replace("\\|", "\0")
-    return [plain(cell.replace("\0", "|")).strip() for cell in bare.split("|")]
+    return [cell.replace("\0", "|").strip() for cell in bare.split("|")]
 
 
 def _table(lines: list[str], i: int, head: list[str]) -> tuple[int, list[Quote]]:
@@ -152,13 +149,3 @@ def _table(lines: list[str], i: int, head: list[str]) -> tuple[int, list[Quote]]
         rows.extend(_quote("row", ": ".join([*named[:1], "; ".join(named[1:])]).strip(": ")))
         i += 1
     return i, rows
-
-
-def plain(text: str) -> str:
-    """Inline Markdown as plain text: no links' addresses, images, notes, tags and strong emphasis;
-    code spans stay as they are. Lines of Chinese are joined without a space."""
-    parts = _CODE.split(_STRONG_CODE.sub(r"\1", _BREAK.sub("", text)))
-    for i in range(0, len(parts), 2):
-        part = _LINK.sub(r"\1", _IMAGE.sub("", parts[i]))
-        parts[i] = _STRONG.sub(r"\2", _TAG.sub("", _NOTE.sub("", part)))
-    return "".join(parts)

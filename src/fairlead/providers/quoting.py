@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from typing import NamedTuple
 
+from fairlead.language.markdown import prose
 from fairlead.language.question import Question, parse, rarity
 from fairlead.language.words import count_cjk, is_chinese, words
 from fairlead.ports.knowledge import Passage
@@ -29,6 +30,29 @@ MAX_PASSAGE = 6000
 #: A quote that begins with what is asked for is likely to say what it is: so many terms count.
 OPENING = 4
 
+#: A sentence that defines what a question asks the meaning of is worth this much more.
+DEFINES = 0.8
+
+#: What "how do I" asks for is shown by code or a list: a sentence that introduces one gains this …
+SHOWS = 1.2
+
+#: … one that tells of the case without it loses this …
+WITHOUT = 0.75
+
+#: … and one that only says where to read on loses this.
+POINTS = 0.5
+
+#: What code is worth that no chosen sentence introduces: nothing beside a sentence that says
+#: anything, unless a command or an example is asked for.
+CODE_ALONE = 0.05
+CODE_ASKED = 0.8
+
+#: Passages in the other language than the question's are worth this much.
+OTHER_LANGUAGE = 0.5
+
+#: So much of what a sentence covers, the next one is taken to speak of, too.
+GOES_ON = 0.5
+
 #: How many items of a list complete the sentence that introduces it, or one of its steps.
 MAX_ITEMS = 8
 
@@ -46,16 +70,35 @@ _LEANING = re.compile(
     r"(?:it|its|this|that|these|those|they|them|he|she|such)\b|[它这那其此]|因此|所以", re.I
 )
 
+_ASKS_MEANING = re.compile(
+    r"\A\W*what(?:'s|\s+is|\s+are)\b|\bmean(?:s|ing)?\b|什么是|是什么|什么意思|是指", re.I
+)
+_ASKS_HOW = re.compile(r"\bhow\s+(?:do|does|can|could|should|to|would)\b|如何|怎[么样]", re.I)
+_WITHOUT = re.compile(r"\W*(?:without|unless|if no)\b|没有|不使用", re.I)
+_ASKS_CODE = re.compile(
+    r"\b(?:command|curl|code|snippet|example|sample|script)s?\b|命令|代码|示例|例子|脚本", re.I
+)
+_DEFINITION = re.compile(
+    r"\W*(?:(?:an?|the)\s+)?(?P<subject>[^.,;:]{1,60}?)\s+(?:is|are|means?)\s+"
+    r"(?:an?|the|one|what|that|how|when|where)\b"
+    r"|\W*(?P<chinese>[^，。；：]{1,30}?)\s*(?:是指|指的是|就是|是(?!否|不))",
+    re.I,
+)
 
-def answer(question: str, passages: Sequence[Passage]) -> str:
+
+def answer(question: str, passages: Sequence[Passage], before: str = "") -> str:
     """An answer to ``question`` in the passages' own words, each quote followed by ``[n]``, where n
-    counts passages from 1; a plain statement that there is none if there are no passages."""
+    counts passages from 1; a plain statement that there is none if there are no passages.
+
+    ``before`` is the question asked before, which a short one may lean on.
+    """
     if not any(passage.text.strip() for passage in passages):
         return NO_ANSWER_CHINESE if is_chinese(question) else NO_ANSWER_ENGLISH
     candidates = _candidates(passages[:MAX_PASSAGES])
     if not candidates:
         return NO_ANSWER_CHINESE if is_chinese(question) else NO_ANSWER_ENGLISH
-    return _written(_chosen(_scored(parse(question), candidates, passages)), candidates)
+    asked = parse(question, before)
+    return _written(_chosen(_scored(asked, question, candidates, passages)), candidates)
 
 
 class _Candidate(NamedTuple):
@@ -85,57 +128,90 @@ def _candidates(passages: Sequence[Passage]) -> list[_Candidate]:
 
 
 def _scored(
-    asked: Question, candidates: list[_Candidate], passages: Sequence[Passage]
+    asked: Question, question: str, candidates: list[_Candidate], passages: Sequence[Passage]
 ) -> list[tuple[float, _Candidate]]:
-    found = [asked.found_in(candidate.terms) for candidate in candidates]
+    found = [asked.strengths(candidate.quote.text) for candidate in candidates]
     having = [sum(i in each for each in found) for i in range(len(asked.needles))]
     weights = [rarity(len(candidates), count) for count in having]
-    headed = [
-        asked.coverage(asked.found_in({word.term for word in words(p.heading)}), weights)
-        for p in passages[:MAX_PASSAGES]
-    ]
+    headed = [asked.titled(p.heading or p.title, weights) for p in passages[:MAX_PASSAGES]]
+    chinese = is_chinese(question)
+    foreign = [is_chinese(prose(p.text) or p.title) != chinese for p in passages[:MAX_PASSAGES]]
+    code = CODE_ASKED if _ASKS_CODE.search(question) else CODE_ALONE
+    meaning = _ASKS_MEANING.search(question) is not None
+    how = _ASKS_HOW.search(question) is not None
     scores: list[float] = []
     before = 0.0  # what the quote before lends to this one
     for candidate, each in zip(candidates, found, strict=True):
+        quote = candidate.quote
         coverage = asked.coverage(each, weights)
         heading = headed[candidate.passage]
         lead = 1 / (1 + candidate.place)
         # Under a heading that covers the question, the first sentences are the answer.
-        bears = coverage + (before if candidate.place else 0.0) + 0.4 * heading**2 * lead
+        bears = coverage + (before if candidate.place else 0.0) + 0.6 * heading**2 * lead
         if bears:
             bears += 0.1 * heading + 0.05 * lead
-            bears += 0.1 * asked.coverage(asked.found_in(candidate.opening), weights)
-        if not asked.is_literally_in(candidate.quote.text):
+            opening = {i: s for i, s in each.items() if asked.needles[i].term in candidate.opening}
+            bears += 0.1 * asked.coverage(opening, weights)
+            if meaning or quote.kind == "row":
+                bears += DEFINES * _defined(asked, quote, weights)
+            if asked.is_said_in(quote.text):
+                bears += DEFINES
+        if not asked.is_literally_in(quote.text):
             bears *= 0.5
         # A sentence that asks is answered by the next one; others are often gone on with.
-        is_question = candidate.quote.text.rstrip("*_ ").endswith(("?", "？"))
-        before = 0.0 if candidate.quote.kind == "row" else 0.5 * coverage
-        form = _form(candidate.quote, is_question)
-        scores.append(bears * form / (1 + 0.1 * candidate.passage))
+        is_question = quote.text.rstrip("*_ ").endswith(("?", "？"))
+        before = 0.0 if quote.kind in ("row", "item", "code") else GOES_ON * coverage
+        form = code if quote.kind == "code" else _form(quote, is_question)
+        if how and quote.leads:
+            form *= SHOWS
+        elif how and _WITHOUT.match(quote.text):
+            form *= WITHOUT
+        score = bears * form / (1 + 0.1 * candidate.passage)
+        scores.append(score * OTHER_LANGUAGE if foreign[candidate.passage] else score)
     if not any(scores):
         # The passages were found by other means than words: their beginnings stand for them.
         scores = [1 / (1 + c.place + c.passage) for c in candidates]
-    return list(zip(scores, candidates, strict=True))
+    # An answer speaks one language: the one of its best sentence.
+    best = max(range(len(scores)), key=scores.__getitem__)
+    language = foreign[candidates[best].passage]
+    return [
+        (score, candidate)
+        for score, candidate in zip(scores, candidates, strict=True)
+        if foreign[candidate.passage] == language
+    ]
+
+
+def _defined(asked: Question, quote: Quote, weights: Sequence[float]) -> float:
+    """How much of what is asked for the sentence defines ("A position is the place where …"), or
+    the row of a table begins with."""
+    if quote.kind == "row":
+        first, _, rest = quote.text.partition(": ")
+        return asked.coverage(asked.strengths(first), weights) ** 2 if rest else 0.0
+    match = _DEFINITION.match(quote.text) if quote.kind in ("sentence", "item") else None
+    if match is None:
+        return 0.0
+    return asked.coverage(asked.strengths(match["subject"] or match["chinese"]), weights) ** 2
 
 
 def _form(quote: Quote, is_question: bool) -> float:
     """How well a quote reads as an answer, whatever it says."""
     if is_question:
         return 0.1
-    if quote.kind == "code":
-        return 0.7
+    if quote.points:
+        return POINTS
     if quote.kind != "sentence":
         return 1.0
-    if len(quote.text) + 2 * count_cjk(quote.text) < 24:
+    if len(quote.text) + 2 * count_cjk(quote.text) < 18:
         return 0.5
     if quote.text[-1].isalnum():
         # The title of something, or a line that was cut.
         return 0.6
-    return 0.9 if _LEANING.match(quote.text) else 1.0
+    return 0.8 if _LEANING.match(quote.text) else 1.0
 
 
 def _chosen(scored: list[tuple[float, _Candidate]]) -> list[_Candidate]:
-    """The best quotes that do not repeat each other, in the order of the passages."""
+    """The best quotes that do not repeat each other; those of a passage together and in its order,
+    and first the passage that has the best."""
     best = max(score for score, _ in scored)
     chosen: list[_Candidate] = []
     left = list(scored)
@@ -151,7 +227,8 @@ def _chosen(scored: list[tuple[float, _Candidate]]) -> list[_Candidate]:
             break
         chosen.append(candidate)
         left = [(score, other) for score, other in left if other is not candidate]
-    return sorted(chosen, key=lambda candidate: candidate.number)
+    passages = list(dict.fromkeys(candidate.passage for candidate in chosen))
+    return sorted(chosen, key=lambda c: (passages.index(c.passage), c.number))
 
 
 def _repeats(candidate: _Candidate, chosen: list[_Candidate]) -> float:
@@ -177,8 +254,8 @@ def _written(chosen: list[_Candidate], candidates: list[_Candidate]) -> str:
 
 
 def _completed(candidate: _Candidate, candidates: list[_Candidate]) -> list[_Candidate]:
-    """A quote with what belongs to it: after a colon the code or the list that it introduces, and
-    with a step of a procedure all its steps."""
+    """A quote with what belongs to it: after a colon the code or the list that it introduces,
+    before code or an item what introduces it, and with a step of a procedure all its steps."""
     same = [other for other in candidates if other.passage == candidate.passage]
     at = same.index(candidate)
     if candidate.quote.kind == "step":
@@ -186,6 +263,13 @@ def _completed(candidate: _Candidate, candidates: list[_Candidate]) -> list[_Can
         while first and same[first - 1].quote.kind == "step":
             first -= 1
         return _row_of(same[first:])
+    if candidate.quote.kind in ("code", "item"):
+        first = at
+        while first and same[first - 1].quote.kind == "item":
+            first -= 1
+        # What an item is one of may turn its meaning: "What does not work yet:".
+        introduced = first and same[first - 1].quote.leads
+        return [same[first - 1], candidate] if introduced else [candidate]
     if not candidate.quote.leads or at + 1 == len(same):
         return [candidate]
     if same[at + 1].quote.kind in ("item", "step", "row"):
