@@ -469,6 +469,19 @@ async def test_closing_and_deleting_wake(stores: Stores) -> None:
     watch.cancel()
 
 
+async def test_a_deletion_wakes(stores: Stores) -> None:
+    epoch = await begun(stores.here)
+    wakes = Wakes()
+    watch = stores.there.watch("s", wakes)
+    await stores.here.append("s", epoch, 0, [b"a"])
+    await wakes.wait()
+    assert await everything(stores.there) == [b"a"]
+    await stores.here.delete("s")
+    await wakes.wait()
+    assert stores.there.recent("s", 0, 10) is None
+    watch.cancel()
+
+
 # -- signals
 
 

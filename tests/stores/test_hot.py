@@ -36,6 +36,11 @@ def test_news_in_any_order_and_twice(
         hot.extend("s", head(tail) if with_head else None, at, records)
         if with_head or told:
             told = max(told, tail)
+        if records and told == tail and len(records) == 1:
+            # The newest record is always there.
+            batch = hot.batch("s", at, max_bytes)
+            assert batch is not None
+            assert list(batch.records) == records
     batch = hot.batch("s", offset, max_bytes)
     if batch is not None:
         records = list(batch.records)
