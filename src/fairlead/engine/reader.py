@@ -204,6 +204,10 @@ class Reader:
         self.cold = False
         self._batch = batch
 
+    def rest(self) -> None:
+        """It cannot take more for now: keep nothing that the store has."""
+        self._batch = None
+
     def flush(self) -> bytes:
         """What the wire has kept back."""
         self._state, data = self.wire.flush(self._state)

@@ -252,7 +252,9 @@ class SseConnection:
                     return
                 else:
                     break
-            if not sink.paused:
+            if sink.paused:
+                reader.rest()
+            else:
                 self._at_tail()
         except Exception as error:  # noqa: BLE001 - a callback's error must end its own stream
             self._ended.set_exception(error)

@@ -6,6 +6,7 @@ whose records are in that commit would wait with it.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from pathlib import Path
 
@@ -52,7 +53,9 @@ class Checkpointer:
     def finish(self) -> None:
         """On the writer's thread: move what is left, so that the next commit begins anew."""
         self._pages = 0
-        self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
+        # Busy: the thread is at it this very moment, and the next commit asks again.
+        with contextlib.suppress(apsw.BusyError):
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_PASSIVE)
 
     def close(self) -> None:
         """End the thread."""
