@@ -41,7 +41,8 @@ class Checkpointer:
 
     def _committed(self, _db: apsw.Connection, _name: str, pages: int) -> int:
         self._pages = pages
-        if pages > PAGES and not self._busy:
+        # Beyond the most, the thread makes way for the writer.
+        if PAGES < pages <= PAGES_AT_MOST and not self._busy:
             self._busy = True
             self._wanted.release()
         return apsw.SQLITE_OK
