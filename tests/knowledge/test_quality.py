@@ -70,3 +70,28 @@ async def test_passages_are_in_place_and_comparable(
         assert await library.passage(passage.id) != passage  # has neither snippet nor score
         assert (await library.passage(passage.id)).text == passage.text
         assert question in passage.snippet.lower() + passage.heading.lower() + passage.title.lower()
+
+
+async def test_the_opening_of_a_document_counts_as_headed_by_its_title(
+    knowledge: SqliteKnowledge, tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("# Pots\n\n## Cleaning\n\nA kettle is rinsed, never scrubbed.\n")
+    (tmp_path / "b.md").write_text(
+        "# The kettle\n\nA pot of the plainest kind for boiling water.\n"
+    )
+    await ingest([tmp_path], knowledge)
+    first, *_ = await knowledge.retrieve("What is a kettle?")
+    assert first.title == "The kettle"
+
+
+async def test_passages_in_the_language_of_the_question_come_first(
+    knowledge: SqliteKnowledge, tmp_path: Path
+) -> None:
+    (tmp_path / "a.md").write_text("# Kettle\n\nKettle boils water. Kettle is made of steel.\n")
+    (tmp_path / "b.md").write_text("# 厨房\n\n水壶叫做 Kettle，用来烧开水，放在厨房的炉子上面。\n")
+    (tmp_path / "c.md").write_text("# Stove\n\nThe stove burns gas.\n")
+    await ingest([tmp_path], knowledge)
+    assert (await knowledge.retrieve("什么是 Kettle？"))[0].title == "厨房"
+    assert (await knowledge.retrieve("What is Kettle?"))[0].title == "Kettle"
+    # The other language answers what it alone can.
+    assert [p.title for p in await knowledge.retrieve("什么是 stove？")] == ["Stove"]

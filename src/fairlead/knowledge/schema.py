@@ -53,8 +53,7 @@ CREATE TABLE index_state (tokenizer INTEGER NOT NULL);
 """
 
 # Contentless: the texts stand in the tables above once; the index holds terms and places only.
-# A title says most, a heading more than the body; what opens a document stands under its title. The
-# numbers were tried on the tests' questions.
+# A title says most, a heading more than the body; the numbers were tried on the tests' questions.
 _INDEX = f"""
 DROP TABLE IF EXISTS terms;
 DROP TABLE IF EXISTS vocabulary;
@@ -64,7 +63,7 @@ CREATE VIRTUAL TABLE terms USING fts5(
 INSERT INTO terms (terms, rank) VALUES ('rank', 'bm25(2.0, 3.0, 1.0)');
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab(terms, row);
 INSERT INTO terms (rowid, title, heading, body)
-    SELECT passage.n, title, iif(heading = '', title, heading), passage.text
+    SELECT passage.n, title, heading, passage.text
     FROM passage JOIN document ON document.n = passage.document;
 DELETE FROM index_state;
 INSERT INTO index_state VALUES ({words.VERSION});

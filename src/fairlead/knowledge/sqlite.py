@@ -208,7 +208,7 @@ def _insert_passages(connection: apsw.Connection, n: int, document: Document, dr
         )
         connection.execute(
             "INSERT INTO terms (rowid, title, heading, body) VALUES (?, ?, ?, ?)",
-            (connection.last_insert_rowid(), document.title, heading or document.title, text),
+            (connection.last_insert_rowid(), document.title, heading, text),
         )
 
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from fairlead.language.words import CJK
 
 _FENCED = re.compile(
-    r"^[ \t>]{0,8}(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)(?:^[ \t>]{0,8}(?P=fence)[^\n]*$|\Z)",
+    r"^[ \t>]{0,8}(?P<fence>`{3,}|~{3,})[^\n]*\n(?P<code>.*?)"
+    r"(?:^[ \t>]{0,8}(?P=fence)[`~]*[ \t]*$|\Z)",
     re.MULTILINE | re.DOTALL,
 )
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)

@@ -20,9 +20,8 @@ from typing import NamedTuple
 
 from snowballstemmer.english_stemmer import EnglishStemmer
 
-#: Rises whenever the terms of some text change, or what is indexed: an index made with another
-#: version is rebuilt.
-VERSION = 2
+#: Rises whenever the terms of some text change: an index made with another version is rebuilt.
+VERSION = 1
 
 #: Characters of scripts written without spaces, as the inside of a regular expression's class:
 #: kana, Han with its extensions and iteration marks, Hangul, half-width kana.
