@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Literal
 
 from fairlead.events.model import (
@@ -18,6 +17,8 @@ from fairlead.events.model import (
     Unknown,
     Usage,
 )
+
+_NO_LIMIT = 1 << 62
 
 Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
 
@@ -41,7 +42,7 @@ class Answer:
     )
 
     def __init__(self, max_chars: int | None = None) -> None:
-        self._max_chars = sys.maxsize if max_chars is None else max_chars
+        self._max_chars = _NO_LIMIT if max_chars is None else max_chars
         self._text_chars = 0
         self._reasoning_chars = 0
         self._text: list[str] = []
