@@ -21,7 +21,7 @@ from fairlead.policy.caller import Caller
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.testing.provider import ScriptedProvider
-from fairlead.transports.sse import NativeWire
+from fairlead.transports.sse import SseWire
 
 ALICE = Caller("alice")
 BOB = Caller("bob")
@@ -30,7 +30,7 @@ BOB = Caller("bob")
 class Reading:
     """A reader's client: takes bytes, parses them, keeps text and position."""
 
-    def __init__(self, engine: Engine, reader: Reader) -> None:
+    def __init__(self, engine: Engine, reader: Reader[SseWire]) -> None:
         self.engine = engine
         self.reader = reader
         self.parser = Parser()
@@ -100,7 +100,7 @@ class Bench:
         self, stream: str, after: Position | None = None, caller: Caller = ALICE
     ) -> Reading:
         reader = await self.engine.attach(
-            caller, stream, after, lambda id, meta: NativeWire(id, meta, native.Options())
+            caller, stream, after, lambda id, meta: SseWire(id, meta, native.Options())
         )
         return Reading(self.engine, reader)
 

@@ -11,6 +11,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable
+from typing import Any
 
 import structlog
 
@@ -25,7 +26,7 @@ from fairlead.engine.models import Model, Models
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.upkeep import Upkeep
-from fairlead.engine.wire import WireFactory
+from fairlead.engine.wire import W, WireFactory
 from fairlead.engine.writer import LostStream, Writer
 from fairlead.errors import (
     BadRequest,
@@ -320,8 +321,8 @@ class Engine:
     # -- read
 
     async def attach(
-        self, caller: Caller, stream: str, after: Position | None, wire: WireFactory
-    ) -> Reader:
+        self, caller: Caller, stream: str, after: Position | None, wire: WireFactory[W]
+    ) -> Reader[W]:
         """A reader of the stream from after a position on (None: from the start).
 
         :meth:`detach` must follow. Raises :class:`~fairlead.errors.NotFound`,
@@ -338,8 +339,8 @@ class Engine:
             raise
 
     async def start_and_attach(
-        self, caller: Caller, ask: Ask, key: str, wire: WireFactory
-    ) -> Reader:
+        self, caller: Caller, ask: Ask, key: str, wire: WireFactory[W]
+    ) -> Reader[W]:
         """:meth:`start`, and :meth:`attach` from the start: the reader's room is taken first, so
         that a question whose answer could not be read is not begun."""
         self._readers.admit()
@@ -351,7 +352,7 @@ class Engine:
             self._readers.leave()
             raise
 
-    def detach(self, reader: Reader) -> None:
+    def detach(self, reader: Reader[Any]) -> None:
         """The reader has gone. The generation goes on."""
         self._readers.detach(reader)
 

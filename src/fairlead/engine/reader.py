@@ -9,9 +9,9 @@ behind. Nothing is ever queued for a reader: one that cannot keep up goes on fro
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any
+from typing import Any, Generic
 
-from fairlead.engine.wire import Wire
+from fairlead.engine.wire import W, Wire
 from fairlead.errors import FairleadError, HistoryGone
 from fairlead.events.codec import decode
 from fairlead.events.merge import merge, mergeable
@@ -52,7 +52,7 @@ class Live:
         self.stream = stream
         self.meta = meta
         self.head = head
-        self.readers: set[Reader] = set()
+        self.readers: set[Reader[Any]] = set()
         self.shared: dict[Hashable, SharedFrames] = {}
         #: How often the store has said that there is news: shared frames that have seen the same
         #: number need not ask it again.
@@ -117,7 +117,7 @@ class SharedFrames:
             self.start += excess
 
 
-class Reader:
+class Reader(Generic[W]):
     """One reader of one stream.
 
     The transport sets ``notify`` (called when there may be something to take), takes bytes until
@@ -139,7 +139,7 @@ class Reader:
     )
 
     def __init__(
-        self, live: Live, wire: Wire, offset: int, caller: Caller, *, prefix: bytes = b""
+        self, live: Live, wire: W, offset: int, caller: Caller, *, prefix: bytes = b""
     ) -> None:
         self.live = live
         self.wire = wire

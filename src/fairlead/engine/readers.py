@@ -10,7 +10,7 @@ from typing import Any
 from fairlead.engine.answers import add_up
 from fairlead.engine.authority import Authority
 from fairlead.engine.reader import Live, Reader
-from fairlead.engine.wire import WireFactory
+from fairlead.engine.wire import W, WireFactory
 from fairlead.errors import (
     BadPosition,
     Busy,
@@ -66,8 +66,8 @@ class Readers:
         self.open -= 1
 
     async def attach(
-        self, caller: Caller, info: StreamInfo, after: Position | None, wire: WireFactory
-    ) -> Reader:
+        self, caller: Caller, info: StreamInfo, after: Position | None, wire: WireFactory[W]
+    ) -> Reader[W]:
         """Put a reader in the room taken before; see :meth:`Engine.attach`."""
         stream = info.spec.id
         meta = decode_meta(info.meta)
@@ -101,7 +101,7 @@ class Readers:
             await self._store.present([stream], self._node, PRESENCE)
         return reader
 
-    def detach(self, reader: Reader) -> None:
+    def detach(self, reader: Reader[Any]) -> None:
         """The reader has gone. Doing it twice is fine."""
         live = reader.live
         if reader not in live.readers:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Event, Unknown
@@ -38,4 +38,7 @@ class Wire(Protocol):
         ...
 
 
-WireFactory = Callable[[str, GenerationMeta], Wire]
+W = TypeVar("W", bound=Wire)
+
+#: Makes the wire of a stream.
+WireFactory = Callable[[str, GenerationMeta], W]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from fairlead.dialects import native
 from fairlead.engine.reader import Reader
-from fairlead.engine.wire import Wire
 from fairlead.errors import BadPosition, BadRequest, Busy
 from fairlead.events.meta import GenerationMeta
 from fairlead.framing.event_stream import encode
@@ -17,7 +16,8 @@ from fairlead.journal.position import Position, parse_position
 from fairlead.policy.caller import Caller
 from fairlead.primitives import is_id
 from fairlead.server import http
-from fairlead.transports.sse import HEADERS, BatchingWire, NativeWire, SseResponse
+from fairlead.transports.body import BodyWire, StreamResponse
+from fairlead.transports.sse import HEADERS, BatchingSseWire, SseWire
 
 PROTOCOL = "1"
 #: Milliseconds that a batch of tokens waits for more, unless the request says otherwise.
@@ -54,11 +54,11 @@ class Presentation(NamedTuple):
     size: int
     window: int
 
-    def wire(self, stream: str, meta: GenerationMeta) -> Wire:
+    def wire(self, stream: str, meta: GenerationMeta) -> BodyWire:
         """The wire that presents ``stream`` so."""
         if self.size == 1:
-            return NativeWire(stream, meta, self.options)
-        return BatchingWire(stream, meta, self.options, self.size)
+            return SseWire(stream, meta, self.options)
+        return BatchingSseWire(stream, meta, self.options, self.size)
 
 
 def presentation(request: Request) -> Presentation:
@@ -95,13 +95,12 @@ async def attach(
     return respond(request, reader, shown)
 
 
-def respond(request: Request, reader: Reader, shown: Presentation) -> Response:
-    """The SSE response that streams ``reader`` and detaches it in the end."""
+def respond(request: Request, reader: Reader[BodyWire], shown: Presentation) -> Response:
+    """The response that streams ``reader`` and detaches it in the end."""
     system = http.system(request)
-    return SseResponse(
+    return StreamResponse(
         system.engine,
         reader,
-        shown.options,
         system.connections,
         _headers(reader),
         batch_window=shown.window / 1000,
@@ -115,7 +114,7 @@ def _come_again(busy: Busy, shown: Presentation) -> Response:
     return Response(block, headers=HEADERS | {"fairlead-protocol": PROTOCOL})
 
 
-def _headers(reader: Reader) -> dict[str, str]:
+def _headers(reader: Reader[Any]) -> dict[str, str]:
     return {
         "fairlead-stream": reader.live.stream,
         "fairlead-conversation": reader.live.meta.conversation,
