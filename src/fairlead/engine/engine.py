@@ -352,9 +352,13 @@ class Engine:
             self._readers.leave()
             raise
 
-    def detach(self, reader: Reader[Any]) -> None:
-        """The reader has gone. The generation goes on."""
-        self._readers.detach(reader)
+    def detach(self, reader: Reader[Any], *, due: float = 0.0) -> None:
+        """The reader has gone. The generation goes on. A poller counts as watching until its next
+        poll is due, in ``due`` seconds."""
+        self._readers.detach(reader, lingers=due > 0)
+        generation = self._running.get(reader.live.stream)
+        if due and generation is not None:
+            generation.seen(due)
 
     async def read(self, caller: Caller, stream: str) -> Snapshot:
         """The answer so far, as a whole."""

@@ -61,6 +61,7 @@ class Generation:
         self._orphan_timer: asyncio.TimerHandle | None = None
         self._orphan_check: asyncio.Task[None] | None = None
         self._readers = 0
+        self._due = 0.0
         self._begun = False
         self._ending = False
 
@@ -114,8 +115,10 @@ class Generation:
             self._orphan_timer.cancel()
             self._orphan_timer = None
 
-    def seen(self) -> None:
-        """Somebody looked at it without staying (a snapshot, a poll): the clock starts anew."""
+    def seen(self, due: float = 0.0) -> None:
+        """Somebody looked at it without staying (a snapshot, a poll): the clock starts anew. A
+        poller's next look is due in ``due`` seconds."""
+        self._due = max(self._due, asyncio.get_running_loop().time() + due)
         if self._readers == 0:
             self._arm()
 
@@ -125,7 +128,9 @@ class Generation:
             return
         if self._orphan_timer is not None:
             self._orphan_timer.cancel()
-        self._orphan_timer = asyncio.get_running_loop().call_later(window, self._orphaned)
+        loop = asyncio.get_running_loop()
+        until = max(loop.time() + window, self._due)
+        self._orphan_timer = loop.call_at(until, self._orphaned)
 
     def _orphaned(self) -> None:
         self._orphan_timer = None

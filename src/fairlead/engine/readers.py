@@ -101,8 +101,9 @@ class Readers:
             await self._store.present([stream], self._node, PRESENCE)
         return reader
 
-    def detach(self, reader: Reader[Any]) -> None:
-        """The reader has gone. Doing it twice is fine."""
+    def detach(self, reader: Reader[Any], *, lingers: bool = False) -> None:
+        """The reader has gone. Doing it twice is fine. One that ``lingers`` (a poller) stays shown
+        to the other nodes until its presence expires."""
         live = reader.live
         if reader not in live.readers:
             return
@@ -112,7 +113,7 @@ class Readers:
         if not live.readers:
             self._lives.pop(live.stream, None)
             live.close()
-            if not written_here and not live.head.closed:
+            if not lingers and not written_here and not live.head.closed:
                 self._errand(self._store.present([live.stream], self._node, 0))
 
     def end(self, stream: str, failure: FairleadError) -> None:

@@ -17,9 +17,12 @@ from fairlead.policy.caller import Caller
 from fairlead.primitives import is_id
 from fairlead.server import http
 from fairlead.transports.body import BodyWire, StreamResponse
+from fairlead.transports.messages import MessageWire
+from fairlead.transports.poll import Poll
 from fairlead.transports.sse import HEADERS, BatchingSseWire, SseWire
 
 PROTOCOL = "1"
+NDJSON = "application/x-ndjson"
 #: Milliseconds that a batch of tokens waits for more, unless the request says otherwise.
 _BATCH_MS = 200
 
@@ -48,14 +51,18 @@ def last_event(request: Request) -> LastEvent | None:
 
 
 class Presentation(NamedTuple):
-    """How the request wants its events: ``size`` tokens in one at most, after ``window`` ms."""
+    """How the request wants its events: as ``lines`` of JSON, or as SSE with ``size`` tokens in one
+    event at most, after ``window`` ms."""
 
     options: native.Options
     size: int
     window: int
+    lines: bool
 
     def wire(self, stream: str, meta: GenerationMeta) -> BodyWire:
         """The wire that presents ``stream`` so."""
+        if self.lines:
+            return MessageWire(stream, meta)
         if self.size == 1:
             return SseWire(stream, meta, self.options)
         return BatchingSseWire(stream, meta, self.options, self.size)
@@ -69,8 +76,11 @@ def presentation(request: Request) -> Presentation:
     window = http.integer(request, "batch_ms", _BATCH_MS if size > 1 else 0, 0, 10_000)
     if window and size == 1:
         size = 100
+    lines = NDJSON in request.headers.get("accept", "")
+    if lines and (size > 1 or events != "named"):
+        raise BadRequest(f"'events' and 'batch' are for text/event-stream, not for {NDJSON}")
     options = native.Options(cast("Literal['named', 'message']", events))
-    return Presentation(options, size, window)
+    return Presentation(options, size, window, lines)
 
 
 async def attach(
@@ -86,7 +96,7 @@ async def attach(
     try:
         reader = await engine.attach(caller, stream, after, shown.wire)
     except Busy as busy:
-        if after is None or request.method != "GET":
+        if after is None or shown.lines or request.method != "GET":
             raise
         return _come_again(busy, shown)
     if after is not None and reader.ended and request.method == "GET":
@@ -105,6 +115,16 @@ def respond(request: Request, reader: Reader[BodyWire], shown: Presentation) -> 
         _headers(reader),
         batch_window=shown.window / 1000,
     )
+
+
+async def poll(
+    request: Request, caller: Caller, stream: str, after: Position | None, wait: int
+) -> Response:
+    """A long poll: what follows a position, as soon as there is anything."""
+    system = http.system(request)
+    reader = await system.engine.attach(caller, stream, after, MessageWire)
+    headers = _headers(reader)
+    return await Poll(system.engine, reader, system.connections).answer(request, wait, headers)
 
 
 def _come_again(busy: Busy, shown: Presentation) -> Response:

@@ -12,7 +12,7 @@ from fairlead.dialects.native import source
 from fairlead.engine.answers import Snapshot
 from fairlead.ports.store import StreamInfo
 from fairlead.server import http
-from fairlead.server.attach import after_parameter, attach, presentation
+from fairlead.server.attach import NDJSON, after_parameter, attach, poll, presentation
 
 router = APIRouter(prefix="/streams", tags=["streams"])
 
@@ -37,16 +37,21 @@ async def list_streams(request: Request) -> Response:
     openapi_extra={
         "parameters": [
             {"name": "after", "in": "query", "schema": {"type": "string"}},
+            {"name": "wait", "in": "query", "schema": {"type": "integer", "maximum": 60}},
             {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}},
         ]
     },
 )
 async def read_stream(request: Request, stream: str) -> Response:
-    """``Accept: text/event-stream`` (or anything) streams; ``application/json`` gives the answer so
-    far."""
+    """``Accept: text/event-stream`` (or anything) streams, ``application/x-ndjson`` does so with a
+    message a line; ``application/json`` gives the answer so far. ``wait`` (seconds) polls."""
     caller = await http.caller(request)
+    if "wait" in request.query_params:
+        wait = http.integer(request, "wait", 0, 0, 60)
+        return await poll(request, caller, stream, after_parameter(request, stream), wait)
     accept = request.headers.get("accept", "*/*")
-    if "text/event-stream" not in accept and ("json" in accept or "html" in accept):
+    plain = "application/json" in accept or "html" in accept
+    if plain and "text/event-stream" not in accept and NDJSON not in accept:
         return http.json_response(document(await http.system(request).engine.read(caller, stream)))
     after = after_parameter(request, stream)
     return await attach(request, caller, stream, after, presentation(request))

@@ -1,0 +1,65 @@
+"""The native dialect as messages: one JSON object a line (NDJSON), for every transport that has no
+event names and ids of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any
+
+import msgspec
+
+from fairlead.dialects import native
+from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import MAIN_PART, Event, Token, Unknown
+from fairlead.transports.body import STREAMING
+
+HEADERS = {"content-type": "application/x-ndjson", **STREAMING}
+
+_OPTIONS = native.Options()
+_encode = msgspec.json.Encoder().encode
+
+
+class MessageWire:
+    """Each event is ``{"type", "stream", "position", "data"}`` and a line feed; JSON itself never
+    holds one, so that lines are messages."""
+
+    mergeable = native.MERGEABLE
+    headers = HEADERS
+    heartbeat = b"\n"
+
+    def __init__(self, stream: str, meta: GenerationMeta) -> None:
+        self.key: Hashable | None = "messages"
+        self._stream = stream
+        self._meta = meta
+        self._middle = b'","stream":"' + stream.encode() + b'","position":"'
+
+    def begin(self, offset: int) -> native.State:
+        return native.begin(self._stream, self._meta, _OPTIONS, offset)
+
+    def step(
+        self, state: native.State, event: Event | Unknown, position: bytes
+    ) -> tuple[native.State, bytes]:
+        if type(event) is Token and event.part == MAIN_PART and state.meta is None:
+            # What the dialect gives, without the steps between: nearly every event comes this way.
+            data = native.token_data(event.text)
+            return state, b'{"type":"token%b%b","data":%b}\n' % (self._middle, position, data)
+        state, frames = native.step(state, event)
+        return state, b"".join(
+            [
+                b'{"type":"%b%b%b","data":%b}\n' % (f.event, self._middle, position, f.data)
+                for f in frames
+            ]
+        )
+
+    def keeps(self, state: Any) -> bool:
+        return False
+
+    def flush(self, state: Any) -> tuple[Any, bytes]:
+        return state, b""
+
+    def opening(self, retry: float) -> bytes:
+        return b""
+
+    def notice(self, name: str, fields: dict[str, Any], position: bytes) -> bytes:
+        # Without a position: it is not of the log.
+        return _encode({"type": name, "stream": self._stream, "data": fields}) + b"\n"
