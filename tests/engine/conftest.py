@@ -36,6 +36,7 @@ class Reading:
         self.parser = Parser()
         self.events: list[tuple[str, dict[str, Any]]] = []
         self.position: Position | None = None
+        self.ids: list[str] = []
         self.text = ""
         self.writes = 0
         self._woken = asyncio.Event()
@@ -82,6 +83,7 @@ class Reading:
         elif name == "reset":
             self.text = fields["text"]
         assert id is not None
+        self.ids.append(id)
         self.position = parse_position(id.partition(".")[2])
 
 

@@ -7,6 +7,7 @@ import pytest
 from fairlead.engine.ask import Ask
 from fairlead.engine.dialogue import within_context
 from fairlead.errors import BadRequest, NotFound
+from fairlead.journal.position import parse_position
 from fairlead.ports.provider import Turn
 from tests.engine.conftest import ALICE, BOB, Bench
 
@@ -138,3 +139,50 @@ def test_the_oldest_turns_give_way_to_the_context() -> None:
 def test_the_question_stays_however_long() -> None:
     question = Turn("user", "x" * 100_000)
     assert within_context([Turn("user", "a"), Turn("assistant", "b"), question], 100) == (question,)
+
+
+async def test_an_interruption_stops_and_asks_on_from_what_was_shown(bench: Bench) -> None:
+    started = await bench.engine.start(ALICE, Ask(message="Tell me a story."))
+    bench.provider.say("Once upon ", "a time ", "there was ")
+    story = "Once upon a time there was "
+    reading = await (await bench.read(started.stream)).until(lambda r: r.text == story)
+    shown = parse_position(reading.ids[-2].partition(".")[2])
+    asked = Ask(message="Shorter, please.")
+    second = await bench.engine.interrupt(ALICE, started.stream, shown, asked)
+    await bench.provider.wait_closed()
+    again = await bench.engine.interrupt(ALICE, started.stream, shown, asked)
+    assert again.stream == second.stream
+    assert not again.created
+    request = await bench.provider.wait_started(2)
+    assert request.turns == (
+        Turn("user", "Tell me a story."),
+        Turn("assistant", "Once upon a time "),
+        Turn("user", "Shorter, please."),
+    )
+    assert len(bench.provider.requests) == 2
+    await reading.to_end()
+    assert reading.events[-1] == ("done", {"status": "stopped", "reason": "stop"})
+    conversation, messages = await bench.engine.dialogues.read(ALICE, started.meta.conversation)
+    assert messages[1].text == "Once upon a time there was "
+    assert messages[1].shown == len("Once upon a time ")
+    assert conversation.leaf == second.meta.message
+
+
+async def test_an_interruption_before_anything_was_shown(bench: Bench) -> None:
+    started = await bench.engine.start(ALICE, Ask(message="Tell me a story."))
+    bench.provider.say("Once ")
+    await (await bench.read(started.stream)).until(lambda r: r.text == "Once ")
+    await bench.engine.interrupt(ALICE, started.stream, None, Ask(message="No, a poem."))
+    request = await bench.provider.wait_started(2)
+    assert [t.text for t in request.turns] == ["Tell me a story.", "No, a poem."]
+
+
+async def test_what_cannot_be_asked_interrupts_nothing(bench: Bench) -> None:
+    started = await bench.engine.start(ALICE, Ask(message="Tell me a story."))
+    for caller, ask, error in [
+        (ALICE, Ask(message=" "), BadRequest),
+        (BOB, Ask(message="mine"), NotFound),
+    ]:
+        with pytest.raises(error):
+            await bench.engine.interrupt(caller, started.stream, None, ask)
+    assert bench.engine.running == 1

@@ -24,17 +24,19 @@ class Snapshot(NamedTuple):
 
 
 async def add_up(
-    store: Store, stream: str, max_chars: int | None = None
+    store: Store, stream: str, max_chars: int | None = None, *, before: int | None = None
 ) -> tuple[Answer, int, Head]:
-    """What the events so far add up to, the offset after them, and the log's head."""
+    """What the events so far add up to (those before an offset alone, if one is given), the offset
+    after them, and the log's head."""
     answer = Answer(max_chars)
     offset = 0
     while True:
         batch = await store.read(stream, offset, READ_BYTES)
-        for record in batch.records:
+        records = batch.records if before is None else batch.records[: before - batch.offset]
+        for record in records:
             answer.add(decode(record))
-        offset = batch.offset + len(batch.records)
-        if offset >= batch.head.tail:
+        offset = batch.offset + len(records)
+        if offset >= batch.head.tail or len(records) < len(batch.records):
             return answer, offset, batch.head
 
 

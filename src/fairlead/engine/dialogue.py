@@ -130,7 +130,8 @@ def within_context(turns: Sequence[Turn], context_tokens: int) -> tuple[Turn, ..
 
 
 def _turns(path: Sequence[Message], system: str) -> tuple[Turn, ...]:
-    turns = [Turn(m.role, m.text) for m in path if m.text]
+    # Of an interrupted answer the person knows what was shown, and that is what is spoken of.
+    turns = [Turn(m.role, text) for m in path if (text := m.text[: m.shown])]
     return (Turn("system", system), *turns) if system else tuple(turns)
 
 

@@ -13,9 +13,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import structlog
 
-from fairlead.engine.answers import Snapshot, settle, snapshot
+from fairlead.engine.answers import Snapshot, add_up, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
 from fairlead.engine.dialogue import Exchange, exchange, within_context
@@ -29,6 +30,7 @@ from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.wire import W, WireFactory
 from fairlead.engine.writer import LostStream, Writer
 from fairlead.errors import (
+    BadPosition,
     BadRequest,
     Busy,
     Conflict,
@@ -41,6 +43,7 @@ from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
 from fairlead.events.meta import GenerationMeta, decode_meta, encode_meta
 from fairlead.events.model import Thinking
+from fairlead.journal.log import At, locate
 from fairlead.journal.position import Position
 from fairlead.journal.retention import Retention
 from fairlead.policy.caller import Caller
@@ -55,6 +58,9 @@ from fairlead.ports.provider import GenerationRequest
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
 _log = structlog.get_logger("fairlead.engine")
+
+#: Seconds within which another node ends an answer that it was told to stop.
+_STOP_ELSEWHERE = 5.0
 
 
 class Engine:
@@ -295,6 +301,57 @@ class Engine:
             self._running.pop(generation.stream, None)
             if not self._running:
                 self._idle.set()
+
+    async def interrupt(
+        self, caller: Caller, stream: str, shown: Position | None, ask: Ask, key: str = ""
+    ) -> Started:
+        """Stop an answer and ask on, in one act.
+
+        ``shown`` is where the reader stood: the dialogue goes on from the answer's text up to
+        there, while its stream keeps everything. Done twice, the second does nothing but find what
+        the first began (by ``key``, else by the stream). Raises as :meth:`stop` and :meth:`start`.
+        """
+        info = await self._info(caller, Verb.STOP, stream)
+        meta = decode_meta(info.meta)
+        if not meta.conversation:
+            raise BadRequest("this answer belongs to no conversation that could go on")
+        ask = msgspec.structs.replace(ask, conversation=meta.conversation, parent=meta.message)
+        ask.check(self.limits)
+        stopped = await self.stop(caller, stream)
+        if stopped.answer.status == "running":
+            await self._closed(stream)
+            stopped = await snapshot(self.store, info)
+        # By whoever wrote it, it may not be in its message yet.
+        await settle(self.conversations, meta, stopped.answer)
+        chars = await self._shown(stream, shown)
+        await self.conversations.show(meta.message, chars)
+        return await self.start(caller, ask, key or f"interrupt {stream}")
+
+    async def _closed(self, stream: str) -> None:
+        """Wait until another node has closed the stream, as it was told to."""
+        news = asyncio.Event()
+        watch = self.store.watch(stream, news.set)
+        try:
+            async with asyncio.timeout(_STOP_ELSEWHERE):
+                while not (await self.store.info(stream)).head.closed:
+                    await news.wait()
+                    news.clear()
+        except TimeoutError:
+            raise Busy(
+                "the node that writes this answer did not stop in time", retry_after=1
+            ) from None
+        finally:
+            watch.cancel()
+
+    async def _shown(self, stream: str, shown: Position | None) -> int:
+        """How many characters of the answer a reader at ``shown`` had seen."""
+        if shown is None:
+            return 0
+        place = locate((await self.store.info(stream)).head, shown)
+        if not isinstance(place, At):
+            raise BadPosition("'shown' is no position of this answer")
+        answer, _, _ = await add_up(self.store, stream, before=place.offset)
+        return len(answer.text)
 
     # -- stop
 

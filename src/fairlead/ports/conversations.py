@@ -16,7 +16,8 @@ Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message. ``parent`` is the message it answers or follows (None: it begins the dialogue),
     so that edits and regenerations are siblings. An assistant's message names its stream; its text
-    is filled in when the generation has ended. ``created`` in seconds since 1970 (UTC)."""
+    is filled in when the generation has ended. ``shown``: how many characters of it the person had
+    seen when interrupting it (None: it was not interrupted). ``created`` in seconds since 1970."""
 
     id: str
     parent: str | None
@@ -26,6 +27,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     stream: str | None = None
     status: Status = "completed"
     sources: tuple[Source, ...] = ()
+    shown: int | None = None
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,6 +90,11 @@ class Conversations(Protocol):
     ) -> None:
         """Fill in an assistant's message once its generation has ended. An unknown id (a deleted
         conversation) is passed over."""
+        ...
+
+    async def show(self, message: str, chars: int) -> None:
+        """Record how much of a message was seen when it was interrupted; what is recorded once
+        stays. An unknown id is passed over."""
         ...
 
     async def select(self, id: str, leaf: str) -> Conversation:

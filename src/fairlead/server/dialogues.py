@@ -109,6 +109,8 @@ def message(m: Message) -> dict[str, Any]:
     }
     if m.stream:
         made["stream"] = m.stream
+    if m.shown is not None:
+        made["shown"] = m.shown
     if m.sources:
         made["sources"] = [source(s) for s in m.sources]
     return made

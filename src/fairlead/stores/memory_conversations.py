@@ -103,6 +103,11 @@ class MemoryConversations:
                 there, text=text, status=status, sources=tuple(sources)
             )
 
+    async def show(self, message: str, chars: int) -> None:
+        home = self._home.get(message)
+        if home is not None and self._messages[home][message].shown is None:
+            self._messages[home][message] = replace(self._messages[home][message], shown=chars)
+
     async def select(self, id: str, leaf: str) -> Conversation:
         conversation = await self.get(id)
         if leaf not in self._messages[id]:

@@ -58,13 +58,14 @@ CREATE TABLE messages (
     created REAL NOT NULL,
     stream TEXT,
     status TEXT NOT NULL,
-    sources BLOB NOT NULL
+    sources BLOB NOT NULL,
+    shown INTEGER
 );
 CREATE INDEX messages_of_conversation ON messages (conversation, num);
 """
 
 _CONVERSATION = "SELECT id, owner, title, created, updated, leaf FROM conversations "
-_COLUMNS = "id, parent, role, text, created, stream, status, sources"
+_COLUMNS = "id, parent, role, text, created, stream, status, sources, shown"
 
 _sources: msgspec.json.Decoder[tuple[Source, ...]] = msgspec.json.Decoder(tuple[Source, ...])
 
@@ -143,6 +144,9 @@ class SqliteConversations:
             partial(_finish, message=message, text=text, status=status, sources=sources)
         )
 
+    async def show(self, message: str, chars: int) -> None:
+        await self._write(partial(_show, message=message, chars=chars))
+
     async def select(self, id: str, leaf: str) -> Conversation:
         return await self._write(partial(_select, id=id, leaf=leaf))
 
@@ -161,7 +165,7 @@ def _conversation(row: tuple[Any, ...]) -> Conversation:
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    id, parent, role, text, created, stream, status, sources = row
+    id, parent, role, text, created, stream, status, sources, shown = row
     return Message(
         id=id,
         parent=parent,
@@ -171,6 +175,7 @@ def _message(row: tuple[Any, ...]) -> Message:
         stream=stream,
         status=status,
         sources=_sources.decode(sources) if sources else (),
+        shown=shown,
     )
 
 
@@ -206,7 +211,7 @@ def _put(
         (there.id, there.owner, there.title, there.created, there.updated, there.leaf),
     )
     db.executemany(
-        f"INSERT INTO messages (conversation, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO messages (conversation, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 there.id,
@@ -218,6 +223,7 @@ def _put(
                 m.stream,
                 m.status,
                 _sources_column(m.sources),
+                m.shown,
             )
             for m in fresh
         ],
@@ -280,6 +286,10 @@ def _finish(
         "UPDATE messages SET text = ?, status = ?, sources = ? WHERE id = ?",
         (text, status, _sources_column(sources), message),
     )
+
+
+def _show(db: apsw.Connection, message: str, chars: int) -> None:
+    db.execute("UPDATE messages SET shown = ifnull(shown, ?) WHERE id = ?", (chars, message))
 
 
 def _select(db: apsw.Connection, id: str, leaf: str) -> Conversation:
