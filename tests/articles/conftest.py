@@ -11,12 +11,12 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fairlead.testing.toxic import ToxicProxy
 from fairlead.testing.upstream import ScriptedUpstream
-from tests.support.line import Line
 from tests.support.server import ServerProcess
 
 Serve = Callable[..., Awaitable[ServerProcess]]
-Connect = Callable[[ServerProcess], Awaitable[Line]]
+Connect = Callable[[ServerProcess], Awaitable[ToxicProxy]]
 
 
 @pytest.fixture
@@ -56,8 +56,8 @@ async def connect() -> AsyncGenerator[Connect]:
     """Makes lines to servers."""
     async with AsyncExitStack() as stack:
 
-        async def make(server: ServerProcess) -> Line:
-            return await stack.enter_async_context(Line(server.port))
+        async def make(server: ServerProcess) -> ToxicProxy:
+            return await stack.enter_async_context(ToxicProxy(server.port))
 
         yield make
 

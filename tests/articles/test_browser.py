@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
+from fairlead.testing.toxic import ToxicProxy
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.articles.conftest import Connect, Serve
 from tests.articles.pages import Frontend, frontend
-from tests.support.line import Line
 from tests.support.node import Script
 
 TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " end。")
@@ -42,7 +42,7 @@ def streamed(browser: Script) -> str:
     return "".join(report["data"]["token"] for report in browser.all("token"))
 
 
-def asked(line: Line, method: str) -> list[dict[str, str]]:
+def asked(line: ToxicProxy, method: str) -> list[dict[str, str]]:
     """The headers of the requests for answers."""
     return [
         headers

@@ -8,9 +8,9 @@ import contextlib
 import aiohttp
 import psutil
 
+from fairlead.testing.toxic import ToxicProxy
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, StreamError
 from tests.articles.conftest import Connect, Serve, ready, until_readers
-from tests.support.line import Line
 
 ROUNDS = 12
 EACH = 10
@@ -43,7 +43,7 @@ async def test_cut_abandoned_and_failed_answers_leave_nothing_open(
     assert len(upstream.requests) == 3 * EACH * (ROUNDS + 1)
 
 
-async def _round(line: Line, http: aiohttp.ClientSession) -> None:
+async def _round(line: ToxicProxy, http: aiohttp.ClientSession) -> None:
     async def ask(message: str) -> aiohttp.ClientResponse:
         # Each on a connection of its own, as different visitors have.
         headers = {"Connection": "close"}
