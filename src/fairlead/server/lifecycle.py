@@ -24,6 +24,7 @@ import uvicorn
 
 from fairlead.errors import Misconfigured
 from fairlead.server.app import build_app
+from fairlead.server.collector import calm_collector
 from fairlead.server.composition import compose
 from fairlead.server.config import Config
 from fairlead.server.system import System
@@ -60,6 +61,7 @@ class Server(uvicorn.Server):
             shown = f"[{host}]" if ":" in host else host
             path = self._system.config.base_path
             _log.info("listening", url=f"http://{shown}:{port}{path}/")
+        calm_collector()
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Called by a signal: only counts, the loop's next tick acts."""
