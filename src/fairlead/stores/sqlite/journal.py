@@ -344,7 +344,7 @@ class Journal:
             if not isinstance(verdict, Accepted):
                 return verdict
             records = records[verdict.skip :]
-            at += verdict.skip
+            at = log.tail  # also when all of it was there already, and only the end is new
             close = close and not log.closed
         if records or close:
             entry = self._entries.get(id)
