@@ -56,7 +56,10 @@ class Writer:
         self._checkpointer = checkpointer
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[Item] = SimpleQueue()
+        #: Handed to the thread at the end of the loop's turn, all at once: waking it for each
+        #: would cost more than what it then does.
+        self._gathered: list[Item] = []
+        self._queue: SimpleQueue[list[Item]] = SimpleQueue()
         self._open = True
         self._following = False
         self._followed = -1
@@ -70,7 +73,7 @@ class Writer:
     def append(self, item: Append) -> None:
         """Queue an append; its future is the item's."""
         if self._open:
-            self._queue.put(item)
+            self._gather(item)
         else:
             item[5].set_exception(store_closed())
 
@@ -78,7 +81,7 @@ class Writer:
         """The outcome of ``call``, made within the next commit, known when that is durable."""
         future: asyncio.Future[T] = self._loop.create_future()
         if self._open:
-            self._queue.put((call, future))
+            self._gather((call, future))
         else:
             future.set_exception(store_closed())
         return future
@@ -89,13 +92,24 @@ class Writer:
             self._following = wanted
             if wanted:
                 # The thread may be waiting without a limit.
-                self._queue.put((_nothing, self._loop.create_future()))
+                self._gather((_nothing, self._loop.create_future()))
+
+    def _gather(self, item: Item) -> None:
+        if not self._gathered:
+            self._loop.call_soon(self._hand_in)
+        self._gathered.append(item)
+
+    def _hand_in(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            self._queue.put(gathered)
 
     async def close(self) -> None:
         """Commit what was accepted, fold, end the thread."""
         if self._open:
             self._open = False
-            self._queue.put(None)
+            self._gathered.append(None)
+            self._hand_in()
         await self._loop.run_in_executor(None, self._thread.join)
 
     # -- the thread
@@ -130,30 +144,29 @@ class Writer:
 
     def _refuse(self) -> None:
         """On the loop's thread: tell those who asked too late."""
+        self._hand_in()
         while not self._queue.empty():
-            item = self._queue.get()
-            if item is not None:
-                settle([(item[5] if len(item) == 7 else item[1], None, store_closed())])
+            for item in self._queue.get():
+                if item is not None:
+                    settle([(item[5] if len(item) == 7 else item[1], None, store_closed())])
 
     def _take(self) -> list[Item]:
         """What is queued; waits for it until something else is due."""
         queue = self._queue
         try:
             timeout = self._patience()
-            item = (
+            batch = (
                 queue.get(timeout=timeout) if timeout is None or timeout > 0 else queue.get(False)
             )
         except Empty:
             return []
-        batch = [item]
-        size = 0
+        size = _size(batch)
         for _ in range(queue.qsize()):
-            if item is None or size > COMMIT_BYTES:
+            if size > COMMIT_BYTES:
                 break
-            item = queue.get()
-            batch.append(item)
-            if item is not None and len(item) == 7:
-                size += item[6]
+            more = queue.get()
+            batch += more
+            size += _size(more)
         return batch
 
     def _patience(self) -> float | None:
@@ -235,3 +248,7 @@ class Writer:
 
 def _nothing(_: Journal) -> None:
     """A command that only wakes the thread."""
+
+
+def _size(items: list[Item]) -> int:
+    return sum(item[6] for item in items if item is not None and len(item) == 7)
