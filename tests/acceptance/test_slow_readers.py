@@ -22,7 +22,7 @@ PIECES = 10_000  # 100 MB of text
 #: What the process may grow by, for all of them together. Per stalled reader: uvicorn's write
 #: buffer (64 KiB) and the one write that filled it (64 KiB and at most one event). The rest is the
 #: append queue, the newest records in memory, SQLite's cache, and what the allocator keeps.
-BOUND = STALLED * (64 + 64 + 16) * 1024 + 64 * 1024 * 1024
+BOUND = STALLED * (64 + 64 + 16) * 1024 + 128 * 1024 * 1024
 
 
 class Stalled:
