@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import msgspec
 
@@ -61,7 +61,7 @@ def module(name: str, *arguments: str) -> Iterator[Server]:
         line = process.stdout.readline().decode().strip()
         port = line.removesuffix("/v1").rpartition(":")[2]
         if not port.isdigit():
-            raise Failed(f"{name} did not start: see above")
+            raise Failed(f"{name} did not start")
         yield Server(process, int(port))
 
 
@@ -111,18 +111,28 @@ def _running(
 ) -> Iterator[subprocess.Popen[bytes]]:
     # Settings of whoever measures are not those that are measured.
     environment = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")}
-    process = subprocess.Popen(arguments, stdout=stdout, env=environment)
-    try:
-        yield process
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(arguments, stdout=stdout, stderr=errors, env=environment)
         try:
-            process.wait(_END)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+            yield process
+        except Failed as failure:
+            raise Failed(f"{failure}{_last_words(errors)}") from None
+        finally:
+            process.terminate()
+            try:
+                process.wait(_END)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+
+def _last_words(errors: IO[bytes]) -> str:
+    """The end of what a server wrote to its standard error."""
+    errors.seek(0)
+    said = errors.read().decode(errors="replace").strip()[-500:]
+    return f"; the server said: {said}" if said else ""
 
 
 def _wait_listening(process: subprocess.Popen[bytes], port: int) -> None:

@@ -91,10 +91,10 @@ async def storm(plan: Storm) -> StormResult:
     wrong, trouble, tokens = 0, "", 0
     for first, reader in zip(seen, after, strict=True):
         text = text_of(first) + text_of(whole_events(reader.body))
-        fault = _fault(text) or await _unlike_the_log(plan.request, last_id(first), text)
+        found = fault(text) or await _unlike_the_log(plan.request, last_id(first), text)
         tokens += len(text) // TOKEN_CHARS
-        wrong += bool(fault)
-        trouble = trouble or fault
+        wrong += bool(found)
+        trouble = trouble or found
     return StormResult(
         readers=len(after),
         half=(percentile(times, 0.5) - cut) * 1000,
@@ -119,7 +119,7 @@ async def _connect(port: int, requests: list[bytes], at_once: int) -> list[Storm
     return await asyncio.gather(*(open_one(request) for request in requests))
 
 
-def _fault(text: str) -> str:
+def fault(text: str) -> str:
     """What is wrong with a text; nothing if it is tokens 1, 2, 3, … without a gap."""
     numbers = [int(number) for number in _NUMBER.findall(text)]
     for expected, number in enumerate(numbers, 1):
