@@ -21,6 +21,7 @@ from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
 from fairlead.engine.dialogue import Exchange, exchange, within_context
 from fairlead.engine.dialogues import Dialogues
+from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation
 from fairlead.engine.limits import Limits
 from fairlead.engine.models import Model, Models
@@ -43,6 +44,7 @@ from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
 from fairlead.events.meta import GenerationMeta, decode_meta, encode_meta
 from fairlead.events.model import Thinking
+from fairlead.events.pieces import Pen
 from fairlead.journal.log import At, locate
 from fairlead.journal.position import Position
 from fairlead.journal.retention import Retention
@@ -159,8 +161,11 @@ class Engine:
 
     # -- start
 
-    async def start(self, caller: Caller, ask: Ask, key: str = "") -> Started:
-        """Start a generation, or find the one that the idempotency key began.
+    async def start(
+        self, caller: Caller, ask: Ask, key: str = "", *, model: Model | None = None
+    ) -> Started:
+        """Start a generation, or find the one that the idempotency key began. ``model``: who
+        answers, where it is none of :attr:`models`.
 
         Raises :class:`~fairlead.errors.BadRequest` and :class:`~fairlead.errors.TooLarge` for what
         cannot be asked, :class:`~fairlead.errors.Conflict` when the key was used for another
@@ -169,7 +174,7 @@ class Engine:
         """
         self._authority.allow(caller, Verb.START, None)
         ask.check(self.limits)
-        model = self.models.choose(ask.model)
+        model = model or self.models.choose(ask.model)
         if key:
             if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
                 raise BadRequest(
@@ -194,6 +199,23 @@ class Engine:
         finally:
             self._starting -= 1
 
+    async def write(self, caller: Caller, ask: Ask, key: str = "", name: str = "program") -> Output:
+        """Start an answer that the calling program writes itself, called ``name`` as its provider.
+
+        Raises what :meth:`start` raises, and :class:`~fairlead.errors.Conflict` (``stream`` in its
+        details) when the idempotency key has begun it already: nothing is written twice.
+        """
+        source = Handed(name)
+        started = await self.start(caller, ask, key, model=Model(name, source, searches=False))
+        generation = self._running.get(started.stream)
+        if not started.created:
+            raise Conflict(
+                "this idempotency key has begun its answer already", stream=started.stream
+            )
+        if generation is None:
+            raise Interrupted("the answer ended before anything was written")
+        return Output(generation, source, Pen(lambda: int(self._clock() * 1000)))
+
     async def _create(self, caller: Caller, ask: Ask, model: Model, stream: str) -> Started:
         now = self._clock()
         placed = await exchange(
@@ -214,7 +236,8 @@ class Engine:
             message=placed.answer_id,
             orphan_window=None if ask.background else window,
         )
-        first = self._first_event(placed.question, now)
+        knowledge = self.knowledge if model.searches else None
+        first = _first_event(placed.question, now, searching=knowledge is not None)
         outcome = await self.store.create(
             ports.StreamSpec(
                 id=stream,
@@ -244,7 +267,7 @@ class Engine:
             meta=meta,
             writer=writer,
             provider=model.provider,
-            knowledge=self.knowledge,
+            knowledge=knowledge,
             deadline=self.limits.deadline,
             max_chars=self.limits.message_chars,
             clock=self._clock,
@@ -272,15 +295,6 @@ class Engine:
         except FairleadError as error:
             generation.interrupt(error)
             raise
-
-    def _first_event(self, question: str, now: float) -> Thinking:
-        if self.knowledge is None:
-            status, message = "writing", "正在回答…" if is_dense(question) else "Writing…"
-        elif is_dense(question):
-            status, message = "retrieving", "正在检索文档…"
-        else:
-            status, message = "retrieving", "Searching the documents…"
-        return Thinking(int(now * 1000), status, message)
 
     def _same(self, info: ports.StreamInfo, ask: Ask) -> Started:
         if info.spec.fingerprint != ask.fingerprint():
@@ -473,6 +487,16 @@ class Engine:
 
     async def _watched_elsewhere(self, stream: str) -> bool:
         return await self.store.watchers(stream) > 0
+
+
+def _first_event(question: str, now: float, *, searching: bool) -> Thinking:
+    if not searching:
+        status, message = "writing", "正在回答…" if is_dense(question) else "Writing…"
+    elif is_dense(question):
+        status, message = "retrieving", "正在检索文档…"
+    else:
+        status, message = "retrieving", "Searching the documents…"
+    return Thinking(int(now * 1000), status, message)
 
 
 def _conflict() -> Conflict:

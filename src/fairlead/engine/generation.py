@@ -99,6 +99,11 @@ class Generation:
             if self._begun:
                 self._task.cancel()
 
+    @property
+    def answer(self) -> Answer:
+        """What it has written so far."""
+        return self._answer
+
     # -- watching
 
     @property

@@ -11,11 +11,13 @@ from fairlead.ports.provider import Provider
 
 
 class Model(msgspec.Struct, frozen=True):
-    """A name that callers use, the provider that answers to it, and its name there."""
+    """A name that callers use, the provider that answers to it, and its name there. ``searches``:
+    whether the documents are searched for it."""
 
     name: str
     provider: Provider
     upstream_name: str = ""
+    searches: bool = True
 
 
 class Models:
