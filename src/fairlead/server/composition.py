@@ -6,7 +6,7 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 import structlog
@@ -22,6 +22,7 @@ from fairlead.knowledge.ingest import ingest
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.policy.caller import ANONYMOUS
 from fairlead.ports.conversations import Conversations
+from fairlead.ports.identity import Identity
 from fairlead.ports.store import Durability, Store
 from fairlead.providers.extractive import ExtractiveProvider
 from fairlead.providers.openai_compatible import OpenAICompatibleProvider
@@ -38,8 +39,14 @@ _log = structlog.get_logger("fairlead.server")
 
 
 @contextlib.asynccontextmanager
-async def compose(config: Config) -> AsyncGenerator[System, None]:
-    """Build the system that ``config`` describes, ready to serve; close it afterwards."""
+async def compose(
+    config: Config, *, own: Sequence[Model] = (), identity: Identity | None = None
+) -> AsyncGenerator[System, None]:
+    """Build the system that ``config`` describes, ready to serve; close it afterwards.
+
+    A program that has Fairlead inside gives models of its ``own``, which come before the configured
+    ones, and its own ``identity`` instead of the configured keys.
+    """
     secret = _prepare(config.data_dir)
     async with contextlib.AsyncExitStack() as stack:
         store, conversations = _stores(config)
@@ -48,10 +55,10 @@ async def compose(config: Config) -> AsyncGenerator[System, None]:
         await conversations.open()
         stack.push_async_callback(conversations.close)
         knowledge = await _knowledge(config, stack) if config.knowledge else None
-        models = _models(config)
+        models = _models(config, own)
         for provider in {model.provider for model in models.all}:
             stack.push_async_callback(provider.close)
-        notice = "" if config.answerers else NO_MODEL
+        notice = "" if own or config.answerers else NO_MODEL
         engine = Engine(
             store=store,
             conversations=conversations,
@@ -79,7 +86,8 @@ async def compose(config: Config) -> AsyncGenerator[System, None]:
         yield System(
             config=config,
             engine=engine,
-            identity=StaticKeys(
+            identity=identity
+            or StaticKeys(
                 [StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys],
                 anonymous=None if config.keys else ANONYMOUS,
             ),
@@ -147,8 +155,8 @@ async def _knowledge(config: Config, stack: contextlib.AsyncExitStack) -> Sqlite
     return knowledge
 
 
-def _models(config: Config) -> Models:
-    if not config.answerers:
+def _models(config: Config, own: Sequence[Model]) -> Models:
+    if not own and not config.answerers:
         provider = ExtractiveProvider(clock=_clock_ms, pace=config.extractive_pace)
         return Models([Model("extractive", provider)])
     models: list[Model] = []
@@ -156,7 +164,7 @@ def _models(config: Config) -> Models:
         answerer = OpenAICompatibleProvider(_upstream(upstream))
         models += [Model(name, answerer, name) for name in upstream.models]
     models.sort(key=lambda model: model.name != config.model)  # stable: the default goes first
-    return Models(models)
+    return Models([*own, *models])
 
 
 def _upstream(upstream: Upstream) -> OpenAICompatibleConfig:
