@@ -56,6 +56,10 @@ lock: ## Resolve the dependencies anew (needs uv); LOCK_ARGS=--upgrade for new v
 	@$(COMPILE) $(LOCK_ARGS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) $(LOCK_ARGS) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 
+.PHONY: proto
+proto: $(VENV)/.dev ## Generate src/fairlead/v1 anew from proto/
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/buf generate --template proto/buf.gen.yaml proto
+
 .PHONY: clean
 clean: ## Remove the environment, installed packages, caches and build results
 	@rm -rf $(VENV) tests/js/node_modules build dist .mypy_cache .pytest_cache .ruff_cache \

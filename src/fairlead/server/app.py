@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 import fairlead
 from fairlead.errors import BadRequest, FairleadError, NotFound
-from fairlead.server import about, chat, dialogues, streams
+from fairlead.server import about, chat, dialogues, rpc, streams
 from fairlead.server.http import error_response
 from fairlead.server.system import System
 
@@ -75,6 +75,7 @@ def build_app(system: System) -> ASGIApp:
     app.state.system = system
     for router in (chat.router, streams.router, dialogues.router, about.router):
         app.include_router(router)
+    app.router.routes.append(rpc.route(system))
     app.mount("/", Page(directory=_PAGE, html=True), name="page")
     app.add_exception_handler(FairleadError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -97,12 +98,14 @@ def build_app(system: System) -> ASGIApp:
                 "Last-Event-ID",
                 "Idempotency-Key",
                 "Cache-Control",
+                *rpc.REQUEST_HEADERS,
             ],
             expose_headers=[
                 "Fairlead-Stream",
                 "Fairlead-Conversation",
                 "Fairlead-Protocol",
                 "Retry-After",
+                *rpc.RESPONSE_HEADERS,
             ],
             max_age=600,
         )

@@ -107,6 +107,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         "127.0.0.1"
     )
     port: Annotated[int, _meta("Address", "Port; 0 takes any free one.", ge=0, le=65535)] = 8000
+    grpc_port: Annotated[
+        int, _meta("Address", "Port for gRPC (HTTP/2, cleartext); 0: none.", ge=0, le=65535)
+    ] = 0
     base_path: Annotated[
         str, _meta("Address", "Path that a proxy puts before every address, such as /api.")
     ] = ""
@@ -431,6 +434,11 @@ def _check_upstreams(upstreams: tuple[Upstream, ...]) -> str:
 
 
 def _check_together(config: Config) -> None:
+    if config.grpc_port and config.grpc_port == config.port:
+        raise Misconfigured(
+            f"grpc_port: {config.port} is the main port already; take another one",
+            setting="grpc_port",
+        )
     offered = {model for upstream in config.upstreams for model in upstream.models}
     if config.upstream and not config.model:
         raise Misconfigured(

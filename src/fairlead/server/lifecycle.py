@@ -27,6 +27,7 @@ from fairlead.server.app import build_app
 from fairlead.server.collector import calm_collector
 from fairlead.server.composition import compose
 from fairlead.server.config import Config
+from fairlead.server.rpc import check_available, grpc_listener
 from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
 from fairlead.transports.direct import BoundedProtocol, DirectProtocol
@@ -93,9 +94,14 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
 
-async def serve(config: Config, sock: socket.socket) -> None:
-    """Serve on a bound socket until a signal has drained the server."""
-    async with compose(config) as system:
+async def serve(
+    config: Config, sock: socket.socket, grpc_sock: socket.socket | None = None
+) -> None:
+    """Serve on a bound socket, and gRPC on another, until a signal has drained the server."""
+    async with contextlib.AsyncExitStack() as stack:
+        system = await stack.enter_async_context(compose(config))
+        if grpc_sock is not None:
+            await stack.enter_async_context(grpc_listener(system, grpc_sock))
         server = Server(
             uvicorn.Config(
                 build_app(system),
@@ -114,18 +120,18 @@ async def serve(config: Config, sock: socket.socket) -> None:
         await server.serve(sockets=[sock])
 
 
-def bind(config: Config) -> socket.socket:
-    """A listening socket for the configured address, before anything else is touched."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+def bind(host: str, port: int, setting: str = "port") -> socket.socket:
+    """A listening socket for a configured address, before anything else is touched."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((config.host, config.port))
+        sock.bind((host, port))
     except OSError as error:
         sock.close()
         raise Misconfigured(
-            f"cannot listen on {config.host}:{config.port}: {error.strerror}. "
-            "Choose another address with --host or --port (0: any free port)."
+            f"cannot listen on {host}:{port}: {error.strerror}. "
+            f"Choose another address with --host or --{setting}."
         ) from None
     sock.setblocking(False)
     return sock
@@ -134,8 +140,15 @@ def bind(config: Config) -> socket.socket:
 def run(config: Config) -> int:
     """Serve until told to stop; the process's exit status."""
     configure_logs(config.log_format, config.log_level)
-    with contextlib.closing(bind(config)) as sock:
+    with contextlib.ExitStack() as stack:
+        sock = stack.enter_context(contextlib.closing(bind(config.host, config.port)))
+        grpc_sock = None
+        if config.grpc_port:
+            check_available()
+            grpc_sock = stack.enter_context(
+                contextlib.closing(bind(config.host, config.grpc_port, "grpc-port"))
+            )
         factory = None if sys.platform == "win32" else uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(serve(config, sock))
+            runner.run(serve(config, sock, grpc_sock))
     return 0
