@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import sys
 from collections.abc import AsyncGenerator, Iterator
 from pathlib import Path
@@ -239,7 +240,7 @@ async def test_a_deadline_ends_the_call_and_not_the_answer(
     gated(upstream)
     async with client(protocol, server.url, grpc_port) as answers:
         events: list[Event] = []
-        call = answers.ask(AskRequest(message="Hello?"), timeout_ms=700)
+        call = answers.ask(AskRequest(message="Hello?"), timeout_ms=1500)
         with pytest.raises((ConnectError, grpc.aio.AioRpcError)) as caught:
             await text(call, events)
         code: Any = caught.value.code
@@ -496,6 +497,28 @@ async def test_a_call_that_does_not_read_is_cut_and_goes_on_from_its_position(
         assert "".join(pieces) == "".join(tokens)
 
 
+@pytest.mark.parametrize("direct", ["--direct", "--no-direct"])
+async def test_a_connection_that_does_not_read_is_cut_as_well(
+    serve: Serve, direct: str, upstream: ScriptedUpstream
+) -> None:
+    tokens = tuple(f"{n:07d} {'x' * (PIECE - 8)}" for n in range(2000))
+    upstream.script(Answer(tokens=tokens))
+    async with serve("--stall-timeout", "1", direct) as server:
+        request = AskRequest(message="Hello?", background=True).to_json().encode()
+        envelope = b"\0" + len(request).to_bytes(4, "big") + request
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.connect(("127.0.0.1", server.port))
+            sock.sendall(
+                b"POST /fairlead.v1.Answers/Ask HTTP/1.1\r\nHost: x\r\n"
+                b"Content-Type: application/connect+json\r\n"
+                b"Content-Length: %d\r\n\r\n%b" % (len(envelope), envelope)
+            )
+            await server.wait_log(lambda line: line["event"] == "reader_cut")
+        # What was cut holds nothing up.
+        assert await server.stop() == 0
+
+
 @pytest.mark.parametrize("protocol", ["connect", "grpcweb", "grpc"])
 async def test_buf_curl(server: ServerProcess, protocol: str, grpc_port: int) -> None:
     url = f"http://127.0.0.1:{grpc_port}" if protocol == "grpc" else server.url
@@ -543,6 +566,16 @@ async def test_under_a_base_path_and_for_pages_of_allowed_origins_alone(
         }
         async with session.options(url, headers=asked) as response:
             assert response.status == 200, await response.text()
+
+
+async def test_the_example_hangs_up_and_reads_everything_once(server: ServerProcess) -> None:
+    example = await asyncio.create_subprocess_exec(
+        *(sys.executable, str(ROOT / "examples/rpc_client.py"), "Hello?", server.url),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await example.communicate()
+    assert example.returncode == 0
+    assert out.decode().replace("|", "").strip() == TEXT
 
 
 async def test_an_unknown_procedure_is_not_found(

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
 from hypothesis import given
@@ -17,6 +21,7 @@ from fairlead.transports.rpc_wire import CODES, RpcWire, failure, messages
 from fairlead.v1.answers_pb import Event
 from tests.events.strategies import deltas, texts
 
+ROOT = Path(__file__).parents[2]
 STREAM = "5h2m7" + "0" * 21
 META = GenerationMeta(
     provider="upstream",
@@ -101,6 +106,21 @@ def test_every_error_has_a_code() -> None:
         if issubclass(error, errors.FairleadError)
     }
     assert codes == set(CODES)
+
+
+def test_the_generated_code_is_that_of_the_proto_files(tmp_path: Path) -> None:
+    folder = Path(sys.executable).parent
+    subprocess.run(
+        [folder / "buf", "generate", "--template", "proto/buf.gen.yaml", "-o", tmp_path, "proto"],
+        cwd=ROOT,
+        env=os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"},
+        check=True,
+    )
+    made = sorted((tmp_path / "src/fairlead/v1").iterdir())
+    assert [file.name for file in made] == ["answers_connect.py", "answers_pb.py"]
+    for file in made:
+        kept = ROOT / "src/fairlead/v1" / file.name
+        assert kept.read_text() == file.read_text(), "run: make proto"
 
 
 def test_an_error_says_when_to_try_again_in_both_ways() -> None:
