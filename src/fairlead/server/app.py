@@ -13,10 +13,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 import fairlead
 from fairlead.errors import BadRequest, FairleadError, NotFound
-from fairlead.server import about, chat, dialogues, rpc, streams
+from fairlead.server import about, chat, dialogues, rpc, socket, streams
 from fairlead.server.http import error_response
 from fairlead.server.system import System
 
@@ -38,6 +39,12 @@ _PAGE_HEADERS = {
 class Page(StaticFiles):
     """The page's files, with the headers that guard them."""
 
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await socket.refuse(WebSocket(scope, receive, send), NotFound("sockets are at /ws"))
+            return
+        await super().__call__(scope, receive, send)
+
     def file_response(self, *args: object, **kwargs: object) -> Response:
         response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
         response.headers.update(_PAGE_HEADERS | {"cache-control": "no-cache"})
@@ -52,10 +59,13 @@ class BasePath:
         self._prefix = prefix
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
+        if scope["type"] in ("http", "websocket"):
             path: str = scope["path"]
             if path != self._prefix and not path.startswith(self._prefix + "/"):
                 error = NotFound(f"everything here is under {self._prefix}/")
+                if scope["type"] == "websocket":
+                    await socket.refuse(WebSocket(scope, receive, send), error)
+                    return
                 response = error_response(error, Request(scope))
                 await response(scope, receive, send)
                 return
@@ -73,7 +83,13 @@ def build_app(system: System) -> ASGIApp:
         redoc_url=None,
     )
     app.state.system = system
-    for router in (chat.router, streams.router, dialogues.router, about.router):
+    for router in (
+        chat.router,
+        socket.router,
+        streams.router,
+        dialogues.router,
+        about.router,
+    ):
         app.include_router(router)
     app.router.routes.append(rpc.route(system))
     app.mount("/", Page(directory=_PAGE, html=True), name="page")

@@ -200,7 +200,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_generations: Annotated[
         int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
     ] = 200
-    max_body_bytes: Annotated[int, _meta("Limits", "Size of a request's body.", **_BYTES)] = 1 << 20
+    max_body_bytes: Annotated[
+        int, _meta("Limits", "Size of a request's body or of a socket's message.", **_BYTES)
+    ] = 1 << 20
     max_prompt_chars: Annotated[
         int, _meta("Limits", "Characters of one message.", ge=1, le=100_000_000)
     ] = 100_000
@@ -229,6 +231,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float,
         _meta("Connections", "What running answers get to finish on SIGTERM.", ge=0, **_SECONDS),
     ] = 30.0
+    websocket_deflate: Annotated[
+        bool, _meta("Connections", "Compress sockets, at the cost of memory and time for each.")
+    ] = False
     direct: Annotated[
         bool, _meta("Connections", "Write to sockets directly; false is plain ASGI.")
     ] = True

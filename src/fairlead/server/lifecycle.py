@@ -31,6 +31,7 @@ from fairlead.server.rpc import check_available, grpc_listener
 from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
 from fairlead.transports.direct import BoundedProtocol, DirectProtocol
+from fairlead.transports.direct_websocket import BoundedSocketProtocol, DirectSocketProtocol
 
 if sys.platform != "win32":
     import uvloop
@@ -106,7 +107,11 @@ async def serve(
             uvicorn.Config(
                 build_app(system),
                 http=DirectProtocol if config.direct else BoundedProtocol,
-                ws="none",
+                ws=DirectSocketProtocol if config.direct else BoundedSocketProtocol,
+                ws_max_size=config.max_body_bytes,
+                ws_ping_interval=config.heartbeat,
+                ws_ping_timeout=config.heartbeat,
+                ws_per_message_deflate=config.websocket_deflate,
                 lifespan="off",
                 access_log=False,
                 log_config=None,

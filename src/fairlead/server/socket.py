@@ -1,0 +1,189 @@
+"""``/ws``: many answers over one WebSocket (PROTOCOL.md, section 9)."""
+
+from __future__ import annotations
+
+from urllib.parse import unquote, urlsplit
+
+from fastapi import APIRouter
+from starlette.responses import Response
+from starlette.websockets import WebSocket
+
+from fairlead.dialects.problem import problem
+from fairlead.engine.ask import Started
+from fairlead.errors import Busy, FairleadError, Forbidden
+from fairlead.policy.caller import Caller
+from fairlead.protocols import native
+from fairlead.server.system import System
+from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, Socket, SocketWire
+
+router = APIRouter()
+
+#: Streams that one socket may read at once.
+MAX_STREAMS = 100
+#: Browsers cannot set headers: the key comes as one of the subprotocols, which are never echoed.
+_KEY = "fairlead.key."
+_PROTOCOL = [(b"fairlead-protocol", b"1")]
+
+
+@router.websocket("/ws")
+@router.websocket("/ws/{client_id}")
+async def socket(websocket: WebSocket) -> None:
+    """One connection, from the handshake to the close."""
+    system: System = websocket.app.state.system
+    if foreign := _foreign(websocket, system.config.cors_origins):
+        await refuse(websocket, foreign)
+        return
+    offered: list[str] = websocket.scope["subprotocols"]
+    chosen = next((name for name in native.SUBPROTOCOLS if name in offered), None)
+    await websocket.accept(chosen, _PROTOCOL)
+    connections = system.connections
+    if connections.draining:
+        await websocket.close(RESTART, "restarting")
+        return
+    if len(connections) >= system.config.max_readers:
+        await websocket.close(OVERLOAD, "too many connections: come back later")
+        return
+    try:
+        caller = await system.identity.identify(_credential(websocket, offered))
+    except FairleadError as error:
+        await websocket.send_text(native.refused(error).decode())
+        await websocket.close(POLICY, error.code)
+        return
+    async with Socket(
+        system.engine, connections, websocket.scope, websocket.receive, websocket.send
+    ) as opened:
+        await _Dialogue(system, opened, caller).run()
+
+
+async def refuse(websocket: WebSocket, error: FairleadError) -> None:
+    """Answer the handshake with an error, where the server can say more than 403."""
+    if "websocket.http.response" not in websocket.scope.get("extensions", {}):
+        await websocket.close()
+        return
+    made = problem(error, websocket.headers.get("accept-language", ""))
+    response = Response(made.body, made.status)
+    response.raw_headers = [*made.headers, (b"content-length", str(len(made.body)).encode())]
+    await websocket.send_denial_response(response)
+
+
+def _foreign(websocket: WebSocket, allowed: tuple[str, ...]) -> Forbidden | None:
+    """Why the page that opens the socket may not. A browser lets any page open one to anywhere and
+    says only whose it is (RFC 6455, section 10.2); other clients send no ``Origin``."""
+    origin = websocket.headers.get("origin", "")
+    if not origin or origin in allowed:
+        return None
+    try:
+        host = urlsplit(origin).netloc
+    except ValueError:
+        host = ""
+    if host and host == websocket.headers.get("host", ""):
+        return None
+    return Forbidden(
+        f"a page of {host[:100] or 'another site'} may not do this; allow its origin with "
+        "'cors_origins'"
+    )
+
+
+def _credential(websocket: WebSocket, offered: list[str]) -> str | None:
+    """The bearer credential of the header, else that of a subprotocol, where the characters that a
+    subprotocol cannot hold are percent-encoded."""
+    scheme, _, credential = websocket.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credential.strip():
+        return credential.strip()
+    for name in offered:
+        if name.startswith(_KEY):
+            return unquote(name.removeprefix(_KEY))
+    return None
+
+
+class _Dialogue:
+    """Does what the client's messages ask, one after the other, and says what came of it."""
+
+    def __init__(self, system: System, socket: Socket, caller: Caller) -> None:
+        self._engine = system.engine
+        self._identity = system.identity
+        self._socket = socket
+        self._caller = caller
+        socket.expires_at = caller.expires_at
+
+    async def run(self) -> None:
+        """Until the socket has ended."""
+        while (data := await self._socket.receive()) is not None:
+            act = native.receive(data)
+            if isinstance(act, native.Say):
+                self._socket.say(act.message)
+                continue
+            try:
+                await self._do(act)
+            except FairleadError as error:
+                stream = getattr(act, "stream", "")
+                self._socket.say(native.refused(error, act.id, stream))
+
+    async def _do(
+        self,
+        act: native.Begin
+        | native.Supersede
+        | native.Join
+        | native.Leave
+        | native.End
+        | native.Identify,
+    ) -> None:
+        engine, socket, caller = self._engine, self._socket, self._caller
+        match act:
+            case native.Begin():
+                self._check_room()
+                await self._read(act.id, await engine.start(caller, act.ask, act.key))
+            case native.Supersede():
+                self._check_room()
+                started = await engine.interrupt(caller, act.stream, act.shown, act.ask, act.key)
+                await self._read(act.id, started)
+            case native.Join():
+                if act.stream not in socket.readers:
+                    self._check_room()
+                reader = await engine.attach(caller, act.stream, act.after, SocketWire)
+                socket.say(native.attached(act.id, act.stream))
+                socket.attach(reader)
+            case native.Leave():
+                socket.detach(act.stream)
+                socket.say(native.detached(act.id, act.stream))
+            case native.End():
+                snapshot = await engine.stop(caller, act.stream)
+                socket.say(native.stopped(act.id, act.stream, snapshot.answer.status))
+            case native.Identify():
+                await self._identify(act)
+
+    def _check_room(self) -> None:
+        """Asked before anything is started, so that no answer is begun that could not be read."""
+        if len(self._socket.readers) >= MAX_STREAMS:
+            raise Busy(f"this socket reads {MAX_STREAMS} streams, which is the cap: detach one")
+        most = self._engine.limits.readers
+        if self._engine.readers >= most:
+            raise Busy(f"{most} connections are open, which is the cap", retry_after=5)
+
+    async def _read(self, id: str, started: Started) -> None:
+        """Tell that the answer is being written, and read it from the start."""
+        meta, stream = started.meta, started.stream
+        self._socket.say(
+            native.started(id, stream, meta.conversation, meta.message, started.created)
+        )
+        try:
+            reader = await self._engine.attach(self._caller, stream, None, SocketWire)
+        except FairleadError as error:
+            self._socket.say(native.refused(error, id, stream))
+            return
+        self._socket.attach(reader)
+
+    async def _identify(self, act: native.Identify) -> None:
+        """Another caller from now on. What it may not see it reads no more."""
+        caller = await self._identity.identify(act.token)
+        self._caller = caller
+        self._socket.expires_at = caller.expires_at
+        self._socket.say(native.authenticated(act.id, caller.consumer))
+        for stream, reader in self._socket.readers.items():
+            try:
+                await self._engine.info(caller, stream)
+            except FairleadError as error:
+                self._socket.detach(stream)
+                self._socket.say(native.refused(error, stream=stream))
+            else:
+                reader.caller = caller

@@ -1,0 +1,107 @@
+"""The short way to a WebSocket: uvicorn's sans-I/O protocol, opened for our streams.
+
+The frames of a stream are made once for all its readers; here they go to the socket's transport as
+they are. Not where compression was negotiated: that would make them different for each reader.
+
+Like :mod:`fairlead.transports.direct` this rests on internals of uvicorn's pinned version.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+#: The key of a :class:`DirectSocket` in an ASGI scope's extensions.
+EXTENSION = "fairlead.direct.websocket"
+
+# uvicorn logs each path with its query, and the library each header: they may hold keys.
+_quiet = logging.getLogger("fairlead.websocket")
+_quiet.setLevel(logging.WARNING)
+# What a client did wrong is no error of the server's.
+_quiet.addFilter(lambda record: not str(record.msg).startswith("Invalid UTF-8"))
+
+
+class DirectSocket:
+    """One socket's way to the transport: a :class:`~fairlead.transports.websocket.SocketSink`."""
+
+    __slots__ = ("_protocol", "lost", "paused", "writable")
+
+    def __init__(self, protocol: BoundedSocketProtocol) -> None:
+        self._protocol = protocol
+        self.paused = False
+        self.writable: Callable[[], None] | None = None
+        self.lost: Callable[[], None] | None = None
+
+    @property
+    def compressed(self) -> bool:
+        """Whether messages are compressed, so that frames cannot be written as they are."""
+        return bool(self._protocol.conn.extensions)
+
+    def listen(self, on_writable: Callable[[], None], on_lost: Callable[[], None]) -> None:
+        self.writable = on_writable
+        self.lost = on_lost
+        self._protocol.claimed = self
+        self.paused = not self._protocol.writable.is_set() or self._protocol.disconnected
+        if self._protocol.disconnected:
+            self._protocol.loop.call_soon(on_lost)
+
+    def write(self, frames: bytes) -> None:
+        protocol = self._protocol
+        # After a close frame nothing may follow (RFC 6455, section 5.5.1).
+        if protocol.conn.close_sent is None and not protocol.transport.is_closing():
+            protocol.transport.write(frames)
+
+    def abort(self) -> None:
+        self._protocol.transport.abort()
+
+    async def flushed(self) -> None:
+        """What was written stands in the transport's buffer, in its order."""
+
+
+class BoundedSocketProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's protocol, logging no keys, and letting go of a socket that takes no data."""
+
+    claimed: DirectSocket | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.logger = _quiet
+        self.conn.logger = _quiet
+        self.conn.debug = False
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        if not self.writable.is_set():
+            # The other side does not read: it would not take a proper end either.
+            self.transport.abort()
+
+
+class DirectSocketProtocol(BoundedSocketProtocol):
+    """uvicorn's protocol, offering :class:`DirectSocket` to each socket."""
+
+    async def run_asgi(self) -> None:
+        scope: dict[str, Any] = self.scope  # type: ignore[assignment]
+        scope["extensions"][EXTENSION] = DirectSocket(self)
+        await super().run_asgi()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.claimed is not None:
+            self.claimed.paused = True
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.claimed is not None:
+            self.claimed.paused = False
+            if self.claimed.writable is not None:
+                self.claimed.writable()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.claimed is not None:
+            self.claimed.paused = True
+            if self.claimed.lost is not None:
+                self.claimed.lost()
