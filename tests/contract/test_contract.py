@@ -1,0 +1,245 @@
+"""The gate for every transport: one suite, the same promises, the real server.
+
+Same stream, same positions, whatever carries them: a reader may change its transport at any event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncGenerator, Callable
+
+import aiohttp
+import pytest
+
+from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
+from tests.acceptance.conftest import Serve, serve, session, upstream
+from tests.contract.transports import TRANSPORTS, Place, Refused, Seen
+from tests.support.rpc import free_port
+from tests.support.server import ServerProcess
+
+__all__ = ["serve", "session", "upstream"]
+
+TOKENS = tuple(f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(60))
+TEXT = "".join(TOKENS)
+
+
+class Reading:
+    """What one reader has seen, over as many connections and transports as it took."""
+
+    def __init__(self, place: Place, stream: str) -> None:
+        self.place = place
+        self.stream = stream
+        self.position = ""
+        self.events: list[Seen] = []
+        self._pieces: list[str] = []
+
+    @property
+    def text(self) -> str:
+        return "".join(self._pieces)
+
+    @property
+    def ended(self) -> bool:
+        return bool(self.events) and self.events[-1].type in ("done", "error")
+
+    async def read(self, transport: str, enough: Callable[[Reading], bool] | None = None) -> None:
+        """Read on until the end, or until ``enough``; then let go of the connection."""
+        events = TRANSPORTS[transport](self.place, self.stream, self.position)
+        async with asyncio.timeout(30), contextlib.aclosing(events):
+            async for event in events:
+                self._add(event)
+                if enough is not None and enough(self):
+                    return
+
+    def _add(self, event: Seen) -> None:
+        if not event.position:
+            return
+        assert event.position > self.position, f"{event} came after {self.position}"
+        assert not self.ended, f"{event} came after the end"
+        self.position = event.position
+        self.events.append(event)
+        if event.type == "token":
+            self._pieces.append(event.text)
+        elif event.type == "reset":
+            self._pieces = [event.text]
+
+
+@pytest.fixture
+async def server(serve: Serve) -> AsyncGenerator[ServerProcess, None]:
+    port = free_port()
+    process = serve("--grpc-port", str(port), "--drain-grace", "0")
+    process.env["GRPC"] = str(port)
+    async with process as running:
+        yield running
+
+
+@pytest.fixture
+async def place(server: ServerProcess, session: aiohttp.ClientSession) -> Place:
+    return Place(server.url, int(server.env["GRPC"]), session)
+
+
+async def begin(place: Place) -> Reading:
+    """Ask, and leave: the answer is read by whoever comes."""
+    body = {"message": "Go on.", "background": True}
+    async with place.session.post(f"{place.url}/chat/stream", json=body) as response:
+        assert response.status == 200
+        return Reading(place, response.headers["Fairlead-Stream"])
+
+
+def more(reading: Reading, events: int) -> Callable[[Reading], bool]:
+    """Whether so many more events have been seen than now."""
+    wanted = len(reading.events) + events
+    return lambda r: len(r.events) >= wanted
+
+
+each = pytest.mark.parametrize("transport", TRANSPORTS)
+
+
+@each
+async def test_a_whole_answer_to_the_byte(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    upstream.script(Answer(tokens=TOKENS))
+    reading = await begin(place)
+    await reading.read(transport)
+    assert reading.text == TEXT
+    assert reading.events[-1].type == "done"
+
+
+@each
+async def test_exact_after_random_disconnects_at_random_places(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    chance = random.Random(transport)
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(delay_s=0.002)))
+    for _ in range(5):
+        reading = await begin(place)
+        while not reading.ended:
+            await reading.read(transport, more(reading, chance.randint(1, 12)))
+        assert reading.text == TEXT
+    assert len(upstream.requests) == 5
+
+
+async def test_changing_the_transport_at_any_event(
+    place: Place, upstream: ScriptedUpstream
+) -> None:
+    chance = random.Random(3)
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(delay_s=0.002)))
+
+    async def one() -> set[str]:
+        used: set[str] = set()
+        reading = await begin(place)
+        while not reading.ended:
+            transport = chance.choice(tuple(TRANSPORTS))
+            used.add(transport)
+            await reading.read(transport, more(reading, chance.randint(1, 6)))
+        assert reading.text == TEXT
+        return used
+
+    used = await asyncio.gather(*(one() for _ in range(12)))
+    assert set().union(*used) == set(TRANSPORTS)
+
+
+async def test_readers_on_all_transports_see_the_same(
+    place: Place, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    first = await begin(place)
+    readings = {name: Reading(place, first.stream) for name in TRANSPORTS}
+    tasks = [asyncio.create_task(r.read(name)) for name, r in readings.items()]
+    for _ in TOKENS:
+        upstream.release(1)
+        await asyncio.sleep(0)
+    upstream.release(1)
+    await asyncio.gather(*tasks)
+    assert {r.text for r in readings.values()} == {TEXT}
+    assert len({r.position for r in readings.values()}) == 1
+    assert {r.events[-1].type for r in readings.values()} == {"done"}
+
+
+@each
+async def test_a_late_reader_catches_up_in_few_events(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    words = tuple(f"w{n} " for n in range(3000))
+    upstream.script(Answer(tokens=words))
+    early = await begin(place)
+    await early.read("sse")
+    late = Reading(place, early.stream)
+    await late.read(transport)
+    assert late.text == "".join(words)
+    assert len(late.events) < 30
+
+
+@each
+async def test_stop_from_another_transport(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    reading = await begin(place)
+    upstream.release(3)
+    task = asyncio.create_task(reading.read(transport))
+    await upstream.wait_tokens(3)
+    async with place.session.post(f"{place.url}/streams/{reading.stream}/stop") as response:
+        assert (await response.json())["status"] == "stopped"
+    await task
+    assert reading.text == "".join(TOKENS[:3])
+    assert reading.events[-1].type == "done"
+
+
+@each
+async def test_a_position_whose_records_were_lost_gets_a_reset(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    upstream.script(Answer(tokens=TOKENS))
+    whole = await begin(place)
+    await whole.read("sse")
+    reading = Reading(place, whole.stream)
+    reading.position = "11zzzzzz-11"
+    events = TRANSPORTS[transport](place, whole.stream, reading.position)
+    async with contextlib.aclosing(events):
+        first = await anext(events)
+    assert (first.type, first.text) == ("reset", TEXT)
+
+
+@each
+async def test_unknown_streams_and_bad_positions_are_refused(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    upstream.script(Answer(tokens=TOKENS))
+    reading = await begin(place)
+    await reading.read("sse")
+    for stream, after, codes in [
+        ("0" * 26, "", {"not_found"}),
+        (reading.stream, "nonsense", {"bad_position", "invalid_argument"}),
+    ]:
+        events = TRANSPORTS[transport](place, stream, after)
+        with pytest.raises(Exception) as refused:  # noqa: PT011 - grpcio raises its own
+            async with contextlib.aclosing(events):
+                await anext(events)
+        if isinstance(refused.value, Refused):
+            assert refused.value.code in codes
+        else:
+            assert "NOT_FOUND" in str(refused.value) or "INVALID_ARGUMENT" in str(refused.value)
+
+
+@each
+async def test_a_drain_ends_the_reading_in_words_and_it_goes_on_afterwards(
+    server: ServerProcess, place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    reading = await begin(place)
+    upstream.release(5)
+    task = asyncio.create_task(reading.read(transport))
+    await upstream.wait_tokens(5)
+    assert await server.stop() == 0
+    await asyncio.gather(task, return_exceptions=True)
+    await server.start()
+    place = Place(server.url, place.grpc_port, place.session)
+    again = Reading(place, reading.stream)
+    again.position = reading.position
+    if not reading.ended:
+        await again.read(transport)
+        assert again.events[-1].type == "error"
+    assert reading.text + again.text == "".join(TOKENS[:5])

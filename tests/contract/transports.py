@@ -1,0 +1,137 @@
+"""One way to read a stream, for each transport: the contract suite knows nothing else of them.
+
+A new transport is one more function here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, NamedTuple
+
+import aiohttp
+from connectrpc.errors import ConnectError
+from websockets.asyncio.client import connect
+
+from fairlead.framing.event_stream import Parser
+from fairlead.v1.answers_pb import AttachRequest
+from tests.support.rpc import client
+
+
+class Seen(NamedTuple):
+    """An event as a reader sees it. ``position`` is empty for what is not of the log."""
+
+    type: str
+    position: str
+    text: str
+
+
+class Place(NamedTuple):
+    """Where a server is: its URL, its port for gRPC, and a session for plain HTTP."""
+
+    url: str
+    grpc_port: int
+    session: aiohttp.ClientSession
+
+
+class Refused(Exception):
+    """The server refused to attach, with one of PROTOCOL.md's codes."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+Events = AsyncGenerator[Seen, None]
+
+
+async def sse(place: Place, stream: str, after: str) -> Events:
+    headers = {"Last-Event-ID": f"{stream}.{after}"} if after else {}
+    async with place.session.get(f"{place.url}/streams/{stream}", headers=headers) as response:
+        await _check(response)
+        parser = Parser()
+        async for chunk in response.content.iter_any():
+            for frame in parser.feed(chunk):
+                position = (frame.id or "").partition(".")[2]
+                noticed = frame.event == "drain"
+                yield _seen(frame.event, "" if noticed else position, json.loads(frame.data))
+
+
+async def ndjson(place: Place, stream: str, after: str) -> Events:
+    url = f"{place.url}/streams/{stream}" + (f"?after={after}" if after else "")
+    async with place.session.get(url, headers={"Accept": "application/x-ndjson"}) as response:
+        await _check(response)
+        async for line in response.content:
+            if line.strip():
+                yield _message(json.loads(line))
+
+
+async def poll(place: Place, stream: str, after: str) -> Events:
+    closed = False
+    while not closed:
+        query = "?wait=10" + (f"&after={after}" if after else "")
+        async with place.session.get(f"{place.url}/streams/{stream}{query}") as response:
+            if response.status == 204:
+                continue
+            await _check(response)
+            body = await response.json()
+        after, closed = body["position"], body["closed"]
+        for message in body["events"]:
+            yield _message(message)
+
+
+async def websocket(place: Place, stream: str, after: str) -> Events:
+    url = place.url.replace("http", "ws", 1) + "/ws"
+    async with connect(url, max_size=None) as socket:
+        request = {"type": "attach", "stream": stream} | ({"after": after} if after else {})
+        await socket.send(json.dumps(request))
+        async for text in socket:
+            message = json.loads(text)
+            if message["type"] == "attached":
+                continue
+            if message["type"] == "error" and "position" not in message:
+                raise Refused(message["data"]["code"])
+            yield _message(message)
+            if message["type"] in ("done", "error", "drain"):
+                return
+
+
+def _rpc(protocol: str) -> Callable[[Place, str, str], Events]:
+    async def attach(place: Place, stream: str, after: str) -> Events:
+        async with client(protocol, place.url, place.grpc_port) as answers:
+            try:
+                async for event in answers.attach(AttachRequest(stream=stream, after=after)):
+                    if event.type == "heartbeat":
+                        continue
+                    value = event.event.value if event.event is not None else None
+                    text = getattr(value, "text", "") if event.type in ("token", "reset") else ""
+                    yield Seen(event.type, event.position, text)
+            except ConnectError as error:
+                raise Refused(error.code.value) from None
+
+    return attach
+
+
+TRANSPORTS: dict[str, Callable[[Place, str, str], Events]] = {
+    "sse": sse,
+    "ndjson": ndjson,
+    "poll": poll,
+    "websocket": websocket,
+    "connect": _rpc("connect"),
+    "grpc-web": _rpc("grpc-web"),
+    "grpc": _rpc("grpc"),
+}
+
+
+async def _check(response: aiohttp.ClientResponse) -> None:
+    if response.status not in (200, 204):
+        raise Refused((await response.json())["code"])
+
+
+def _message(message: dict[str, Any]) -> Seen:
+    return _seen(message["type"], message.get("position", ""), message["data"])
+
+
+def _seen(type: str, position: str, data: dict[str, Any]) -> Seen:
+    text = data.get("token", "") if type == "token" else data.get("text", "")
+    return Seen(type, position, text)
