@@ -31,7 +31,8 @@ class Nginx:
         self._reading: asyncio.Task[None] | None = None
         text = CONFIGURATION.read_text()
         for directive in without:
-            text = _replace(text, rf"^ +{directive} [^;]+;\n", "")
+            text, found = re.subn(rf"^ +{directive} [^;]+;\n", "", text, flags=re.MULTILINE)
+            assert found, f"{directive} does not stand in the configuration"
         text = _replace(text, r"listen 8080;", f"listen 127.0.0.1:{self.port};")
         text = _replace(text, r"server 127\.0\.0\.1:8000;", f"server 127.0.0.1:{port};")
         text = _replace(text, r"worker_processes auto;", "worker_processes 1;")
