@@ -1,7 +1,7 @@
 """Fairlead: an answer is a durable stream, not a connection.
 
 What programs use of it: :class:`Fairlead` (inside an application), :class:`Client`,
-and what answers are written of: ``media``, ``progress``, ``reasoning``,
+:class:`SyncClient`, and what answers are written of: ``media``, ``progress``, ``reasoning``,
 ``sources``, ``thinking``.
 """
 
@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Client": "fairlead.client.client",
     "Fairlead": "fairlead.server.library",
+    "SyncClient": "fairlead.client.sync",
     "media": "fairlead.events.pieces",
     "progress": "fairlead.events.pieces",
     "reasoning": "fairlead.events.pieces",

@@ -1,4 +1,5 @@
 from fairlead.client.client import Client as Client
+from fairlead.client.sync import SyncClient as SyncClient
 from fairlead.events.pieces import media as media
 from fairlead.events.pieces import progress as progress
 from fairlead.events.pieces import reasoning as reasoning

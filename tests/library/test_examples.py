@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -47,6 +48,21 @@ async def test_report_task_is_read_over_connections_that_are_cut(tmp_path: Path)
 
 async def _at_once(seconds: float) -> None:
     await asyncio.sleep(0)
+
+
+async def test_the_clients(tmp_path: Path) -> None:
+    async def run(name: str, url: str) -> str:
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, str(EXAMPLES / name), "What holds?", url, stdout=asyncio.subprocess.PIPE
+        )
+        async with asyncio.timeout(60):
+            out, _ = await program.communicate()
+        assert program.returncode == 0
+        return out.decode()
+
+    async with example("fastapi_mount", tmp_path) as url:
+        assert await run("ask.py", f"{url}/ai") == "You asked: What holds? "
+        assert await run("ask_async.py", f"{url}/ai") == "You asked: What holds? \ncompleted\n"
 
 
 async def test_a_model_in_node(tmp_path: Path) -> None:

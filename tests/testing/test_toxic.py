@@ -190,3 +190,18 @@ def test_a_buffer_keeps_until_it_is_full() -> None:
     assert working.feed(b"de") == Outcome(b"abcde")
     assert working.feed(b"f") == Outcome(b"")
     assert working.end() == b"f"
+
+
+@pytest.mark.parametrize("size", [1, 7, 10_000])
+def test_a_buffer_lets_whole_responses_pass(size: int) -> None:
+    whole = (
+        b"HTTP/1.1 204 No Content\r\nx: y\r\n\r\n"
+        b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc"
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n"
+    )
+    begun = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n"
+    working = flow(Buffer())
+    data = whole + begun
+    passed = b"".join(working.feed(data[at : at + size]).data for at in range(0, len(data), size))
+    assert passed == whole
+    assert working.end() == begun

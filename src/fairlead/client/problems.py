@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import aiohttp
 import msgspec
@@ -58,11 +58,16 @@ async def error_of(response: aiohttp.ClientResponse) -> tuple[FairleadError, boo
     return error, retryable
 
 
-async def bounded_body(response: aiohttp.ClientResponse, limit: int) -> bytes:
-    """The body; :class:`~fairlead.errors.UpstreamProtocol` if it has more bytes than ``limit``."""
+async def bounded_body(
+    response: aiohttp.ClientResponse, limit: int, heard: Callable[[], None] | None = None
+) -> bytes:
+    """The body; :class:`~fairlead.errors.UpstreamProtocol` if it has more bytes than ``limit``.
+    ``heard`` is called whenever some of it has come."""
     body = bytearray()
     async for data in response.content.iter_any():
         body += data
+        if heard is not None:
+            heard()
         if len(body) > limit:
             raise not_understood(f"more than {limit} bytes")
     return bytes(body)

@@ -13,6 +13,7 @@ from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest
 from fairlead.server import http
 from fairlead.server.attach import attach, last_event, presentation, respond
+from fairlead.server.streams import document
 
 router = APIRouter(tags=["answers"])
 
@@ -62,7 +63,7 @@ _BODY_SCHEMA = {
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The events thinking, sources, token, done or error, as they happen.",
-        "content": {"text/event-stream": {}},
+        "content": {"text/event-stream": {}, "application/json": {}},
         "headers": {"Fairlead-Stream": {"schema": {"type": "string"}}},
     }
 }
@@ -90,7 +91,8 @@ _QUERY = [
 )
 async def post_chat(request: Request) -> Response:
     """A ``Last-Event-ID`` attaches to the stream that issued it and starts nothing. The question
-    may also stand in the query, where FastAPI's plain parameters do."""
+    may also stand in the query, where FastAPI's plain parameters do. ``Accept: application/json``
+    is answered at once with the answer so far, to be read by long polling."""
     http.same_site(request)
     asked = _query(request)
     body = await http.json_body(request, ChatBody) if http.has_body(request) else asked
@@ -148,8 +150,14 @@ def _ask(body: ChatBody) -> Ask:
 
 async def _answer(request: Request, ask: Ask, key: str) -> Response:
     caller = await http.caller(request)
-    shown = presentation(request)
     known = last_event(request)
+    if request.headers.get("accept", "") == "application/json":
+        # For those who cannot have a body that streams, because something on the way holds it back.
+        engine = http.system(request).engine
+        stream = known.stream if known else (await engine.start(caller, ask, key)).stream
+        so_far = document(await engine.read(caller, stream))
+        return http.json_response(so_far, headers={"fairlead-stream": stream})
+    shown = presentation(request)
     if known is not None:
         return await attach(request, caller, known.stream, known.after, shown)
     reader = await http.system(request).engine.start_and_attach(caller, ask, key, shown.wire)

@@ -66,8 +66,8 @@ class Swallow(msgspec.Struct, frozen=True):
 
 
 class Buffer(msgspec.Struct, frozen=True):
-    """Keep what the server says until it ends its side, or until ``size`` bytes (None: however
-    many) have come together: proxies that buffer."""
+    """Keep what the server says until an HTTP response is complete, or the server ends its side, or
+    ``size`` bytes (None: however many) have come together: proxies that buffer."""
 
     size: int | None = None
 
@@ -168,13 +168,40 @@ class _Keeping:
 
     def feed(self, data: bytes) -> Outcome:
         self._kept += data
-        if self._size is None or len(self._kept) < self._size:
-            return Outcome(b"")
-        return Outcome(self.end())
+        if self._size is not None and len(self._kept) >= self._size:
+            return Outcome(self.end())
+        whole = 0
+        while length := _response(self._kept, whole):
+            whole += length
+        passed = bytes(self._kept[:whole])
+        del self._kept[:whole]
+        return Outcome(passed)
 
     def end(self) -> bytes:
         kept, self._kept = bytes(self._kept), bytearray()
         return kept
+
+
+_STATUS = re.compile(rb"HTTP/1\.1 (\d{3})[^\r\n]*\r\n((?:[^\r\n]+\r\n)*)\r\n")
+
+
+def _response(data: bytearray, start: int) -> int:
+    """The length of the complete HTTP/1.1 response at ``start``; 0 if there is none (yet)."""
+    head = _STATUS.match(data, start)
+    if head is None:
+        return 0
+    end = head.end()
+    headers = _headers(head[2])
+    if head[1] == b"204" or head[1] == b"304":
+        return end - start
+    if headers.get("transfer-encoding") == "chunked":
+        # The last chunk. What is in the others is text without such line ends.
+        last = data.find(b"0\r\n\r\n", end)
+        return last + 5 - start if last >= 0 else 0
+    if "content-length" in headers:
+        end += int(headers["content-length"])
+        return end - start if len(data) >= end else 0
+    return 0
 
 
 # -- the proxy -------------------------------------------------------------------------------------
