@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import aiohttp
@@ -12,6 +10,7 @@ import pytest
 
 from fairlead.client.client import Client
 from fairlead.errors import NotFound
+from fairlead.testing.toxic import Cut, ToxicProxy
 from tests.support.server import ServerProcess
 
 DOCUMENT = "# Ropes\n\n" + " ".join(
@@ -28,55 +27,6 @@ async def server(tmp_path: Path) -> AsyncGenerator[ServerProcess, None]:
         yield process
 
 
-@asynccontextmanager
-async def cutting(port: int, cuts: Iterator[int]) -> AsyncGenerator[str, None]:
-    """A proxy that resets each connection after so many bytes of what the server sends; the
-    address of it."""
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def connection(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", port)
-
-        async def forward() -> None:
-            while data := await reader.read(65536):
-                upstream_writer.write(data)
-
-        forwarding = asyncio.create_task(forward())
-        left = next(cuts)
-        try:
-            while left > 0 and (data := await upstream_reader.read(min(left, 65536))):
-                writer.write(data)
-                await writer.drain()
-                left -= len(data)
-        finally:
-            forwarding.cancel()
-            await asyncio.gather(forwarding, return_exceptions=True)
-            writer.close()
-            upstream_writer.transport.abort()
-
-    def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.ensure_future(connection(reader, writer))
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    listener = await asyncio.start_server(connected, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
-    finally:
-        listener.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def growing(step: int) -> Iterator[int]:
-    """Cuts that grow, so that in the end everything comes through."""
-    size = step
-    while True:
-        yield size
-        size += step
-
-
 @pytest.mark.parametrize("step", [1 << 30, 350, 601])
 async def test_every_event_comes_once_through_a_cutting_proxy(
     server: ServerProcess, step: int
@@ -88,8 +38,9 @@ async def test_every_event_comes_once_through_a_cutting_proxy(
         tries += 1
 
     async with (
-        cutting(server.port, growing(step)) as url,
-        Client(url, sleep=at_once) as client,
+        # Cuts that grow, so that in the end everything comes through.
+        ToxicProxy(server.port, *[Cut(step * n) for n in range(1, 40)]) as proxy,
+        Client(proxy.url, sleep=at_once) as client,
         Client(server.url) as straight,
     ):
         events = [event async for event in client.ask("Where does rope 3 run?")]
