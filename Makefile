@@ -12,6 +12,7 @@ ARGS ?=
 # Two workers halve the wait and still leave readable output; make test PYTEST_ARGS="-k resume"
 PYTEST_ARGS ?= -n 2
 UV ?= uv
+CLIENT := clients/typescript
 
 .PHONY: help
 help: ## Print this list
@@ -22,15 +23,18 @@ serve: $(VENV)/.core $(VENV)/.project ## Run the server; flags in ARGS="--port 9
 	@exec $(BIN)/fairlead serve $(ARGS)
 
 .PHONY: test
-test: system-packages $(VENV)/.dev $(VENV)/.project tests/js/node_modules/.installed ## Run every test; pytest flags in PYTEST_ARGS
+test: system-packages $(VENV)/.dev $(VENV)/.project tests/js/node_modules/.installed
+test: $(CLIENT)/dist/.built ## Run every test; pytest flags in PYTEST_ARGS
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev $(VENV)/.project ## Check format, lint, types and import contracts
+check: $(VENV)/.dev $(VENV)/.project
+check: $(CLIENT)/node_modules/.installed ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
+	@npm run --prefix $(CLIENT) --silent check
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and apply safe fixes
@@ -62,8 +66,8 @@ proto: $(VENV)/.dev ## Generate src/fairlead/v1 anew from proto/
 
 .PHONY: clean
 clean: ## Remove the environment, installed packages, caches and build results
-	@rm -rf $(VENV) tests/js/node_modules build dist .mypy_cache .pytest_cache .ruff_cache \
-		.hypothesis .import_linter_cache
+	@rm -rf $(VENV) tests/js/node_modules $(CLIENT)/node_modules $(CLIENT)/dist build dist \
+		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- environments ---------------------------------------------------------------------------
@@ -102,6 +106,19 @@ tests/js/node_modules/.installed: tests/js/package.json tests/js/package-lock.js
 	@command -v npm >/dev/null || { echo "The tests need Node 20 or later, with npm." >&2; exit 1; }
 	@echo "Installing the tests' npm packages"
 	@npm ci --prefix tests/js --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(CLIENT)/node_modules/.installed: $(CLIENT)/package.json $(CLIENT)/package-lock.json
+	@command -v npm >/dev/null || { echo "The TypeScript client needs Node 20 or later, with npm." >&2; exit 1; }
+	@echo "Installing the TypeScript client's npm packages"
+	@npm ci --prefix $(CLIENT) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+$(CLIENT)/dist/.built: $(CLIENT)/node_modules/.installed $(wildcard $(CLIENT)/tsconfig*.json) \
+		$(wildcard $(CLIENT)/src/*.ts $(CLIENT)/src/*/*.ts $(CLIENT)/src/*/*.tsx)
+	@echo "Building the TypeScript client"
+	@rm -rf $(CLIENT)/dist
+	@npm run --prefix $(CLIENT) --silent build
 	@touch $@
 
 .PHONY: system-packages

@@ -1,0 +1,1 @@
+export function size(entry?: string): Promise<number>;

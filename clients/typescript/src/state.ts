@@ -1,0 +1,89 @@
+import { FairleadError } from "./errors.js";
+import type { AnswerEvent, EventData, Source } from "./events.js";
+
+/** How an answer stands. `interrupted`: the server ended in the middle of it; ask again. */
+export type AnswerStatus = "running" | "completed" | "stopped" | "failed" | "interrupted";
+
+/** An answer so far: what its events add up to. A frozen value; {@link fold} makes the next one. */
+export interface AnswerState {
+  readonly status: AnswerStatus;
+  /** The text of the answer. */
+  readonly text: string;
+  /** The model's reasoning, where it shows any. */
+  readonly reasoning: string;
+  /** What is being done before the text begins, else null. */
+  readonly thinking: EventData["thinking"] | null;
+  /** How far a long task has come, else null. */
+  readonly progress: EventData["progress"] | null;
+  readonly sources: readonly Source[];
+  readonly usage: EventData["usage"] | null;
+  /** Why it failed, else null. What was written before stays in `text`. */
+  readonly error: FairleadError | null;
+  readonly stream: string;
+  readonly position: string;
+  readonly conversationId: string;
+  readonly messageId: string;
+  readonly model: string;
+}
+
+/** An answer of which nothing has come yet. */
+export const EMPTY: AnswerState = Object.freeze({
+  status: "running",
+  text: "",
+  reasoning: "",
+  thinking: null,
+  progress: null,
+  sources: [],
+  usage: null,
+  error: null,
+  stream: "",
+  position: "",
+  conversationId: "",
+  messageId: "",
+  model: "",
+});
+
+/** The answer after one more event. Pure. */
+export function fold(state: AnswerState, event: AnswerEvent): AnswerState {
+  const { stream, position, data } = event;
+  return Object.freeze({
+    ...state,
+    stream,
+    position,
+    conversationId: data.conversation_id ?? state.conversationId,
+    messageId: data.message_id ?? state.messageId,
+    model: data.model ?? state.model,
+    ...change(state, event),
+  });
+}
+
+/** The answer when it cannot be read any further. Pure. */
+export function failed(state: AnswerState, error: FairleadError): AnswerState {
+  const status = error.code === "interrupted" ? "interrupted" : "failed";
+  return Object.freeze({ ...state, status, error, thinking: null, progress: null });
+}
+
+function change(state: AnswerState, event: AnswerEvent): Partial<AnswerState> {
+  switch (event.type) {
+    case "thinking":
+      return { thinking: event.data };
+    case "sources":
+      return { sources: event.data.sources };
+    case "token": // other parts are further choices, which are not the answer's text
+      return event.data.part ? {} : { text: state.text + event.data.token, thinking: null };
+    case "reasoning":
+      return { reasoning: state.reasoning + event.data.reasoning };
+    case "progress":
+      return { progress: event.data };
+    case "usage":
+      return { usage: event.data };
+    case "reset":
+      return { text: event.data.text };
+    case "done":
+      return { status: event.data.status, thinking: null, progress: null };
+    case "error":
+      return failed(state, new FairleadError(event.data));
+    default:
+      return {};
+  }
+}
