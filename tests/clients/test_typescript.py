@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import random
 from pathlib import Path
@@ -131,6 +132,20 @@ async def test_in_pieces_of_three_bytes(
     ):
         await client.send(ask="Go on.")
         exact(await client.next("answer"))
+
+
+async def test_in_a_browser(serve: Serve, upstream: ScriptedUpstream) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(delay_s=0.005)))
+    async with serve() as server:
+        process = await asyncio.create_subprocess_exec(
+            "node", str(Path(READER).with_name("browser.mjs")), f"{server.url}/",
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    whole = {"status": "completed", "text": TEXT}
+    assert json.loads(out) == {"sse": whole, "poll": whole}
 
 
 async def test_stop_and_document(serve: Serve, upstream: ScriptedUpstream) -> None:

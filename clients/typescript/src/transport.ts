@@ -1,7 +1,7 @@
 import type { Message } from "./events.js";
 import type { Http } from "./http.js";
 
-/** The ways to read an answer: Server-Sent Events over fetch, WebSocket, long polling. */
+/** The ways to read an answer: Server-Sent Events over fetch, long polling. */
 export type TransportName = "sse" | "poll";
 
 /** Where a reader stands. It moves on as events come, and every connection starts from it. */
