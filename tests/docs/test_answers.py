@@ -37,7 +37,7 @@ QUESTIONS = [
     ("How do I use an idempotency key?", "how-to/idempotency", "the same key finds"),
     ("How do I test my app?", "how-to/test-your-app", "`fairlead.testing`"),
     ("What is group commit?", "explanation/how-it-works", "one write to the disk"),
-    ("Does it support WebSocket?", "what-is-fairlead", "not supported yet"),
+    ("Does it support WebSocket?", "what-is-fairlead", "WebSocket, HTTP long polling"),
     ("什么是 Fairlead？", "what-is-fairlead", "流式服务器和网关"),
     ("如何续传一个流？", "zh/resume-a-stream", "最后一个事件 id"),
     ("断线后如何续传？", "zh/resume-a-stream", "`Last-Event-ID`"),
@@ -71,7 +71,7 @@ QUESTIONS = [
     ("如何安装？", "zh/what-is-fairlead", "`make serve`"),
     ("Is it open source?", "what-is-fairlead", "Apache-2.0"),
     ("Where are conversations stored?", "explanation/how-it-works", "`records.db`"),
-    ("Can I use it from React?", "README.md", "does not work yet:"),
+    ("Can I use it from React?", "how-to/typescript", "`@fairlead/client/react`"),
 ]
 
 #: The documentation holds no answer to these.
