@@ -93,13 +93,16 @@ def folder() -> Iterator[Path]:
 
 def load(plan: Plan, result: type[T], seconds: float) -> T:
     """Have the load generator carry out a plan that measures for ``seconds``."""
-    process = subprocess.run(
-        [sys.executable, "-m", "bench.load"],
-        input=msgspec.json.encode(plan),
-        capture_output=True,
-        timeout=seconds + _SPARE,
-        check=False,
-    )
+    try:
+        process = subprocess.run(
+            [sys.executable, "-m", "bench.load"],
+            input=msgspec.json.encode(plan),
+            capture_output=True,
+            timeout=seconds + _SPARE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"the load generator did not come to an end in {late.timeout:g} s") from None
     if process.returncode:
         raise Failed(f"the load generator gave up: {process.stderr.decode().strip()[-500:]}")
     return msgspec.json.decode(process.stdout, type=result)

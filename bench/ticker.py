@@ -68,7 +68,7 @@ class Voice:
 
 
 class Ticker:
-    """Wakes the streams. ``rate``: tokens a second and stream; 0 is silence."""
+    """Wakes the streams, once all have joined. ``rate``: tokens a second and stream; 0: silence."""
 
     def __init__(self, streams: int, rate: float) -> None:
         self._loop = asyncio.get_running_loop()
@@ -78,13 +78,16 @@ class Ticker:
         self._slots = [Slot() for _ in range(count)]
         self._turn = 0
         self._joined = 0
-        self._due = time.monotonic()
-        if rate:
-            self._loop.call_soon(self._fire)
+        self._streams = streams
+        self._rate = rate
+        self._due = 0.0
 
     def join(self) -> Voice:
         """One more stream."""
         self._joined += 1
+        if self._joined == self._streams and self._rate:
+            self._due = time.monotonic()
+            self._loop.call_soon(self._fire)
         return Voice(self._slots[self._joined % len(self._slots)])
 
     def _fire(self) -> None:

@@ -8,6 +8,11 @@ from typing import cast
 
 from bench.ticker import MARK, STAMP_DIGITS
 
+#: What the first event of every server has.
+_EVENT = b"data: "
+#: Seconds within which a reader must have it.
+_PATIENCE = 30.0
+
 
 class BadAnswer(Exception):
     """The server answered otherwise than a workload can go on with."""
@@ -25,13 +30,15 @@ class Tally:
 
 
 class Reader(asyncio.Protocol):
-    """Sends a request and counts the tokens of the answer. ``ready`` is done with the first."""
+    """Sends a request and counts the tokens of the answer. ``ready`` is done when ``begin`` has
+    come: by itself the first token."""
 
-    def __init__(self, request: bytes, tally: Tally) -> None:
+    def __init__(self, request: bytes, tally: Tally, begin: bytes = b"") -> None:
         self.ready: asyncio.Future[float] = asyncio.get_running_loop().create_future()
         self._request = request
         self._tally = tally
         self._mark = tally.mark
+        self._begin = begin or tally.mark
         self._keep = len(tally.mark) - 1
         self._rest = b""
         self._head = bytearray()
@@ -53,14 +60,14 @@ class Reader(asyncio.Protocol):
         if tokens:
             tally.tokens += tokens
         if not self.ready.done():
-            self._first(data, tokens)
+            self._first(data)
 
-    def _first(self, data: bytes, tokens: int) -> None:
+    def _first(self, data: bytes) -> None:
         self._head += data
         if not self._head.startswith(b"HTTP/1.1 200"[: len(self._head)]):
             answer = bytes(self._head[:300]).decode(errors="replace")
             self.ready.set_exception(BadAnswer(f"instead of a stream: {answer}"))
-        elif tokens:
+        elif self._begin in self._head:
             self._head.clear()
             self.ready.set_result(time.perf_counter())
 
@@ -69,6 +76,11 @@ class Reader(asyncio.Protocol):
             self.ready.set_exception(BadAnswer("the server closed the connection unasked"))
         elif not self._closing:
             self._tally.lost += 1
+
+    @property
+    def seen(self) -> bytes:
+        """What came before it was ready; its end, if it is long."""
+        return bytes(self._head[-1000:])
 
     def close(self) -> None:
         """Leave."""
@@ -91,7 +103,7 @@ class TimingReader(Reader):
 async def connect(
     port: int, requests: list[bytes], tally: Tally, *, timing: int, at_once: int = 100
 ) -> list[Reader]:
-    """Readers for all requests, each with its first token; every ``timing``-th one measures
+    """Readers for all requests, each with its first event; every ``timing``-th one measures
     latency (0: none). Raises :class:`BadAnswer`."""
     loop = asyncio.get_running_loop()
     room = asyncio.Semaphore(at_once)
@@ -100,9 +112,13 @@ async def connect(
         kind = TimingReader if timing and number % timing == 0 else Reader
         async with room:
             _, reader = await loop.create_connection(
-                lambda: kind(request, tally), "127.0.0.1", port
+                lambda: kind(request, tally, _EVENT), "127.0.0.1", port
             )
-            await reader.ready
+            try:
+                async with asyncio.timeout(_PATIENCE):
+                    await reader.ready
+            except TimeoutError:
+                raise BadAnswer(f"no event within {_PATIENCE:g} s, but: {reader.seen!r}") from None
         return reader
 
     return await asyncio.gather(*(open_one(n, r) for n, r in enumerate(requests)))

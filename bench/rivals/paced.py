@@ -66,6 +66,7 @@ def starlette(ticker: Ticker) -> ASGIApp:
     """Starlette with sse-starlette's response."""
 
     async def events() -> AsyncIterator[dict[str, str]]:
+        yield {"event": "thinking", "data": '{"status":"writing"}'}
         voice = ticker.join()
         number = 0
         while True:
