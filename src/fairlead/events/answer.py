@@ -19,6 +19,8 @@ from fairlead.events.model import (
 )
 
 _NO_LIMIT = 1 << 62
+#: Pieces of a text that are kept apart at most.
+_PIECES = 256
 
 Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
 
@@ -29,24 +31,12 @@ class Answer:
     ``max_chars`` bounds what is kept of text and of reasoning, from their beginning; None: all.
     """
 
-    __slots__ = (
-        "_max_chars",
-        "_reasoning",
-        "_reasoning_chars",
-        "_text",
-        "_text_chars",
-        "done",
-        "error",
-        "sources",
-        "usage",
-    )
+    __slots__ = ("_reasoning", "_text", "done", "error", "sources", "usage")
 
     def __init__(self, max_chars: int | None = None) -> None:
-        self._max_chars = _NO_LIMIT if max_chars is None else max_chars
-        self._text_chars = 0
-        self._reasoning_chars = 0
-        self._text: list[str] = []
-        self._reasoning: list[str] = []
+        limit = _NO_LIMIT if max_chars is None else max_chars
+        self._text = _Text(limit)
+        self._reasoning = _Text(limit)
         self.sources: tuple[Source, ...] = ()
         self.usage: Usage | None = None
         self.done: Done | None = None
@@ -55,22 +45,17 @@ class Answer:
     def add(self, event: Event | Unknown) -> None:
         """Take one more event in."""
         if isinstance(event, Token):
-            if event.part == MAIN_PART and self._text_chars < self._max_chars:
-                self._text.append(event.text)
-                self._text_chars += len(event.text)
+            if event.part == MAIN_PART:
+                self._text.add(event.text)
         elif isinstance(event, Reasoning):
-            if self._reasoning_chars < self._max_chars:
-                self._reasoning.append(event.text)
-                self._reasoning_chars += len(event.text)
+            self._reasoning.add(event.text)
         elif isinstance(event, Sources):
             self.sources = event.sources
         elif isinstance(event, Usage):
             self.usage = event
         elif isinstance(event, Reset):
-            self._text = [event.text]
-            self._text_chars = len(event.text)
-            self._reasoning = []
-            self._reasoning_chars = 0
+            self._text.replace(event.text)
+            self._reasoning.replace("")
         elif isinstance(event, Done):
             self.done = event
         elif isinstance(event, Error):
@@ -79,14 +64,12 @@ class Answer:
     @property
     def text(self) -> str:
         """The text so far."""
-        if len(self._text) > 1:
-            self._text = ["".join(self._text)]
-        return self._text[0][: self._max_chars] if self._text else ""
+        return self._text.value
 
     @property
     def reasoning(self) -> str:
         """The reasoning so far."""
-        return "".join(self._reasoning)[: self._max_chars]
+        return self._reasoning.value
 
     @property
     def status(self) -> Status:
@@ -96,3 +79,31 @@ class Answer:
         if self.error is not None:
             return "interrupted" if self.error.code == "interrupted" else "failed"
         return "running"
+
+
+class _Text:
+    """A text that grows by small pieces. They are joined now and then: thousands of answers at
+    once would otherwise hold millions of them."""
+
+    __slots__ = ("_limit", "_pieces", "_size")
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._size = 0
+        self._pieces: list[str] = []
+
+    def add(self, piece: str) -> None:
+        if self._size < self._limit:
+            self._size += len(piece)
+            self._pieces.append(piece)
+            if len(self._pieces) >= _PIECES:
+                self._pieces = ["".join(self._pieces)]
+
+    def replace(self, text: str) -> None:
+        self._size = len(text)
+        self._pieces = [text]
+
+    @property
+    def value(self) -> str:
+        self._pieces = ["".join(self._pieces)]
+        return self._pieces[0][: self._limit]
