@@ -330,3 +330,18 @@ async def test_a_deadline_ends_a_generation(bench: Bench) -> None:
     stream = await bench.ask()
     reading = await (await bench.read(stream)).to_end()
     assert reading.events[-1][1]["code"] == "deadline_exceeded"
+
+
+async def test_news_that_come_while_a_reader_fetches_are_not_missed(bench: Bench) -> None:
+    stream = await bench.ask()
+    reading = await (await bench.read(stream)).until(lambda r: r.names() == ["thinking"])
+    reader = reading.reader
+    assert reader.at_tail
+    await reader.fill()
+    bench.provider.say("news")
+    bench.provider.finish()
+    await bench.engine.wait_idle()
+    reader.take(4096)
+    assert not reader.at_tail, "a transport that stops here would wait for ever"
+    await reading.to_end()
+    assert reading.text == "news"

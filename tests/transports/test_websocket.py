@@ -17,6 +17,7 @@ from fairlead.engine.models import Model, Models
 from fairlead.errors import Unauthenticated
 from fairlead.events.model import Media, Part
 from fairlead.policy.caller import Caller
+from fairlead.ports.store import Batch
 from fairlead.server.app import build_app
 from fairlead.server.config import Config
 from fairlead.server.system import System
@@ -88,8 +89,31 @@ class Peer:
                 await self._came.wait()
 
 
+class Forgetful(MemoryStore):
+    """Keeps nothing at hand, and may hold back what it has read."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forgets = False
+        self.reading = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+
+    def recent(self, id: str, after: int, max_bytes: int) -> Batch | None:
+        return None if self.forgets else super().recent(id, after, max_bytes)
+
+    async def read(self, id: str, after: int, max_bytes: int) -> Batch:
+        batch = await super().read(id, after, max_bytes)
+        self.reading.set()
+        await self.gate.wait()
+        return batch
+
+
 class Served:
-    def __init__(self, app: Any, engine: Engine, provider: ScriptedProvider) -> None:
+    def __init__(
+        self, app: Any, engine: Engine, provider: ScriptedProvider, store: Forgetful
+    ) -> None:
+        self.store = store
         self.app = app
         self.engine = engine
         self.provider = provider
@@ -98,7 +122,7 @@ class Served:
 
 @pytest.fixture
 async def served(tmp_path: Path) -> AsyncGenerator[Served]:
-    store, conversations, provider = MemoryStore(), MemoryConversations(), ScriptedProvider()
+    store, conversations, provider = Forgetful(), MemoryConversations(), ScriptedProvider()
     await store.open()
     await conversations.open()
     engine = Engine(
@@ -112,7 +136,7 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
     connections = Connections(Settings(heartbeat=0.2, stall_timeout=0.4))
     config = Config(data_dir=tmp_path)
     system = System(config=config, engine=engine, identity=Tickets(), connections=connections)
-    found = Served(build_app(system), engine, provider)
+    found = Served(build_app(system), engine, provider, store)
     found.connections = connections
     yield found
     await engine.close()
@@ -224,3 +248,24 @@ async def test_drain_names_each_stream(served: Served) -> None:
     assert (await late.next("websocket.close"))["code"] == 1012
     await late.task
     assert served.engine.readers == 0
+
+
+async def test_news_that_come_while_older_ones_are_fetched_are_not_missed(served: Served) -> None:
+    peer = Peer(served.app, "alice")
+    peer.say(type="chat", message="Hi")
+    await peer.next("thinking")
+    store = served.store
+    store.forgets = True
+    store.reading.clear()
+    store.gate.clear()
+    served.provider.say("One ")
+    await store.reading.wait()
+    served.provider.say("two")
+    served.provider.finish()
+    await served.engine.wait_idle()
+    store.gate.set()
+    assert (await peer.next("token"))["data"] == {"token": "One "}
+    assert (await peer.next("token"))["data"] == {"token": "two"}
+    await peer.next("done")
+    peer.leave()
+    await peer.task

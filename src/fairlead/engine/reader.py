@@ -127,6 +127,7 @@ class Reader(Generic[W]):
     __slots__ = (
         "_batch",
         "_behind",
+        "_news",
         "_prefix",
         "_state",
         "caller",
@@ -142,6 +143,7 @@ class Reader(Generic[W]):
         self, live: Live, wire: W, offset: int, caller: Caller, *, prefix: bytes = b""
     ) -> None:
         self.live = live
+        self._news = -1
         self.wire = wire
         self.caller = caller
         self.offset = offset
@@ -163,8 +165,9 @@ class Reader(Generic[W]):
 
     @property
     def at_tail(self) -> bool:
-        """Whether everything known to be written has been taken."""
-        return self.offset >= self.live.head.tail
+        """Whether everything known to be written has been taken. What came while :meth:`fill`
+        fetched is known of, though nobody may have seen it yet."""
+        return self.offset >= self.live.head.tail and self._news == self.live.news
 
     @property
     def keeps(self) -> bool:
@@ -185,6 +188,7 @@ class Reader(Generic[W]):
         if self._batch is not None:
             batch, self._batch = self._batch, None
             return self._alone(batch, max_bytes)
+        self._news = self.live.news
         key = self.wire.key
         if key is not None:
             shared = self.live.shared.get(key)
@@ -200,9 +204,11 @@ class Reader(Generic[W]):
 
     async def fill(self) -> None:
         """Fetch records from the store for the next :meth:`take`."""
+        news = self.live.news
         batch = await self.live.store.read(self.live.stream, self.offset, READ_BYTES)
         self.cold = False
         self._batch = batch
+        self._news = news
 
     def rest(self) -> None:
         """It cannot take more for now: keep nothing that the store has."""
