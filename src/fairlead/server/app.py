@@ -20,6 +20,7 @@ from fairlead.errors import BadRequest, FairleadError, NotFound
 from fairlead.server import about, chat, dialogues, rpc, socket, streams
 from fairlead.server.http import error_response
 from fairlead.server.system import System
+from fairlead.transports.body import Unwound
 
 _log = structlog.get_logger("fairlead.server")
 
@@ -125,7 +126,7 @@ def build_app(system: System) -> ASGIApp:
             ],
             max_age=600,
         )
-    return served
+    return Unwound(served)
 
 
 async def _our_error(request: Request, error: Exception) -> Response:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
 from starlette.responses import Response
+from starlette.types import ASGIApp
 
 from fairlead.engine.engine import Engine
 from fairlead.engine.reader import Reader
@@ -28,6 +31,25 @@ STREAMING = {
     "connection": "keep-alive",
     "x-accel-buffering": "no",
 }
+
+
+#: The key of a scope under which :class:`Unwound` takes over what streams.
+UNWINDING = "fairlead.unwinding"
+
+
+class Unwound:
+    """Streams when the framework has gone: its dozen frames would otherwise wait, for each reader,
+    for as long as it reads. The outermost application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        streams: list[Callable[[], Awaitable[None]]] = []
+        scope[UNWINDING] = streams
+        await self._app(scope, receive, send)
+        for stream in streams:
+            await stream()
 
 
 class BodyWire(Wire, Protocol):
@@ -75,6 +97,13 @@ class StreamResponse(Response):
         self._batch_window = batch_window
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        unwinding = scope.get(UNWINDING)
+        if unwinding is None:
+            await self._stream(scope, receive, send)
+        else:
+            unwinding.append(partial(self._stream, scope, receive, send))
+
+    async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             if scope["method"] == "HEAD":
