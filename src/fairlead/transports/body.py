@@ -46,10 +46,15 @@ class Unwound:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streams: list[Callable[[], Awaitable[None]]] = []
+        ours = dict(scope)
         scope[UNWINDING] = streams
         await self._app(scope, receive, send)
-        for stream in streams:
-            await stream()
+        if streams:
+            # What the framework has left in the scope is of no more use either.
+            scope.clear()
+            scope.update(ours)
+            del ours
+            await streams.pop()()
 
 
 class BodyWire(Wire, Protocol):
@@ -109,6 +114,7 @@ class StreamResponse(Response):
             if scope["method"] == "HEAD":
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
+            self.raw_headers = []  # they have been sent, and there may be thousands of us
             sink = open_sink(scope, receive, send)
             connection = StreamBody(self._reader, sink, self._connections, self._batch_window)
             complete = False
