@@ -16,7 +16,7 @@ from bench.table import Check, Row, Table, ratio
 #: Milliseconds between two chunks of one stream; about 250 bytes each.
 _EVERY = 10
 #: More chunks than any run waits for.
-_TOKENS = 1_000_000
+_TOKENS = 30_000
 _MARK = "word"
 
 Start = Callable[[int], contextlib.AbstractContextManager[Server]]
