@@ -337,6 +337,7 @@ async def test_a_foreign_page_is_refused_by_either_header(
     ]:
         async with session.get(f"{server.url}/chat/stream?message=x", headers=headers) as response:
             assert response.status == status, headers
+            await response.read()
     assert len(upstream.requests) == 3
 
 

@@ -263,7 +263,7 @@ class Engine:
         )
         writer.follow(first)
         generation = Generation(
-            stream=stream,
+            info=outcome.info,
             meta=meta,
             writer=writer,
             provider=model.provider,
@@ -479,9 +479,18 @@ class Engine:
             raise NotFound(
                 f"there is no such stream; an id has {ID_LENGTH} characters of 0-9 and a-z"
             )
-        info = await self.store.info(stream)
+        info = self._info_at_hand(stream) or await self.store.info(stream)
         self._authority.allow(caller, verb, info.spec.owner)
         return info
+
+    def _info_at_hand(self, stream: str) -> ports.StreamInfo | None:
+        """What is known of a stream that is written here, without asking the store's file: after
+        a cut all readers come back at once."""
+        generation = self._running.get(stream)
+        if generation is None:
+            return None
+        batch = self.store.recent(stream, generation.writer.tail, 0)
+        return None if batch is None else msgspec.structs.replace(generation.info, head=batch.head)
 
     def _count(self, stream: str, readers: int) -> bool:
         generation = self._running.get(stream)

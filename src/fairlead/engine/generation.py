@@ -17,6 +17,7 @@ from fairlead.events.model import Done, Error, Event, Source, Sources
 from fairlead.events.states import IllegalEvent
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.store import StreamInfo
 
 _log = structlog.get_logger("fairlead.engine")
 
@@ -27,14 +28,15 @@ _PASSAGES = 5
 class Generation:
     """One running generation. It owns its writer and its task; connections own nothing of it.
 
-    ``finished`` is awaited with the answer (``max_chars`` of its text at most) once the terminal
-    event is durable (or the writer has failed), before the generation counts as over.
+    ``info`` is its stream as it was created. ``finished`` is awaited with the answer (``max_chars``
+    of its text at most) once the terminal event is durable (or the writer has failed), before the
+    generation counts as over.
     """
 
     def __init__(
         self,
         *,
-        stream: str,
+        info: StreamInfo,
         meta: GenerationMeta,
         writer: Writer,
         provider: Provider,
@@ -45,7 +47,8 @@ class Generation:
         watched_elsewhere: Callable[[], Awaitable[bool]],
         finished: Callable[[Generation, Answer], Awaitable[None]],
     ) -> None:
-        self.stream = stream
+        self.info = info
+        self.stream = info.spec.id
         self.meta = meta
         self.writer = writer
         writer.failed = self.writer_failed

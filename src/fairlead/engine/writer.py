@@ -78,6 +78,11 @@ class Writer:
         self._waiters: list[asyncio.Future[None]] = []
 
     @property
+    def tail(self) -> int:
+        """How many records are known to be durable."""
+        return self._at
+
+    @property
     def ended(self) -> bool:
         """Whether a terminal event has been written."""
         return self._grammar.phase is Phase.ENDED
