@@ -37,7 +37,7 @@ _TEXT = "All that was asked for has been said, and every word of it was kept. " 
 #: Seconds that one answer, and the counting, may take before something is thought to hang.
 _PATIENCE = 60.0
 #: What memory may have grown by, in bytes: the allocator keeps some, SQLite caches pages.
-GROWTH = 32 << 20
+GROWTH = 64 << 20
 
 
 class Soaked(msgspec.Struct, frozen=True):
@@ -178,10 +178,10 @@ class Reading:
             self.body += data
 
     def reset(self) -> None:
-        """Cut the connection with a TCP reset."""
+        """Cut the connection with a TCP reset, unless the whole body has come."""
         connection = self._response.connection
-        assert connection is not None
-        assert connection.transport is not None
+        if connection is None or connection.transport is None:
+            return
         raw = connection.transport.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.transport.abort()
@@ -205,7 +205,7 @@ async def _answer(session: aiohttp.ClientSession, ending: Ending) -> None:
                 await reading.until(b"event: token")
                 reading.reset()
     before = whole_events(reading.body)
-    if ending == "cut":
+    if ending == "cut" and b"event: done" not in before:
         headers = {"Last-Event-ID": last_id(before)}
         async with session.post("/chat/stream", json=question, headers=headers) as response:
             reading = Reading(response)
