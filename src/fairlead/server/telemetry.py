@@ -20,11 +20,15 @@ def configure_logs(format: Literal["auto", "json", "console"], level: str) -> No
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if console:
-        processors.append(structlog.dev.ConsoleRenderer())
+        plain = structlog.dev.plain_traceback
+        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
         logger: Any = structlog.PrintLoggerFactory(sys.stderr)
     else:
         processors += [
-            structlog.processors.dict_tracebacks,
+            # Without locals: they would hold what requests carried, keys among it.
+            structlog.processors.ExceptionRenderer(
+                structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+            ),
             structlog.processors.JSONRenderer(serializer=_json),
         ]
         logger = structlog.BytesLoggerFactory(sys.stderr.buffer)
