@@ -469,14 +469,23 @@ async def test_closing_and_deleting_wake(stores: Stores) -> None:
     watch.cancel()
 
 
+async def asked_at_each_wake(store: Store, wakes: Wakes) -> None:
+    while True:
+        await store.info("s")
+        await wakes.wait()
+
+
 async def test_a_deletion_wakes(stores: Stores) -> None:
     epoch = await begun(stores.here)
     wakes = Wakes()
     watch = stores.there.watch("s", wakes)
     await stores.here.append("s", epoch, 0, [b"a"])
-    while stores.there.recent("s", 0, 10) is None:
+    # `recent` may know nothing of it: when creation and append are told of together, it does not.
+    while await everything(stores.there) != [b"a"]:
         await wakes.wait()
     await stores.here.delete("s")
+    with pytest.raises(NotFound):
+        await asked_at_each_wake(stores.there, wakes)
     while stores.there.recent("s", 0, 10) is not None:
         await wakes.wait()
     watch.cancel()

@@ -402,7 +402,7 @@ class Journal:
         """End every lease of an owner."""
         self.db.execute("DELETE FROM owners WHERE owner = ?", (owner,))
         self.db.execute(
-            "UPDATE streams SET writer = '' WHERE writer = ? AND NOT closed AND NOT deleted",
+            "UPDATE streams SET writer = '' WHERE writer = ? AND NOT deleted",
             (owner,),
         )
         for id, log in self.logs.items():
