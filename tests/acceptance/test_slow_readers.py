@@ -49,14 +49,15 @@ class Stalled:
         body = self.received.partition(b"\r\n\r\n")[2]
         pieces: list[str] = []
         last = ""
-        for frame in Parser(max_event_bytes=1 << 22).feed(_unchunked(body)):
+        for frame in Parser(max_event_bytes=1 << 22).feed(unchunked(body)):
             last = frame.id or last
             if frame.event == "token":
                 pieces.append(json.loads(frame.data)["token"])
         return "".join(pieces), last
 
 
-def _unchunked(body: bytes) -> bytes:
+def unchunked(body: bytes) -> bytes:
+    """The body of an HTTP/1.1 response in chunks, as far as it has come."""
     out = b""
     while (match := re.match(rb"([0-9a-f]+)\r\n", body)) is not None:
         size = int(match[1], 16)
