@@ -10,8 +10,10 @@ import pytest
 from rich.console import Console
 
 from fairlead.cli.serve import banner
-from fairlead.server.config import ADD_A_MODEL, Config, Key, Upstream, sha256
+from fairlead.server.config import ADD_A_MODEL, Config
 from fairlead.server.settings import Secret
+from fairlead.server.tables.key import Key, sha256
+from fairlead.server.tables.upstream import Upstream
 from tests.cli.command import run
 from tests.support.server import ServerProcess
 

@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fairlead.errors import Misconfigured
-from fairlead.server.config import SETTINGS, Config, is_loopback, sha256
+from fairlead.server.config import SETTINGS, Config, is_loopback
 from fairlead.server.settings import Secret
 from fairlead.server.sources import load
+from fairlead.server.tables.key import sha256
 
 SECRET = "s3cret-that-nobody-may-see"
 

@@ -10,7 +10,8 @@ from rich.text import Text
 
 from fairlead.cli.console import err, printable, reports_errors
 from fairlead.cli.settings import takes_settings
-from fairlead.server.config import ADD_A_MODEL, Config, address
+from fairlead.server.config import ADD_A_MODEL, Config
+from fairlead.server.tables.upstream import address
 
 
 @reports_errors

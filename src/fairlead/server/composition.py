@@ -27,8 +27,9 @@ from fairlead.ports.store import Durability, Store
 from fairlead.providers.extractive import ExtractiveProvider
 from fairlead.providers.openai_compatible import OpenAICompatibleProvider
 from fairlead.providers.openai_config import OpenAICompatibleConfig
-from fairlead.server.config import NO_MODEL, Config, Upstream
+from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.system import System
+from fairlead.server.tables.upstream import Upstream
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite.store import SqliteStore

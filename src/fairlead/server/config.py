@@ -7,22 +7,19 @@ those; nothing else in the package reads files or the environment for configurat
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from fairlead.errors import Misconfigured
-from fairlead.policy.caller import ADMIN, ALL_SCOPES
 from fairlead.server.settings import Secret, Setting, settings_of, show
-
-#: Scopes that an API key may have.
-SCOPES = ALL_SCOPES | {ADMIN}
+from fairlead.server.tables.key import Key
+from fairlead.server.tables.table import Table
+from fairlead.server.tables.upstream import Upstream, address, check_url
 
 #: How a model is added, and what is said to those who have none yet.
 ADD_A_MODEL = "fairlead serve --upstream http://127.0.0.1:11434/v1 --model llama3.2"
@@ -31,59 +28,8 @@ NO_MODEL = (
 )
 
 _DAY = 24 * 3600.0
-_CONSUMER = re.compile(r"[\w.@:+-]{1,128}")
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-class Upstream(msgspec.Struct, frozen=True, kw_only=True):
-    """A server that speaks ``POST {base_url}/chat/completions``.
-
-    ``models``: the names that callers may ask for, the first one being the default.
-    ``api_key_env`` names the environment variable that holds the key; ``api_key`` is what was found
-    there. Timeouts in seconds; values of ``headers`` are treated as secrets. An upstream that asks
-    for a longer pause than ``max_retry_wait`` seconds is not tried again; ``include_usage`` asks
-    for the number of tokens in a stream; ``trust_env`` takes proxies from the environment.
-    """
-
-    name: str
-    base_url: str
-    models: tuple[str, ...]
-    api_key_env: str = ""
-    api_key: Secret = Secret()
-    connect_timeout: float = 10.0
-    first_token_timeout: float = 120.0
-    silence_timeout: float = 60.0
-    max_retries: int = 3
-    max_retry_wait: float = 30.0
-    context_tokens: int = 32_768
-    include_usage: bool = True
-    trust_env: bool = False
-    headers: dict[str, str] = {}
-
-    def __repr__(self) -> str:
-        return f"Upstream({self.name!r}, {address(self.base_url)!r}, models={self.models!r})"
-
-
-class Key(msgspec.Struct, frozen=True, kw_only=True):
-    """An API key of a consumer, of which only the SHA-256 (in hex) is known here. ``key_env`` names
-    the environment variable that holds the key itself; ``sha256`` is empty if there was none."""
-
-    consumer: str
-    sha256: str = ""
-    key_env: str = ""
-    scopes: frozenset[str] = ALL_SCOPES
-
-    @property
-    def digest(self) -> bytes:
-        """The SHA-256 as bytes."""
-        return bytes.fromhex(self.sha256)
-
-
-def sha256(key: str) -> str:
-    """What is kept of an API key."""
-    return hashlib.sha256(key.encode()).hexdigest()
 
 
 def _meta(group: str, description: str, **more: Any) -> msgspec.Meta:
@@ -254,7 +200,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 raise Misconfigured(
                     f"{setting.name}: it must be {setting.expects()}", setting=setting.name
                 )
-        for name in CHECKS:
+        for name in BY_NAME:
             if wrong := check(name, getattr(self, name)):
                 raise Misconfigured(f"{name}: {wrong}", setting=name)
         _check_together(self)
@@ -280,20 +226,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def check_serving(self) -> None:
         """Raise :class:`~fairlead.errors.Misconfigured` for what no server must be started with: a
         public address that anybody may use, or a named secret that is not in the environment."""
-        for upstream in self.upstreams:
-            if upstream.api_key_env and not upstream.api_key:
-                raise Misconfigured(
-                    f"upstreams: {upstream.name}: the environment variable "
-                    f"{upstream.api_key_env}, which its api_key_env names, is not set",
-                    setting="upstreams",
-                )
-        for key in self.keys:
-            if not key.sha256:
-                raise Misconfigured(
-                    f"keys: {key.consumer}: the environment variable {key.key_env}, which its "
-                    "key_env names, is not set",
-                    setting="keys",
-                )
+        for setting in SETTINGS:
+            for table in self.tables(setting.name):
+                if lacks := table.lacks():
+                    raise Misconfigured(
+                        f"{setting.name}: {table.label()}: {lacks}", setting=setting.name
+                    )
         if not (self.loopback or self.keys or self.insecure):
             origin = self.origins.get("host", "default")
             raise Misconfigured(
@@ -303,6 +241,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 setting="host",
             )
 
+    def tables(self, name: str) -> tuple[Table, ...]:
+        """The tables of a setting that is written as one or several; none of any other."""
+        value = getattr(self, name)
+        tables = value if isinstance(value, tuple) else (value,)
+        return tuple(table for table in tables if isinstance(table, Table))
+
     def effective(self) -> list[Row]:
         """Every setting with its value, secrets masked, and where it came from."""
         return list(self._rows())
@@ -310,10 +254,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     def _rows(self) -> Iterator[Row]:
         for setting in SETTINGS:
             value = getattr(self, setting.name)
-            if setting.name == "keys":
-                shown = ", ".join(_key(key) for key in self.keys)
-            elif setting.name == "upstreams":
-                shown = ", ".join(_upstream(upstream) for upstream in self.upstreams)
+            if setting.table is not None:
+                shown = ", ".join(table.summary() for table in self.tables(setting.name))
             elif setting.name == "upstream":
                 shown = address(value)
             else:
@@ -330,6 +272,7 @@ class Row(msgspec.Struct, frozen=True):
 
 
 SETTINGS: tuple[Setting, ...] = settings_of(Config)
+BY_NAME = {setting.name: setting for setting in SETTINGS}
 
 
 def is_loopback(host: str) -> bool:
@@ -341,31 +284,14 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
-def address(url: str) -> str:
-    """A URL without its query, which may hold a key."""
-    return url.partition("?")[0] + ("?…" if "?" in url else "")
-
-
 def check(name: str, value: Any) -> str:
     """What is wrong with the value of this setting, and what would be right; empty: nothing."""
+    table: type[Table] | None = BY_NAME[name].table
+    if table is not None:
+        tables = value if isinstance(value, tuple) else (value,)
+        return table.check(tuple(each for each in tables if isinstance(each, Table)))
     checker = CHECKS.get(name)
     return checker(value) if checker is not None else ""
-
-
-def check_url(url: str) -> str:
-    """What is wrong with an upstream's base URL; empty: nothing."""
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        fine = False
-    if not fine or not url.isprintable() or " " in url:
-        return "it must be an address such as https://api.example/v1"
-    if "@" in parts.netloc:
-        return "it must hold no user or password; the key has a variable of its own"
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        return "it must end before /chat/completions"
-    return ""
 
 
 def _check_host(host: str) -> str:
@@ -395,49 +321,6 @@ def _check_origins(origins: tuple[str, ...]) -> str:
     return ""
 
 
-def _check_keys(keys: tuple[Key, ...]) -> str:
-    known: dict[str, str] = {}
-    for key in keys:
-        if not _CONSUMER.fullmatch(key.consumer):
-            return "a consumer is named by 1 to 128 letters, digits and . @ : + - _"
-        if key.sha256 and not _SHA256.fullmatch(key.sha256):
-            return f"{key.consumer}: sha256 must be 64 hexadecimal digits (0-9, a-f)"
-        if not (key.sha256 or key.key_env):
-            return f"{key.consumer}: give either key_env or sha256"
-        if unknown := sorted(key.scopes - SCOPES):
-            return f"{key.consumer}: no such scope: {unknown[0][:80]}; there are ask, read, admin"
-        if not key.scopes:
-            return f"{key.consumer}: scopes is empty: such a key would allow nothing"
-        if key.sha256 and known.setdefault(key.sha256, key.consumer) != key.consumer:
-            return f"{known[key.sha256]} and {key.consumer} have the same key"
-    return ""
-
-
-def _check_upstreams(upstreams: tuple[Upstream, ...]) -> str:
-    names: set[str] = set()
-    for upstream in upstreams:
-        where = f"{upstream.name}: "
-        if not upstream.name or not upstream.name.isprintable():
-            return "every upstream needs a name"
-        if upstream.name in names:
-            return where + "this name is used twice"
-        names.add(upstream.name)
-        if wrong := check_url(upstream.base_url):
-            return f"{where}base_url: {wrong}"
-        if not upstream.models or not all(upstream.models):
-            return where + 'models must name at least one model, such as ["llama3.2"]'
-        for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):
-            if not 0 < getattr(upstream, name) <= 7 * _DAY:
-                return f"{where}{name} must be a number of seconds, more than 0"
-        if not 0 <= upstream.max_retry_wait <= 3600:
-            return where + "max_retry_wait must be from 0 to 3600 seconds"
-        if not 0 <= upstream.max_retries <= 100:
-            return where + "max_retries must be from 0 to 100"
-        if upstream.context_tokens < 1:
-            return where + "context_tokens must be at least 1"
-    return ""
-
-
 def _check_together(config: Config) -> None:
     if config.grpc_port and config.grpc_port == config.port:
         raise Misconfigured(
@@ -457,23 +340,10 @@ def _check_together(config: Config) -> None:
         )
 
 
-def _upstream(upstream: Upstream) -> str:
-    named = upstream.api_key_env
-    key = f", key from {named}{'' if upstream.api_key else ' (not set)'}" if named else ""
-    return f"{upstream.name} ({address(upstream.base_url)}: {', '.join(upstream.models)}{key})"
-
-
-def _key(key: Key) -> str:
-    missing = "" if key.sha256 else f"; {key.key_env} is not set"
-    return f"{key.consumer} ({'+'.join(sorted(key.scopes))}{missing})"
-
-
 #: What no type can say, by setting: each tells what is wrong and what would be right.
 CHECKS: dict[str, Callable[[Any], str]] = {
     "host": _check_host,
     "base_path": _check_base_path,
     "cors_origins": _check_origins,
-    "keys": _check_keys,
     "upstream": lambda url: check_url(url) if url else "",
-    "upstreams": _check_upstreams,
 }

@@ -97,6 +97,15 @@ class Setting(msgspec.Struct, frozen=True):
         return str(self.extra("shown", show(self.initial, self.extra("unit"))))
 
     @property
+    def table(self) -> Any:
+        """The :class:`~fairlead.server.tables.table.Table` that it is written as, once or several
+        times; None: it is a plain value."""
+        for one in (self.type, *get_args(self.type)):
+            if isinstance(one, type) and hasattr(one, "resolved"):
+                return one
+        return None
+
+    @property
     def is_list(self) -> bool:
         """Whether it may be given several times."""
         return get_origin(self.type) is tuple

@@ -16,8 +16,10 @@ from typing import Any, NoReturn, TypeVar
 import msgspec
 
 from fairlead.errors import Misconfigured
-from fairlead.server.config import SETTINGS, Config, Key, Upstream, check, sha256
+from fairlead.server.config import BY_NAME, SETTINGS, Config, check
 from fairlead.server.settings import ENV_PREFIX, Secret, Setting, did_you_mean
+from fairlead.server.tables.key import Key, sha256
+from fairlead.server.tables.table import Table
 
 T = TypeVar("T")
 
@@ -33,9 +35,6 @@ _MAX_SHOWN = 60
 _SERVICE_LINK = re.compile(
     r"FAIRLEAD_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)"
 )
-_BY_NAME = {setting.name: setting for setting in SETTINGS}
-_IN_KEY = ("consumer", "key_env", "sha256", "scopes")
-_IN_UPSTREAM = tuple(name for name in Upstream.__struct_fields__ if name != "api_key")
 
 
 def load(flags: Mapping[str, Flag], environ: Mapping[str, str], file: Path | None = None) -> Config:
@@ -82,18 +81,21 @@ class _Found:
     def file(self, table: Mapping[str, Any], path: Path) -> None:
         for name, given in table.items():
             origin = f"{path}: {name}"
-            setting = _BY_NAME.get(name)
+            setting = BY_NAME.get(name)
             if setting is None:
                 known = [s.name for s in SETTINGS if s.in_file]
                 _refuse(name, origin, f"there is no such setting{did_you_mean(name, known)}")
             if not setting.in_file:
                 _refuse(name, origin, setting.extra("why"))
-            if name == "keys":
-                value: Any = tuple(self._key(t, origin) for t in _tables(name, given, origin))
-            elif name == "upstreams":
-                value = tuple(self._upstream(t, origin) for t in _tables(name, given, origin))
+            if setting.table is None:
+                value: Any = _value(setting, given, origin, text=False)
+            elif setting.is_list:
+                tables = _tables(name, given, origin)
+                value = tuple(self._table(setting.table, table, origin) for table in tables)
+            elif isinstance(given, dict):
+                value = self._table(setting.table, given, origin)
             else:
-                value = _value(setting, given, origin, text=False)
+                _refuse(name, origin, f"write it as a table under [{name}]")
             self._set(setting, value, origin, path.parent)
 
     def environment(self) -> None:
@@ -118,7 +120,7 @@ class _Found:
 
     def flags(self, flags: Mapping[str, Flag]) -> None:
         for name, given in flags.items():
-            setting = _BY_NAME.get(name)
+            setting = BY_NAME.get(name)
             if setting is None or not setting.flag:
                 flag = "--" + name.replace("_", "-")
                 why = setting.extra("why") if setting is not None else "there is no such flag"
@@ -155,27 +157,23 @@ class _Found:
         if keys:
             self._set(setting, (*before, *keys), origin, Path())
 
-    def _key(self, table: Mapping[str, Any], origin: str) -> Key:
-        _only(table, _IN_KEY, origin, "key", "a key itself does not belong in a file; name an "
-              "environment variable in key_env, or give its sha256")  # fmt: skip
-        made = _struct(Key, table, origin)
-        if made.key_env and made.sha256:
-            _refuse("", origin, f"{made.consumer}: give key_env or sha256, not both")
-        if made.key_env:
-            self._named.add(made.key_env)
-            if key := self._environ.get(made.key_env, "").strip():
-                made = msgspec.structs.replace(made, sha256=sha256(key))
-        return made
+    def _table(self, kind: type[Table], table: Mapping[str, Any], origin: str) -> Table:
+        known = kind.fields()
+        for name in table:
+            if name in known:
+                continue
+            if name in kind.WORDS:
+                _refuse("", f"{origin}.{name}", kind.WORDS[name])
+            _refuse("", f"{origin}.{name}", f"there is no such setting{did_you_mean(name, known)}")
+        try:
+            return _struct(kind, table, origin).resolved(self._variable)
+        except ValueError as error:
+            _refuse("", origin, str(error))
 
-    def _upstream(self, table: Mapping[str, Any], origin: str) -> Upstream:
-        _only(table, _IN_UPSTREAM, origin, "api_key", "a key does not belong in a file; name an "
-              "environment variable in api_key_env")  # fmt: skip
-        made = _struct(Upstream, table, origin)
-        if made.api_key_env:
-            self._named.add(made.api_key_env)
-            secret = Secret(self._environ.get(made.api_key_env, "").strip())
-            made = msgspec.structs.replace(made, api_key=secret)
-        return made
+    def _variable(self, name: str) -> str:
+        """What a variable holds that a table names."""
+        self._named.add(name)
+        return self._environ.get(name, "").strip()
 
 
 def _read_file(path: Path, asked: str) -> dict[str, Any]:
@@ -212,16 +210,6 @@ def _tables(name: str, given: object, origin: str) -> list[Mapping[str, Any]]:
     if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
         _refuse(name, origin, f"write each as a table under [[{name}]]")
     return given
-
-
-def _only(
-    table: Mapping[str, Any], known: Sequence[str], origin: str, secret: str, why: str
-) -> None:
-    for name in table:
-        if name == secret:
-            _refuse("", f"{origin}.{name}", why)
-        if name not in known:
-            _refuse("", f"{origin}.{name}", f"there is no such setting{did_you_mean(name, known)}")
 
 
 def _struct(struct: type[T], table: Mapping[str, Any], origin: str) -> T:

@@ -1,0 +1,113 @@
+"""``[[upstreams]]``: the models' servers."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Self
+from urllib.parse import urlsplit
+
+import msgspec
+
+from fairlead.server.settings import Secret
+from fairlead.server.tables.table import Table, says
+
+_LONGEST = 7 * 86_400
+
+
+class Upstream(Table, frozen=True, kw_only=True):
+    """A server that speaks ``POST {base_url}/chat/completions``.
+
+    ``models``: the names that callers may ask for, the first one being the default.
+    ``api_key_env`` names the environment variable that holds the key; ``api_key`` is what was found
+    there. Timeouts in seconds; values of ``headers`` are treated as secrets. An upstream that asks
+    for a longer pause than ``max_retry_wait`` seconds is not tried again; ``include_usage`` asks
+    for the number of tokens in a stream; ``trust_env`` takes proxies from the environment.
+    """
+
+    WORDS: ClassVar[dict[str, str]] = {
+        "api_key": "a key does not belong in a file; name an environment variable in api_key_env"
+    }
+
+    name: Annotated[str, says("for people, in messages")]
+    base_url: Annotated[str, says("up to, not including, `/chat/completions`")]
+    models: Annotated[
+        tuple[str, ...], says("the names that callers may ask for, the first being the default")
+    ]
+    api_key_env: Annotated[
+        str, says("the environment variable that holds the key; none: no key is sent")
+    ] = ""
+    api_key: Secret = Secret()
+    connect_timeout: Annotated[float, says("seconds for name, TCP and TLS")] = 10.0
+    first_token_timeout: Annotated[
+        float, says("seconds from the request to the first piece of the answer")
+    ] = 120.0
+    silence_timeout: Annotated[
+        float, says("seconds without a single byte in the middle of an answer")
+    ] = 60.0
+    max_retries: Annotated[int, says("further tries, all before the first piece of the answer")] = 3
+    max_retry_wait: Annotated[
+        float, says("an upstream that asks for more seconds of pause is not tried again")
+    ] = 30.0
+    context_tokens: Annotated[int, says("what the model's context holds")] = 32_768
+    include_usage: Annotated[
+        bool, says("ask for the number of tokens in a stream; false for a server that refuses")
+    ] = True
+    trust_env: Annotated[
+        bool, says("take proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`")
+    ] = False
+    headers: Annotated[
+        dict[str, str], says("further request headers; their values are treated as secrets")
+    ] = msgspec.field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Upstream({self.name!r}, {address(self.base_url)!r}, models={self.models!r})"
+
+    def summary(self) -> str:
+        named = self.api_key_env
+        key = f", key from {named}{'' if self.api_key else ' (not set)'}" if named else ""
+        return f"{self.name} ({address(self.base_url)}: {', '.join(self.models)}{key})"
+
+    @classmethod
+    def check(cls, tables: tuple[Self, ...]) -> str:
+        names: set[str] = set()
+        for upstream in tables:
+            where = f"{upstream.name}: "
+            if not upstream.name or not upstream.name.isprintable():
+                return "every upstream needs a name"
+            if upstream.name in names:
+                return where + "this name is used twice"
+            names.add(upstream.name)
+            if wrong := check_url(upstream.base_url):
+                return f"{where}base_url: {wrong}"
+            if not upstream.models or not all(upstream.models):
+                return where + 'models must name at least one model, such as ["llama3.2"]'
+            for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):
+                if not 0 < getattr(upstream, name) <= _LONGEST:
+                    return f"{where}{name} must be a number of seconds, more than 0"
+            if not 0 <= upstream.max_retry_wait <= 3600:
+                return where + "max_retry_wait must be from 0 to 3600 seconds"
+            if not 0 <= upstream.max_retries <= 100:
+                return where + "max_retries must be from 0 to 100"
+            if upstream.context_tokens < 1:
+                return where + "context_tokens must be at least 1"
+        return ""
+
+
+def address(url: str) -> str:
+    """A URL without its query, which may hold a key."""
+    return url.partition("?")[0] + ("?…" if "?" in url else "")
+
+
+def check_url(url: str) -> str:
+    """What is wrong with an upstream's base URL; empty: nothing."""
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        fine = False
+    if not fine or not url.isprintable() or " " in url:
+        return "it must be an address such as https://api.example/v1"
+    if "@" in parts.netloc:
+        return "it must hold no user or password; the key has a variable of its own"
+    if parts.path.rstrip("/").endswith("/chat/completions"):
+        return "it must end before /chat/completions"
+    return ""
