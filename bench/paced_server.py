@@ -30,6 +30,7 @@ from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite.store import SqliteStore
 from fairlead.stores.sqlite_conversations import SqliteConversations
+from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections, Settings
 
 #: More than any workload asks for.
@@ -85,7 +86,7 @@ async def serve(options: argparse.Namespace) -> None:
     system = System(
         config=Config(data_dir=options.data_dir, drain_grace=0),
         engine=engine,
-        identity=StaticKeys([], anonymous=ANONYMOUS),
+        callers=Callers(StaticKeys([], anonymous=ANONYMOUS)),
         connections=Connections(Settings()),
     )
     sock = listen()

@@ -24,6 +24,7 @@ from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.testing.provider import ScriptedProvider
+from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections, Settings
 
 
@@ -135,7 +136,9 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
     await engine.open()
     connections = Connections(Settings(heartbeat=0.2, stall_timeout=0.4))
     config = Config(data_dir=tmp_path)
-    system = System(config=config, engine=engine, identity=Tickets(), connections=connections)
+    system = System(
+        config=config, engine=engine, callers=Callers(Tickets()), connections=connections
+    )
     found = Served(build_app(system), engine, provider, store)
     found.connections = connections
     yield found

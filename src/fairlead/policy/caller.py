@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from fairlead.policy.facts import NOWHERE, Facts
+
 #: Scopes and what they allow. ``admin`` allows everything, on everyone's streams.
 ASK = "ask"
 READ = "read"
@@ -13,11 +15,19 @@ ALL_SCOPES = frozenset({ASK, READ})
 
 class Caller(msgspec.Struct, frozen=True):
     """``consumer`` is who the work is accounted to, ``expires_at`` (seconds since 1970, UTC) when
-    this authority ends; None: it does not end by itself."""
+    this authority ends; None: it does not end by itself.
+
+    ``credential`` is the public id of what was presented (of an API key, a session, a token), by
+    which it can be revoked; never a secret. ``claims``: what a token says of its bearer, as far as
+    a decision asks about it. ``facts``: how and from where the request came.
+    """
 
     consumer: str
     scopes: frozenset[str] = ALL_SCOPES
     expires_at: float | None = None
+    credential: str = ""
+    claims: dict[str, str] = {}
+    facts: Facts = NOWHERE
 
 
 #: Whoever asks where nobody needs a credential: then all are one, and the operator too.

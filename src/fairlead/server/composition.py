@@ -34,6 +34,7 @@ from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite.store import SqliteStore
 from fairlead.stores.sqlite_conversations import SqliteConversations
+from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections, Settings
 
 _log = structlog.get_logger("fairlead.server")
@@ -87,10 +88,12 @@ async def compose(
         yield System(
             config=config,
             engine=engine,
-            identity=identity
-            or StaticKeys(
-                [StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys],
-                anonymous=None if config.keys else ANONYMOUS,
+            callers=Callers(
+                identity
+                or StaticKeys(
+                    [StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys],
+                    anonymous=None if config.keys else ANONYMOUS,
+                )
             ),
             connections=Connections(
                 Settings(

@@ -33,10 +33,7 @@ def system(request: Request) -> System:
 
 async def caller(request: Request) -> Caller:
     """Who asks. Raises :class:`~fairlead.errors.Unauthenticated`."""
-    header = request.headers.get("authorization", "")
-    scheme, _, credential = header.partition(" ")
-    named = scheme.lower() == "bearer" and credential.strip()
-    return await system(request).identity.identify(credential.strip() if named else None)
+    return await system(request).callers.of(request.scope)
 
 
 def same_site(request: Request) -> None:

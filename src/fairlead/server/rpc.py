@@ -114,5 +114,5 @@ def check_available() -> None:
 
 def _application(system: System) -> RpcApplication:
     return RpcApplication(
-        system.engine, system.identity, system.connections, system.config.max_body_bytes
+        system.engine, system.callers, system.connections, system.config.max_body_bytes
     )

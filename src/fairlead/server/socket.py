@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from starlette.responses import Response
@@ -20,8 +20,6 @@ router = APIRouter()
 
 #: Streams that one socket may read at once.
 MAX_STREAMS = 100
-#: Browsers cannot set headers: the key comes as one of the subprotocols, which are never echoed.
-_KEY = "fairlead.key."
 _PROTOCOL = [(b"fairlead-protocol", b"1")]
 
 
@@ -44,7 +42,7 @@ async def socket(websocket: WebSocket) -> None:
         await websocket.close(OVERLOAD, "too many connections: come back later")
         return
     try:
-        caller = await system.identity.identify(_credential(websocket, offered))
+        caller = await system.callers.of(websocket.scope)
     except FairleadError as error:
         await websocket.send_text(native.refused(error).decode())
         await websocket.close(POLICY, error.code)
@@ -84,24 +82,12 @@ def _foreign(websocket: WebSocket, allowed: tuple[str, ...]) -> Forbidden | None
     )
 
 
-def _credential(websocket: WebSocket, offered: list[str]) -> str | None:
-    """The bearer credential of the header, else that of a subprotocol, where the characters that a
-    subprotocol cannot hold are percent-encoded."""
-    scheme, _, credential = websocket.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and credential.strip():
-        return credential.strip()
-    for name in offered:
-        if name.startswith(_KEY):
-            return unquote(name.removeprefix(_KEY))
-    return None
-
-
 class _Dialogue:
     """Does what the client's messages ask, one after the other, and says what came of it."""
 
     def __init__(self, system: System, socket: Socket, caller: Caller) -> None:
         self._engine = system.engine
-        self._identity = system.identity
+        self._callers = system.callers
         self._socket = socket
         self._caller = caller
         socket.expires_at = caller.expires_at
@@ -175,7 +161,7 @@ class _Dialogue:
 
     async def _identify(self, act: native.Identify) -> None:
         """Another caller from now on. What it may not see it reads no more."""
-        caller = await self._identity.identify(act.token)
+        caller = await self._callers.renewed(self._caller, act.token)
         self._caller = caller
         self._socket.expires_at = caller.expires_at
         self._socket.say(native.authenticated(act.id, caller.consumer))

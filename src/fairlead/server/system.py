@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from fairlead.engine.engine import Engine
-from fairlead.ports.identity import Identity
 from fairlead.server.config import Config
+from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 
 
@@ -16,6 +16,6 @@ class System(msgspec.Struct, frozen=True):
 
     config: Config
     engine: Engine
-    identity: Identity
+    callers: Callers
     connections: Connections
     notice: str = ""

@@ -24,8 +24,8 @@ from fairlead.errors import Draining, FairleadError
 from fairlead.journal.log import position
 from fairlead.journal.position import parse_position
 from fairlead.policy.caller import Caller
-from fairlead.ports.identity import Identity
 from fairlead.transports import direct, h2
+from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 from fairlead.transports.rpc_wire import HEARTBEAT, RpcWire, answer, failure, messages
 from fairlead.transports.sink import Receive, Scope, Send
@@ -52,10 +52,10 @@ class RpcApplication:
     HTTP/2 and trailers."""
 
     def __init__(
-        self, engine: Engine, identity: Identity, connections: Connections, max_bytes: int
+        self, engine: Engine, callers: Callers, connections: Connections, max_bytes: int
     ) -> None:
         self._app: Any = AnswersASGIApplication(
-            AnswersService(engine, identity, connections),
+            AnswersService(engine, callers, connections),
             read_max_bytes=max_bytes,
             codecs=[ReadyMade(proto_binary_codec()), ReadyMade(proto_json_codec())],
         )
@@ -99,6 +99,7 @@ class Outlet:
 
     def __init__(self, scope: Scope, send: Send) -> None:
         extensions = scope.get("extensions") or {}
+        self.scope = scope
         self.pending = False
         self.aborted = False
         self._send = send
@@ -136,9 +137,9 @@ _outlet: ContextVar[Outlet] = ContextVar("outlet")
 class AnswersService(Answers):
     """The verbs of the engine as procedures."""
 
-    def __init__(self, engine: Engine, identity: Identity, connections: Connections) -> None:
+    def __init__(self, engine: Engine, callers: Callers, connections: Connections) -> None:
         self._engine = engine
-        self._identity = identity
+        self._callers = callers
         self._connections = connections
 
     def ask(
@@ -165,7 +166,7 @@ class AnswersService(Answers):
         self, request: pb.StopRequest, ctx: RequestContext[pb.StopRequest, pb.Answer], /
     ) -> pb.Answer:
         try:
-            return answer(await self._engine.stop(await self._caller(ctx), request.stream))
+            return answer(await self._engine.stop(await self._caller(), request.stream))
         except Exception as error:
             raise _failure(error) from error
 
@@ -173,14 +174,12 @@ class AnswersService(Answers):
         self, request: pb.GetRequest, ctx: RequestContext[pb.GetRequest, pb.Answer], /
     ) -> pb.Answer:
         try:
-            return answer(await self._engine.read(await self._caller(ctx), request.stream))
+            return answer(await self._engine.read(await self._caller(), request.stream))
         except Exception as error:
             raise _failure(error) from error
 
-    async def _caller(self, ctx: RequestContext[Any, Any]) -> Caller:
-        scheme, _, credential = ctx.request_headers.get("authorization", "").partition(" ")
-        named = scheme.lower() == "bearer" and credential.strip()
-        return await self._identity.identify(credential.strip() if named else None)
+    async def _caller(self) -> Caller:
+        return await self._callers.of(_outlet.get().scope)
 
     async def _read(
         self,
@@ -188,7 +187,7 @@ class AnswersService(Answers):
         attach: Callable[[Caller], Awaitable[Reader[RpcWire]]],
     ) -> AsyncIterator[pb.Event]:
         try:
-            reader = await attach(await self._caller(ctx))
+            reader = await attach(await self._caller())
         except Exception as error:
             raise _failure(error) from error
         call = Call(reader, _outlet.get(), self._connections)

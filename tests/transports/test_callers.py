@@ -1,0 +1,74 @@
+"""What is taken from a request: the credential, and the facts that decisions ask about."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fairlead.policy.caller import Caller
+from fairlead.policy.facts import Facts, Keep
+from fairlead.transports.callers import Callers, credential, facts
+
+
+def request(headers: dict[str, str] | None = None, **more: Any) -> dict[str, Any]:
+    return {
+        "type": "http",
+        "method": "POST",
+        "path": "/chat/stream",
+        "query_string": b"",
+        "client": ("203.0.113.9", 4711),
+        "headers": [(n.encode(), v.encode()) for n, v in (headers or {}).items()],
+        **more,
+    }
+
+
+def test_nothing_is_kept_that_nobody_asks_about() -> None:
+    scope = request(
+        {"authorization": "Bearer s3cret", "x-team": "blue", "cookie": "a=1"}, query_string=b"k=v"
+    )
+    expected = Facts(address="203.0.113.9", method="POST", path="/chat/stream")
+    assert facts(scope, Keep()) == expected
+
+
+def test_what_is_asked_about_is_kept() -> None:
+    scope = request({"x-team": "blue", "cookie": "a=1; b=2"}, query_string=b"k=v&k2=&other=x")
+    kept = Keep(
+        headers=frozenset({"x-team", "x-absent"}),
+        query=frozenset({"k", "k2"}),
+        cookies=frozenset({"b"}),
+    )
+    found = facts(scope, kept)
+    assert found.headers == {"x-team": "blue"}
+    assert found.query == {"k": "v", "k2": ""}
+    assert found.cookies == {"b": "2"}
+
+
+def test_a_header_sent_twice_is_joined() -> None:
+    scope = request()
+    scope["headers"] = [(b"x-team", b"blue"), (b"x-team", b"red")]
+    assert facts(scope, Keep(headers=frozenset({"x-team"}))).headers == {"x-team": "blue, red"}
+
+
+def test_too_many_fields_and_broken_cookies_are_as_none() -> None:
+    scope = request({"cookie": "=;;\x00"}, query_string=b"&".join([b"k=v"] * 1000))
+    kept = Keep(query=frozenset({"k"}), cookies=frozenset({"k"}))
+    assert facts(scope, kept).query == {}
+    assert facts(scope, kept).cookies == {}
+
+
+def test_the_header_goes_before_the_subprotocol() -> None:
+    offered = ["fairlead.v1", "fairlead.key.a%20b"]
+    assert credential(request(subprotocols=offered)) == "a b"
+    assert credential(request({"authorization": "bearer  k "}, subprotocols=offered)) == "k"
+    assert credential(request({"authorization": "Basic eA=="})) is None
+
+
+async def test_a_renewed_caller_is_still_where_it_was() -> None:
+    class Names:
+        async def identify(self, credential: str | None) -> Caller:
+            return Caller(credential or "nobody")
+
+    callers = Callers(Names())
+    caller = await callers.of(request({"authorization": "Bearer alice"}))
+    assert (caller.consumer, caller.facts.address) == ("alice", "203.0.113.9")
+    renewed = await callers.renewed(caller, "bob")
+    assert (renewed.consumer, renewed.facts) == ("bob", caller.facts)
