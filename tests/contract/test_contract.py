@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import os
 import random
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 
 import aiohttp
@@ -23,6 +26,9 @@ __all__ = ["serve", "session", "upstream"]
 
 TOKENS = tuple(f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(60))
 TEXT = "".join(TOKENS)
+#: An answer that lasts for many switches, and how many of them to make at least.
+LONG = tuple(f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(500))
+SWITCHES = int(os.environ.get("FAIRLEAD_SWITCHES", "3000"))
 
 
 class Reading:
@@ -121,24 +127,40 @@ async def test_exact_after_random_disconnects_at_random_places(
     assert len(upstream.requests) == 5
 
 
-async def test_changing_the_transport_at_any_event(
+@pytest.mark.timeout(60 + SWITCHES // 10)
+async def test_switching_the_transport_in_mid_answer(
     place: Place, upstream: ScriptedUpstream
 ) -> None:
-    chance = random.Random(3)
-    upstream.script(Answer(tokens=TOKENS, pace=Pace(delay_s=0.002)))
+    """Each answer has readers that come back on another transport each time, after a few events, at
+    positions that merged events, other readers and the model's pace make random."""
+    upstream.script(Answer(tokens=LONG, pace=Pace(delay_s=0.002)))
+    switches: Counter[tuple[str, str]] = Counter()
 
-    async def one() -> set[str]:
-        used: set[str] = set()
-        reading = await begin(place)
+    async def follow(reading: Reading, chance: random.Random) -> None:
+        transport = ""
         while not reading.ended:
-            transport = chance.choice(tuple(TRANSPORTS))
-            used.add(transport)
-            await reading.read(transport, more(reading, chance.randint(1, 6)))
-        assert reading.text == TEXT
-        return used
+            others = [name for name in TRANSPORTS if name != transport]
+            before, transport = transport, chance.choice(others)
+            if before:
+                switches[before, transport] += 1
+            await reading.read(transport, more(reading, chance.randint(1, 4)))
+        assert reading.text == "".join(LONG)
 
-    used = await asyncio.gather(*(one() for _ in range(12)))
-    assert set().union(*used) == set(TRANSPORTS)
+    async def answers(line: int) -> None:
+        for number in itertools.count():
+            stream = (await begin(place)).stream
+            readings = [Reading(place, stream) for _ in range(3)]
+            seeds = [f"{line} {number} {n}" for n in range(3)]
+            await asyncio.gather(
+                *(follow(r, random.Random(seed)) for r, seed in zip(readings, seeds, strict=True))
+            )
+            if switches.total() >= SWITCHES:
+                return
+
+    await asyncio.gather(*(answers(line) for line in range(4)))
+    print(f"{switches.total()} switches, {len(upstream.requests)} answers")
+    # From every transport to every other one.
+    assert switches.keys() == set(itertools.permutations(TRANSPORTS, 2))
 
 
 async def test_readers_on_all_transports_see_the_same(

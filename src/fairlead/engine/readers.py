@@ -72,6 +72,10 @@ class Readers:
         stream = info.spec.id
         meta = decode_meta(info.meta)
         place = locate(info.head, after)
+        if isinstance(place, Lost):
+            # What is at hand may be behind what a reader has been shown from the store itself.
+            info = await self._store.info(stream)
+            place = locate(info.head, after)
         if isinstance(place, Gone):
             raise HistoryGone(
                 "the records after this position were removed by retention",
