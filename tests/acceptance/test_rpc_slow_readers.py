@@ -176,7 +176,7 @@ async def test_stalled_calls_cost_a_bounded_amount_and_resume_exactly(
             cut = sum(line["event"] == "reader_cut" for line in server.logs)
         for one in stalled[:3]:
             had = await asyncio.to_thread(one.drained)
-            got = "".join(e.event.value.text for e in had if e.type == "token" and e.event)
+            got = "".join(e.event.value.text for e in had if e.event and e.event.field == "token")
             assert len(got) < len(whole)
             request = AttachRequest(stream=first.stream, after=had[-1].position)
             assert got + await text(answers.attach(request)) == whole
