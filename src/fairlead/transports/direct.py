@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from fairlead.transports.claim import Claim, ClaimedProtocol
+
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -24,33 +26,24 @@ EXTENSION = "fairlead.direct"
 MAX_HEAD_BYTES = 64 * 1024
 
 
-class Direct:
+class Direct(Claim):
     """One response's way to the transport: a :class:`~fairlead.transports.sink.Sink`. ``send`` is
-    set before it is used, to end the body as ASGI does.
+    set before it is used, to end the body as ASGI does."""
 
-    ``paused`` is an attribute that the protocol keeps up to date from :meth:`listen` on: it is
-    asked twice for each event.
-    """
-
-    __slots__ = ("_cycle", "_protocol", "_transport", "lost", "paused", "send", "writable")
+    __slots__ = ("_cycle", "_protocol", "_transport", "send")
 
     def __init__(self, protocol: DirectProtocol, cycle: RequestResponseCycle) -> None:
+        super().__init__()
         self._protocol = protocol
         self._cycle = cycle
         self._transport = protocol.transport
         self.send: Callable[[dict[str, Any]], Awaitable[None]] | None = None
-        self.paused = False
-        self.writable: Callable[[], None] | None = None
-        self.lost: Callable[[], None] | None = None
 
     def listen(self, writable: Callable[[], None], lost: Callable[[], None]) -> None:
         """Be told when the socket can be written again, and when it is gone."""
-        self.writable = writable
-        self.lost = lost
-        self._protocol.claimed = self
-        self.paused = self._protocol.flow.write_paused or self._cycle.disconnected
-        if self._cycle.disconnected:
-            self._protocol.loop.call_soon(lost)
+        paused = self._protocol.flow.write_paused
+        gone = self._cycle.disconnected
+        self.take(self._protocol, writable, lost, paused=paused, gone=gone)
 
     def write(self, data: bytes) -> None:
         """Write ``data`` as one chunk (RFC 9112, section 7.1). Never empty: that would end it."""
@@ -97,10 +90,8 @@ class BoundedProtocol(HttpToolsProtocol):
             raise ValueError(f"the request's head has more than {MAX_HEAD_BYTES} bytes")
 
 
-class DirectProtocol(BoundedProtocol):
+class DirectProtocol(ClaimedProtocol, BoundedProtocol):
     """uvicorn's protocol, offering :class:`Direct` to each request."""
-
-    claimed: Direct | None = None
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
@@ -109,22 +100,3 @@ class DirectProtocol(BoundedProtocol):
             # The application has not begun: its task starts with the next turn of the loop.
             scope: dict[str, Any] = self.scope  # type: ignore[assignment]
             scope.setdefault("extensions", {})[EXTENSION] = Direct(self, cycle)
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.claimed is not None:
-            self.claimed.paused = True
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.claimed is not None:
-            self.claimed.paused = False
-            if self.claimed.writable is not None:
-                self.claimed.writable()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self.claimed is not None:
-            self.claimed.paused = True
-            if self.claimed.lost is not None:
-                self.claimed.lost()

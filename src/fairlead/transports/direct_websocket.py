@@ -14,6 +14,8 @@ from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from fairlead.transports.claim import Claim, ClaimedProtocol
+
 #: The key of a :class:`DirectSocket` in an ASGI scope's extensions.
 EXTENSION = "fairlead.direct.websocket"
 
@@ -24,16 +26,14 @@ _quiet.setLevel(logging.WARNING)
 _quiet.addFilter(lambda record: not str(record.msg).startswith("Invalid UTF-8"))
 
 
-class DirectSocket:
+class DirectSocket(Claim):
     """One socket's way to the transport: a :class:`~fairlead.transports.websocket.SocketSink`."""
 
-    __slots__ = ("_protocol", "lost", "paused", "writable")
+    __slots__ = ("_protocol",)
 
-    def __init__(self, protocol: BoundedSocketProtocol) -> None:
+    def __init__(self, protocol: DirectSocketProtocol) -> None:
+        super().__init__()
         self._protocol = protocol
-        self.paused = False
-        self.writable: Callable[[], None] | None = None
-        self.lost: Callable[[], None] | None = None
 
     @property
     def compressed(self) -> bool:
@@ -41,12 +41,9 @@ class DirectSocket:
         return bool(self._protocol.conn.extensions)
 
     def listen(self, on_writable: Callable[[], None], on_lost: Callable[[], None]) -> None:
-        self.writable = on_writable
-        self.lost = on_lost
-        self._protocol.claimed = self
-        self.paused = not self._protocol.writable.is_set() or self._protocol.disconnected
-        if self._protocol.disconnected:
-            self._protocol.loop.call_soon(on_lost)
+        paused = not self._protocol.writable.is_set()
+        gone = self._protocol.disconnected
+        self.take(self._protocol, on_writable, on_lost, paused=paused, gone=gone)
 
     def write(self, frames: bytes) -> None:
         protocol = self._protocol
@@ -64,8 +61,6 @@ class DirectSocket:
 class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol, logging no keys, and letting go of a socket that takes no data."""
 
-    claimed: DirectSocket | None = None
-
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _quiet
@@ -79,29 +74,10 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
             self.transport.abort()
 
 
-class DirectSocketProtocol(BoundedSocketProtocol):
+class DirectSocketProtocol(ClaimedProtocol, BoundedSocketProtocol):
     """uvicorn's protocol, offering :class:`DirectSocket` to each socket."""
 
     async def run_asgi(self) -> None:
         scope: dict[str, Any] = self.scope  # type: ignore[assignment]
         scope["extensions"][EXTENSION] = DirectSocket(self)
         await super().run_asgi()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self.claimed is not None:
-            self.claimed.paused = True
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if self.claimed is not None:
-            self.claimed.paused = False
-            if self.claimed.writable is not None:
-                self.claimed.writable()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        super().connection_lost(exc)
-        if self.claimed is not None:
-            self.claimed.paused = True
-            if self.claimed.lost is not None:
-                self.claimed.lost()
