@@ -7,7 +7,8 @@ a secret. How a code looks on a wire (HTTP status, vendor shape) is the business
     FairleadError
     ├── CallerError          the request was wrong: mend it before trying again
     │   ├── BadRequest       ├── BadPosition     ├── Unauthenticated   ├── Forbidden
-    │   ├── NotFound         ├── Conflict        ├── HistoryGone       └── TooLarge
+    │   ├── NotFound         ├── Conflict        ├── HistoryGone       ├── TooLarge
+    │   └── UnsupportedAttachment
     ├── ServerError          ours: the request may be fine
     │   ├── Busy             ├── Draining        ├── Interrupted       ├── DeadlineExceeded
     │   ├── StoreUnavailable ├── StoreCorrupt    └── Misconfigured
@@ -104,6 +105,12 @@ class TooLarge(CallerError):
     """Something from outside exceeds its limit; the message names the limit."""
 
     code = "too_large"
+
+
+class UnsupportedAttachment(CallerError):
+    """An attachment of a type that this server, or the model that is asked, does not take."""
+
+    code = "unsupported_attachment"
 
 
 # -- ours ------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ STATUS: dict[str, int] = {
     "conflict": 409,
     "gone": 410,
     "too_large": 413,
+    "unsupported_attachment": 415,
     "internal": 500,
     "interrupted": 500,
     "deadline_exceeded": 500,

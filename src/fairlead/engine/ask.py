@@ -9,7 +9,9 @@ import msgspec
 
 from fairlead.engine.limits import Limits
 from fairlead.errors import BadRequest, TooLarge
+from fairlead.events.attachment import Attachment
 from fairlead.events.meta import GenerationMeta
+from fairlead.policy.attachments import checked
 from fairlead.ports.store import StreamInfo
 
 #: The longest id of a conversation that a client may choose, and the longest idempotency key.
@@ -23,7 +25,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     one). ``parent``: the message to follow instead of the newest one, which makes a branch: that is
     how a question is edited; ``""`` begins the dialogue anew. ``regenerate``: the question (or the
     answer to it) to be answered once more; then ``message`` is empty. ``orphan_window``: seconds
-    that the generation goes on unwatched; ``background``: for ever.
+    that the generation goes on unwatched; ``background``: for ever. ``attachments`` go along with
+    the message.
     """
 
     message: str = ""
@@ -35,17 +38,26 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     orphan_window: float | None = None
     background: bool = False
+    attachments: tuple[Attachment, ...] = ()
 
     def fingerprint(self) -> bytes:
         """What two requests with the same idempotency key must agree in."""
-        return hashlib.sha256(msgspec.json.encode(self, order="deterministic")).digest()
+        # Left out of the JSON, which would hold their bytes in base64.
+        rest = msgspec.structs.replace(self, attachments=msgspec.UNSET)
+        made = hashlib.sha256(msgspec.json.encode(rest, order="deterministic"))
+        for attachment in self.attachments:
+            made.update(attachment.digest())
+        return made.digest()
 
-    def check(self, limits: Limits) -> None:
-        """Raise :class:`~fairlead.errors.BadRequest` or :class:`~fairlead.errors.TooLarge`, naming
-        the field, if this cannot be asked."""
+    def checked(self, limits: Limits) -> Ask:
+        """The question in its usual form. Raises :class:`~fairlead.errors.BadRequest`,
+        :class:`~fairlead.errors.TooLarge` or :class:`~fairlead.errors.UnsupportedAttachment`,
+        naming the field, if this cannot be asked."""
         if self.regenerate:
             if self.message:
                 raise BadRequest("give either 'message' or 'regenerate', not both")
+            if self.attachments:
+                raise BadRequest("'regenerate' keeps the attachments of its question; give none")
             if not self.conversation:
                 raise BadRequest("'regenerate' needs the 'conversation_id' of its message")
         elif not self.message.strip():
@@ -69,6 +81,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
                 f"'orphan_window' must be from 0 to {limits.max_orphan_window:g} seconds; "
                 "use 'background' for an answer that nobody need watch"
             )
+        if not self.attachments:
+            return self
+        attachments = checked(self.attachments, limits.attachments)
+        return msgspec.structs.replace(self, attachments=attachments)
 
 
 class Started(msgspec.Struct, frozen=True):

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from hashlib import sha256
 
 import msgspec
 
 from fairlead.engine.ask import Ask
-from fairlead.errors import BadRequest, NotFound
-from fairlead.policy.tokens import estimate
-from fairlead.ports.conversations import Conversation, Conversations, Message
-from fairlead.ports.provider import Turn
-from fairlead.primitives import derived_id
+from fairlead.engine.limits import Limits
+from fairlead.errors import BadRequest, NotFound, UnsupportedAttachment
+from fairlead.events.attachment import Attachment
+from fairlead.policy.attachments import takes
+from fairlead.policy.tokens import estimate, estimate_attachment
+from fairlead.ports.conversations import Attached, Conversation, Conversations, Message
+from fairlead.ports.provider import Provider, Turn
+from fairlead.primitives import base32, derived_id
 
 #: Share of the provider's context that history and question may fill; the rest is for passages
 #: and the answer.
@@ -21,12 +25,13 @@ _TITLE_CHARS = 80
 
 class Exchange(msgspec.Struct, frozen=True):
     """A question in its dialogue: what to store, and the turns that the provider is given.
-    ``question`` is the text to answer."""
+    ``question`` is the text to answer; ``attachments`` are those that came with it, by id."""
 
     conversation: Conversation
     messages: tuple[Message, ...]
     turns: tuple[Turn, ...]
     question: str
+    attachments: dict[str, Attachment] = {}
 
     @property
     def question_id(self) -> str:
@@ -42,14 +47,23 @@ class Exchange(msgspec.Struct, frozen=True):
 
 
 async def exchange(
-    conversations: Conversations, ask: Ask, *, stream: str, owner: str, now: float, limit: int
+    conversations: Conversations,
+    ask: Ask,
+    provider: Provider,
+    *,
+    stream: str,
+    owner: str,
+    now: float,
+    limits: Limits,
 ) -> Exchange:
     """Place a question in its dialogue. New ids derive from the stream's, so that a repeated start
     yields the same ones.
 
     Raises :class:`~fairlead.errors.NotFound` for another owner's conversation or an unknown
-    ``parent`` or ``regenerate``.
+    ``parent`` or ``regenerate``, and :class:`~fairlead.errors.UnsupportedAttachment` for what
+    ``provider`` cannot be given.
     """
+    limit = limits.history_messages
     known = await _known(conversations, ask, owner)
     if known is None:
         if ask.regenerate or ask.parent:
@@ -76,6 +90,7 @@ async def exchange(
         path = []
 
     messages: list[Message] = []
+    attachments = {_id_of(known.id, each): each for each in ask.attachments}
     if not ask.regenerate:
         question = Message(
             id=derived_id(stream, "question"),
@@ -83,6 +98,10 @@ async def exchange(
             role="user",
             text=ask.message,
             created=now,
+            attachments=tuple(
+                Attached(id=id, type=each.type, size=len(each.data), name=each.name)
+                for id, each in attachments.items()
+            ),
         )
         messages.append(question)
         path.append(question)
@@ -97,7 +116,48 @@ async def exchange(
             status="running",
         )
     )
-    return Exchange(known, tuple(messages), _turns(path, ask.system), path[-1].text)
+    for attached in path[-1].attachments:
+        if not takes(provider.takes, attached.type):
+            raise UnsupportedAttachment(
+                f"{provider.name!r}, which is to answer, takes no {attached.type}"
+                + (f" ({attached.name})" if attached.name else "")
+                + (f"; it takes {', '.join(provider.takes)}" if provider.takes else "")
+            )
+    shown = attachments | await _earlier(
+        conversations, known.id, path, attachments, provider, limits
+    )
+    return Exchange(
+        known, tuple(messages), _turns(path, ask.system, shown), path[-1].text, attachments
+    )
+
+
+def _id_of(conversation: str, attachment: Attachment) -> str:
+    """The same for the same attachment, so that its bytes are kept once; for the conversation
+    alone, so that it tells nothing of others."""
+    return base32(sha256(conversation.encode() + b"\0" + attachment.digest()).digest()[:16])
+
+
+async def _earlier(
+    conversations: Conversations,
+    conversation: str,
+    path: Sequence[Message],
+    given: dict[str, Attachment],
+    provider: Provider,
+    limits: Limits,
+) -> dict[str, Attachment]:
+    """The attachments of the messages before, as far as the provider takes them; the newest ones
+    first, as many bytes as a question may have, those of the new one counted in."""
+    room = limits.attachments.total - sum(len(each.data) for each in given.values())
+    newest_first = [each for message in reversed(path) for each in message.attachments]
+    wanted: list[str] = []
+    for each in newest_first:
+        if each.id in given or each.id in wanted or not takes(provider.takes, each.type):
+            continue
+        room -= each.size
+        if room < 0:
+            break
+        wanted.append(each.id)
+    return await conversations.attachments(conversation, wanted) if wanted else {}
 
 
 async def _known(conversations: Conversations, ask: Ask, owner: str) -> Conversation | None:
@@ -116,10 +176,10 @@ def within_context(turns: Sequence[Turn], context_tokens: int) -> tuple[Turn, ..
     """The system turn, the question and as many turns before it, newest first, as the context
     holds by the stated estimate."""
     system = [turn for turn in turns[:1] if turn.role == "system"]
-    budget = int(context_tokens * _HISTORY_SHARE) - sum(estimate(turn.text) for turn in system)
+    budget = int(context_tokens * _HISTORY_SHARE) - sum(map(_tokens, system))
     kept: list[Turn] = []
     for turn in reversed(turns[len(system) :]):
-        budget -= estimate(turn.text)
+        budget -= _tokens(turn)
         if kept and budget < 0:
             break
         kept.append(turn)
@@ -129,9 +189,17 @@ def within_context(turns: Sequence[Turn], context_tokens: int) -> tuple[Turn, ..
     return (*system, *reversed(kept))
 
 
-def _turns(path: Sequence[Message], system: str) -> tuple[Turn, ...]:
+def _tokens(turn: Turn) -> int:
+    return estimate(turn.text) + sum(map(estimate_attachment, turn.attachments))
+
+
+def _turns(path: Sequence[Message], system: str, shown: dict[str, Attachment]) -> tuple[Turn, ...]:
     # Of an interrupted answer the person knows what was shown, and that is what is spoken of.
-    turns = [Turn(m.role, text) for m in path if (text := m.text[: m.shown])]
+    turns = [
+        Turn(m.role, text, tuple(shown[each.id] for each in m.attachments if each.id in shown))
+        for m in path
+        if (text := m.text[: m.shown])
+    ]
     return (Turn("system", system), *turns) if system else tuple(turns)
 
 

@@ -9,6 +9,7 @@ import msgspec
 from fairlead.engine.answers import add_up
 from fairlead.engine.authority import Authority
 from fairlead.errors import BadRequest, NotFound
+from fairlead.events.attachment import Attachment
 from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb
 from fairlead.ports.conversations import (
@@ -53,6 +54,14 @@ class Dialogues:
         conversation = await self._find(caller, Verb.READ, id)
         messages = await self._conversations.messages(id)
         return conversation, [await self._settled(message) for message in messages]
+
+    async def attachment(self, caller: Caller, id: str, attachment: str) -> Attachment:
+        """What came with a question of the conversation."""
+        await self._find(caller, Verb.READ, id)
+        found = await self._conversations.attachments(id, (attachment,))
+        if attachment not in found:
+            raise NotFound("there is no such attachment in this conversation")
+        return found[attachment]
 
     async def rename(self, caller: Caller, id: str, title: str) -> Conversation:
         """Give a conversation another title."""

@@ -173,7 +173,7 @@ class Engine:
         :class:`~fairlead.errors.Draining` when nothing new is begun.
         """
         self._authority.allow(caller, Verb.START, None)
-        ask.check(self.limits)
+        ask = ask.checked(self.limits)
         model = model or self.models.choose(ask.model)
         if key:
             if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
@@ -221,10 +221,11 @@ class Engine:
         placed = await exchange(
             self.conversations,
             ask,
+            model.provider,
             stream=stream,
             owner=caller.consumer,
             now=now,
-            limit=self.limits.history_messages,
+            limits=self.limits,
         )
         window = self.limits.orphan_window if ask.orphan_window is None else ask.orphan_window
         meta = GenerationMeta(
@@ -291,7 +292,7 @@ class Engine:
 
     async def _remember(self, generation: Generation, placed: Exchange) -> None:
         try:
-            await self.conversations.put(placed.conversation, placed.messages)
+            await self.conversations.put(placed.conversation, placed.messages, placed.attachments)
         except FairleadError as error:
             generation.interrupt(error)
             raise
@@ -330,7 +331,7 @@ class Engine:
         if not meta.conversation:
             raise BadRequest("this answer belongs to no conversation that could go on")
         ask = msgspec.structs.replace(ask, conversation=meta.conversation, parent=meta.message)
-        ask.check(self.limits)
+        ask = ask.checked(self.limits)
         stopped = await self.stop(caller, stream)
         if stopped.answer.status == "running":
             await self._closed(stream)

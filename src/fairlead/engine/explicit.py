@@ -25,6 +25,7 @@ class Handed:
     from whichever side."""
 
     context_tokens = 1 << 30  # it is asked nothing, so no dialogue is too long for it
+    takes: tuple[str, ...] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name

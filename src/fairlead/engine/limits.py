@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import msgspec
 
+from fairlead.policy.attachments import AttachmentLimits
+
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """``generations`` running and ``readers`` open at once on this node; ``prompt_chars`` of one
     message; ``event_bytes`` of one event; ``deadline`` of a generation and its ``orphan_window``
     when nobody watches, in seconds; ``history_messages`` given to a provider at most;
-    ``message_chars`` of an answer that its message keeps (its stream keeps all)."""
+    ``message_chars`` of an answer that its message keeps (its stream keeps all); ``attachments`` of
+    a question."""
 
     generations: int = 200
     readers: int = 1000
@@ -20,3 +23,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     max_orphan_window: float = 24 * 3600.0
     history_messages: int = 200
     message_chars: int = 1_000_000
+    attachments: AttachmentLimits = AttachmentLimits()

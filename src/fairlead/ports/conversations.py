@@ -2,22 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
 import msgspec
 
+from fairlead.events.attachment import Attachment
 from fairlead.events.model import Source
 
 Role = Literal["system", "user", "assistant"]
 Status = Literal["running", "completed", "stopped", "failed", "interrupted"]
 
 
+class Attached(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What a message says of an attachment, whose bytes are kept apart. ``size`` in bytes. The same
+    attachment has the same id throughout a conversation."""
+
+    id: str
+    type: str
+    size: int
+    name: str = ""
+
+
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One message. ``parent`` is the message it answers or follows (None: it begins the dialogue),
     so that edits and regenerations are siblings. An assistant's message names its stream; its text
     is filled in when the generation has ended. ``shown``: how many characters of it the person had
-    seen when interrupting it (None: it was not interrupted). ``created`` in seconds since 1970."""
+    seen when interrupting it (None: it was not interrupted). ``attachments`` came with a question.
+    ``created`` in seconds since 1970."""
 
     id: str
     parent: str | None
@@ -28,6 +40,7 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     status: Status = "completed"
     sources: tuple[Source, ...] = ()
     shown: int | None = None
+    attachments: tuple[Attached, ...] = ()
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,10 +73,22 @@ class Conversations(Protocol):
         """Free everything. Idempotent."""
         ...
 
-    async def put(self, conversation: Conversation, messages: Sequence[Message]) -> Conversation:
+    async def put(
+        self,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        attachments: Mapping[str, Attachment] | None = None,
+    ) -> Conversation:
         """Create the conversation unless it exists, add those of ``messages`` whose ids are new,
         and make the last of them the leaf; one commit. Repeating the call changes nothing. An
-        existing conversation of another owner is NotFound."""
+        existing conversation of another owner is NotFound.
+
+        ``attachments`` are those that the messages name, by id; of one that the conversation has
+        already nothing is kept twice. They go when the conversation does."""
+        ...
+
+    async def attachments(self, id: str, ids: Sequence[str]) -> dict[str, Attachment]:
+        """Those of a conversation's attachments that there are, by id."""
         ...
 
     async def get(self, id: str) -> Conversation:

@@ -7,16 +7,18 @@ from typing import Any, Protocol
 
 import msgspec
 
+from fairlead.events.attachment import Attachment
 from fairlead.events.model import Event
 from fairlead.ports.conversations import Role
 from fairlead.ports.knowledge import Passage
 
 
 class Turn(msgspec.Struct, frozen=True):
-    """One turn of the dialogue as a provider sees it."""
+    """One turn of the dialogue as a provider sees it, with what its asker attached."""
 
     role: Role
     text: str
+    attachments: tuple[Attachment, ...] = ()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,11 +40,13 @@ class Provider(Protocol):
     """Writes answers.
 
     ``name`` is stated in the answer's metadata; ``context_tokens`` bounds what the dialogue may
-    fill, by the provider's own estimate.
+    fill, by the provider's own estimate. ``takes`` are the media types of attachments that it can
+    be given, such as ``image/png`` or ``image/*``.
     """
 
     name: str
     context_tokens: int
+    takes: tuple[str, ...]
 
     def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
         """The events of the answer, from the first part or token to ``usage``.

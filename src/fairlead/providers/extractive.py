@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Callable
 from fairlead.events.model import Event, Token, Usage
 from fairlead.language.words import CJK
 from fairlead.policy.tokens import estimate
+from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import GenerationRequest
 from fairlead.providers.quoting import answer
 
@@ -26,10 +27,11 @@ class ExtractiveProvider:
     ``request.passages``, each followed by its number as ``[1]``; says that there is no answer, in
     the question's language, if there are no passages. ``clock`` gives the time in milliseconds
     since 1970; ``pace``, in seconds, is waited between tokens, so that a page shows an answer being
-    written.
+    written. Texts that came with the question are quoted, too, followed by their names.
     """
 
     name = "extractive"
+    takes: tuple[str, ...] = ("text/plain", "text/markdown")
     #: Only the question and the passages are read; more of the dialogue is of no use.
     context_tokens = 16_384
 
@@ -43,12 +45,16 @@ class ExtractiveProvider:
         """The answer as ``token`` events in pieces of a word, then ``usage`` (estimated)."""
         asked = [turn.text for turn in request.turns if turn.role == "user"]
         before, question = ["", "", *asked][-2:]
-        text = answer(question, request.passages, before)
+        files = _attached(request)
+        marks = [f"({file.title})" for file in files]
+        marks += [f"[{number}]" for number in range(1, len(request.passages) + 1)]
+        text = answer(question, [*files, *request.passages], before, marks)
         for n, piece in enumerate(pieces(text)):
             if n and (self._pace or n % FAIR_AFTER == 0):
                 await asyncio.sleep(self._pace)
             yield Token(self._clock(), piece)
-        read = [turn.text for turn in request.turns] + [p.text for p in request.passages]
+        read = [turn.text for turn in request.turns]
+        read += [passage.text for passage in (*files, *request.passages)]
         yield Usage(
             self._clock(),
             input_tokens=sum(estimate(each) for each in read),
@@ -59,6 +65,24 @@ class ExtractiveProvider:
 
     async def close(self) -> None:
         """There is nothing to free."""
+
+
+def _attached(request: GenerationRequest) -> list[Passage]:
+    """The texts attached to the last question, as passages."""
+    asked = [turn for turn in request.turns if turn.role == "user"]
+    files = asked[-1].attachments if asked else ()
+    return [
+        Passage(
+            id="",
+            document="",
+            title=file.name or f"attachment {number}",
+            address="",
+            heading="",
+            span=(0, len(file.data)),
+            text=file.data.decode(errors="replace"),
+        )
+        for number, file in enumerate(files, 1)
+    ]
 
 
 def pieces(text: str) -> list[str]:

@@ -30,6 +30,7 @@ class GeneratorProvider:
     ) -> None:
         self.name = name
         self.context_tokens = context_tokens
+        self.takes: tuple[str, ...] = ("*/*",)  # the agent makes of them what it can
         self._agent = agent
         self._clock = clock
 

@@ -26,7 +26,6 @@ from fairlead.errors import (
     UpstreamUnavailable,
 )
 from fairlead.events.model import Event
-from fairlead.policy.tokens import estimate
 from fairlead.ports.provider import GenerationRequest
 from fairlead.providers import openai_errors, prompt, retry
 from fairlead.providers.openai_answer import AbortingResponse, Answer
@@ -61,6 +60,7 @@ class OpenAICompatibleProvider:
     ) -> None:
         self.name = config.name
         self.context_tokens = config.context_tokens
+        self.takes = config.takes
         self._config = config
         self._clock_ms = clock_ms
         self._random = random
@@ -355,7 +355,7 @@ class _Question:
 
     def estimate_tokens(self) -> int:
         """About how many tokens the messages are."""
-        return sum(estimate(message.content) for message in self._messages)
+        return prompt.estimate_tokens(self._messages)
 
 
 def _passing(error: FairleadError) -> bool:

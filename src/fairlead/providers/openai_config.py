@@ -15,6 +15,9 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _HIDDEN = "…"
 
+#: What models of this dialect are given unless told otherwise.
+TAKES = ("image/*", "text/*", "application/json")
+
 
 class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     """One upstream. Raises Misconfigured, naming the setting, for what cannot work.
@@ -31,9 +34,10 @@ class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     seconds, see :func:`~fairlead.providers.retry.backoff`. max_retry_wait: an upstream that asks
     for more seconds than that is not tried again.
 
-    context_tokens: what the model's context holds, prompt and answer. max_event_bytes: of one
-    event of a stream. max_answer_bytes: of an answer that is not streamed. max_error_bytes: read of
-    an error's body.
+    context_tokens: what the model's context holds, prompt and answer. takes: the media types of
+    attachments that the model can be given; pictures go as such, all others must be text.
+    max_event_bytes: of one event of a stream. max_answer_bytes: of an answer that is not streamed.
+    max_error_bytes: read of an error's body.
 
     include_usage: ask for the usage in a stream; some servers refuse the option. trust_env: take
     proxies from the environment.
@@ -52,6 +56,7 @@ class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     retry_cap: float = 8.0
     max_retry_wait: float = 30.0
     context_tokens: int = 32_768
+    takes: tuple[str, ...] = TAKES
     max_event_bytes: int = 1 << 20
     max_answer_bytes: int = 8 << 20
     max_error_bytes: int = 64 << 10

@@ -86,9 +86,15 @@ _DEFINITION = re.compile(
 )
 
 
-def answer(question: str, passages: Sequence[Passage], before: str = "") -> str:
-    """An answer to ``question`` in the passages' own words, each quote followed by ``[n]``, where n
-    counts passages from 1; a plain statement that there is none if there are no passages.
+def answer(
+    question: str,
+    passages: Sequence[Passage],
+    before: str = "",
+    marks: Sequence[str] | None = None,
+) -> str:
+    """An answer to ``question`` in the passages' own words, each quote followed by its passage's
+    mark, by default ``[n]``, where n counts passages from 1; a plain statement that there is none
+    if there are no passages.
 
     ``before`` is the question asked before, which a short one may lean on.
     """
@@ -98,7 +104,9 @@ def answer(question: str, passages: Sequence[Passage], before: str = "") -> str:
     if not candidates:
         return NO_ANSWER_CHINESE if is_chinese(question) else NO_ANSWER_ENGLISH
     asked = parse(question, before)
-    return _written(_chosen(_scored(asked, question, candidates, passages)), candidates)
+    chosen = _chosen(_scored(asked, question, candidates, passages))
+    marks = marks or [f"[{number}]" for number in range(1, len(passages) + 1)]
+    return _written(chosen, candidates, marks)
 
 
 class _Candidate(NamedTuple):
@@ -240,14 +248,14 @@ def _repeats(candidate: _Candidate, chosen: list[_Candidate]) -> float:
     return max(shares, default=0.0) ** 2
 
 
-def _written(chosen: list[_Candidate], candidates: list[_Candidate]) -> str:
+def _written(chosen: list[_Candidate], candidates: list[_Candidate], marks: Sequence[str]) -> str:
     text = ""
     before: _Candidate | None = None
     written: set[int] = set()
     for candidate in chosen:
         for part in _completed(candidate, candidates):
             if part.number not in written:
-                text += _joint(before, part) + _cited(part)
+                text += _joint(before, part) + _cited(part, marks[part.passage])
                 written.add(part.number)
                 before = part
     return text
@@ -299,8 +307,7 @@ def _joint(before: _Candidate | None, part: _Candidate) -> str:
     return "" if is_chinese(part.quote.text) else " "
 
 
-def _cited(part: _Candidate) -> str:
-    mark = f"[{part.passage + 1}]"
+def _cited(part: _Candidate, mark: str) -> str:
     if part.quote.kind == "code":
         return f"{part.quote.text}\n{mark}"
     return part.quote.text + ("" if is_chinese(part.quote.text) else " ") + mark

@@ -11,6 +11,8 @@ from starlette.responses import Response
 
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest
+from fairlead.events.attachment import Attachment
+from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import attach, last_event, presentation, respond
 from fairlead.server.streams import document
@@ -31,6 +33,7 @@ class ChatBody(msgspec.Struct):
     parameters: dict[str, Any] = {}
     orphan_window: float | None = None
     background: bool = False
+    attachments: list[Attachment] = []
 
 
 _BODY_SCHEMA = {
@@ -58,6 +61,19 @@ _BODY_SCHEMA = {
             "description": "Seconds that the answer is written on while nobody reads it.",
         },
         "background": {"type": "boolean", "description": "Write on, whoever reads."},
+        "attachments": {
+            "type": "array",
+            "description": "Pictures and texts that go along with the question.",
+            "items": {
+                "type": "object",
+                "required": ["type", "data"],
+                "properties": {
+                    "type": {"type": "string", "description": "Its media type."},
+                    "name": {"type": "string", "description": "Its file's name."},
+                    "data": {"type": "string", "format": "byte", "description": "In base64."},
+                },
+            },
+        },
     },
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
@@ -94,11 +110,14 @@ async def post_chat(request: Request) -> Response:
     may also stand in the query, where FastAPI's plain parameters do. ``Accept: application/json``
     is answered at once with the answer so far, to be read by long polling."""
     http.same_site(request)
+    # Before the body, which may be large.
+    caller = await http.caller(request)
     asked = _query(request)
-    body = await http.json_body(request, ChatBody) if http.has_body(request) else asked
+    limit = http.system(request).config.max_ask_bytes
+    body = await http.json_body(request, ChatBody, limit) if http.has_body(request) else asked
     if not (body.message or body.question or body.regenerate):
         body.message, body.question = asked.message, asked.question
-    return await _answer(request, _ask(body), request.headers.get("idempotency-key", ""))
+    return await _answer(request, caller, _ask(body), request.headers.get("idempotency-key", ""))
 
 
 @router.get(
@@ -111,7 +130,7 @@ async def get_chat(request: Request) -> Response:
     """As ``POST``, with the question in the query. ``key`` is an idempotency key."""
     http.same_site(request)
     key = request.headers.get("idempotency-key") or request.query_params.get("key", "")
-    return await _answer(request, _ask(_query(request)), key)
+    return await _answer(request, await http.caller(request), _ask(_query(request)), key)
 
 
 def _query(request: Request) -> ChatBody:
@@ -145,11 +164,11 @@ def _ask(body: ChatBody) -> Ask:
         parameters=body.parameters,
         orphan_window=body.orphan_window,
         background=body.background,
+        attachments=tuple(body.attachments),
     )
 
 
-async def _answer(request: Request, ask: Ask, key: str) -> Response:
-    caller = await http.caller(request)
+async def _answer(request: Request, caller: Caller, ask: Ask, key: str) -> Response:
     known = last_event(request)
     if request.headers.get("accept", "") == "application/json":
         # For those who cannot have a body that streams, because something on the way holds it back.

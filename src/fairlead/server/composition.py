@@ -20,6 +20,7 @@ from fairlead.journal.retention import Retention
 from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
 from fairlead.knowledge.sqlite import SqliteKnowledge
+from fairlead.policy.attachments import AttachmentLimits
 from fairlead.policy.caller import ANONYMOUS
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
@@ -74,6 +75,12 @@ async def compose(
                 event_bytes=config.max_event_bytes,
                 deadline=config.deadline,
                 orphan_window=config.orphan_window,
+                attachments=AttachmentLimits(
+                    types=config.attachment_types,
+                    number=config.max_attachments,
+                    bytes=config.max_attachment_bytes,
+                    total=config.max_attached_bytes,
+                ),
             ),
             retention=Retention(
                 max_age=config.retention_days * 86_400,
@@ -186,6 +193,7 @@ def _upstream(upstream: Upstream) -> OpenAICompatibleConfig:
         include_usage=upstream.include_usage,
         trust_env=upstream.trust_env,
         context_tokens=upstream.context_tokens,
+        takes=upstream.attachments,
     )
 
 

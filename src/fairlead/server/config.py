@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fairlead.errors import Misconfigured
+from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
 from fairlead.server.settings import Secret, Setting, settings_of, show
 from fairlead.server.tables.key import Key
 from fairlead.server.tables.table import Table
@@ -153,6 +154,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         int, _meta("Limits", "Characters of one message.", ge=1, le=100_000_000)
     ] = 100_000
     max_event_bytes: Annotated[int, _meta("Limits", "Size of one event.", **_BYTES)] = 1 << 20
+    attachment_types: Annotated[
+        tuple[str, ...],
+        _meta("Limits", "Media types of attachments that a question may have."),
+    ] = DEFAULT_TYPES
+    max_attachments: Annotated[
+        int, _meta("Limits", "Attachments of one question; 0: none are taken.", ge=0, le=1000)
+    ] = 8
+    max_attachment_bytes: Annotated[int, _meta("Limits", "Size of one attachment.", **_BYTES)] = (
+        5 << 20
+    )
+    max_attached_bytes: Annotated[
+        int, _meta("Limits", "Size of one question's attachments together.", **_BYTES)
+    ] = 10 << 20
     deadline: Annotated[
         float, _meta("Limits", "How long one answer may take.", gt=0, **_SECONDS)
     ] = 3600.0
@@ -222,6 +236,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             api_key=self.upstream_key,
         )
         return (short, *self.upstreams)
+
+    @property
+    def max_ask_bytes(self) -> int:
+        """The largest body of a request that asks: its attachments come in base64."""
+        attached = self.max_attached_bytes if self.max_attachments else 0
+        return self.max_body_bytes + -(-attached // 3) * 4
 
     def check_serving(self) -> None:
         """Raise :class:`~fairlead.errors.Misconfigured` for what no server must be started with: a
@@ -321,6 +341,13 @@ def _check_origins(origins: tuple[str, ...]) -> str:
     return ""
 
 
+def _check_types(types: tuple[str, ...]) -> str:
+    for type in types:
+        if not MEDIA_TYPE.fullmatch(type):
+            return f"{type[:80]!r} is no media type; write them such as image/png"
+    return ""
+
+
 def _check_together(config: Config) -> None:
     if config.grpc_port and config.grpc_port == config.port:
         raise Misconfigured(
@@ -343,6 +370,7 @@ def _check_together(config: Config) -> None:
 #: What no type can say, by setting: each tells what is wrong and what would be right.
 CHECKS: dict[str, Callable[[Any], str]] = {
     "host": _check_host,
+    "attachment_types": _check_types,
     "base_path": _check_base_path,
     "cors_origins": _check_origins,
     "upstream": lambda url: check_url(url) if url else "",

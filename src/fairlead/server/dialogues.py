@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from fastapi import APIRouter
@@ -11,10 +12,15 @@ from starlette.responses import Response
 
 from fairlead.dialects.native import source
 from fairlead.errors import BadRequest
-from fairlead.ports.conversations import Conversation, Message
+from fairlead.events.attachment import Attachment, is_text
+from fairlead.ports.conversations import Attached, Conversation, Message
 from fairlead.server import http
 
 router = APIRouter(prefix="/conversations", tags=["conversations"])
+
+
+#: What browsers may show by themselves: types that hold no script.
+_SHOWN = ("image/png", "image/jpeg", "image/gif", "image/webp")
 
 
 class Change(msgspec.Struct, forbid_unknown_fields=True):
@@ -43,6 +49,18 @@ async def read_conversation(request: Request, id: str) -> Response:
     caller = await http.caller(request)
     found, messages = await http.system(request).engine.dialogues.read(caller, id)
     return http.json_response({**conversation(found), "messages": [message(m) for m in messages]})
+
+
+@router.get(
+    "/{id}/attachments/{attachment}",
+    summary="Fetch what came with a question",
+    responses={200: {"content": {"*/*": {}}}},
+)
+async def read_attachment(request: Request, id: str, attachment: str) -> Response:
+    """Its bytes, as a download unless it is a picture."""
+    caller = await http.caller(request)
+    found = await http.system(request).engine.dialogues.attachment(caller, id, attachment)
+    return Response(found.data, headers=_headers(found))
 
 
 @router.patch(
@@ -111,6 +129,30 @@ def message(m: Message) -> dict[str, Any]:
         made["stream"] = m.stream
     if m.shown is not None:
         made["shown"] = m.shown
+    if m.attachments:
+        made["attachments"] = [attached(a) for a in m.attachments]
     if m.sources:
         made["sources"] = [source(s) for s in m.sources]
     return made
+
+
+def attached(a: Attached) -> dict[str, Any]:
+    """What is told of an attachment; its bytes are fetched apart."""
+    made: dict[str, Any] = {"attachment_id": a.id, "type": a.type, "size": a.size}
+    return made | {"name": a.name} if a.name else made
+
+
+def _headers(attachment: Attachment) -> dict[str, str]:
+    # What somebody sent must not run here as a page of ours, whatever it says it is.
+    disposition = "inline" if attachment.type in _SHOWN else "attachment"
+    if attachment.name:
+        name = quote(attachment.name, safe="", errors="replace")
+        disposition += f"; filename*=UTF-8''{name}"  # RFC 6266, section 4.3
+    charset = "; charset=utf-8" if is_text(attachment.type) else ""
+    return {
+        "content-type": attachment.type + charset,
+        "content-disposition": disposition,
+        "content-security-policy": "default-src 'none'; sandbox",
+        "x-content-type-options": "nosniff",
+        "cache-control": "no-store",
+    }

@@ -22,6 +22,8 @@ T = TypeVar("T")
 
 #: Seconds that a request's body may take to arrive.
 _BODY_TIMEOUT = 30.0
+#: A large one has more: bytes a second.
+_SLOWEST = 64 * 1024
 _CHUNK = 256
 
 
@@ -60,8 +62,8 @@ def has_body(request: Request) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-async def json_body(request: Request, type: type[T]) -> T:
-    """The body as a value of ``type``.
+async def json_body(request: Request, type: type[T], limit: int | None = None) -> T:
+    """The body as a value of ``type``, of at most ``limit`` bytes (None: the configured limit).
 
     Raises :class:`~fairlead.errors.TooLarge` and :class:`~fairlead.errors.BadRequest`, which names
     the field. Only ``application/json`` is taken: other types can be sent by any web page without
@@ -73,7 +75,8 @@ async def json_body(request: Request, type: type[T]) -> T:
             f"the body must be JSON: send 'Content-Type: application/json', not "
             f"{content_type[:100] or 'nothing'!r}"
         )
-    data = await _bounded_body(request)
+    usual = system(request).config.max_body_bytes
+    data = await _bounded_body(request, usual if limit is None else limit)
     try:
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
@@ -84,23 +87,23 @@ async def json_body(request: Request, type: type[T]) -> T:
         raise BadRequest("the body is nested too deeply") from None
 
 
-async def _bounded_body(request: Request) -> bytes:
-    limit = system(request).config.max_body_bytes
+async def _bounded_body(request: Request, limit: int) -> bytes:
     too_large = TooLarge(f"the body is larger than {limit} bytes, which is the limit")
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
         raise too_large
+    seconds = max(_BODY_TIMEOUT, limit // _SLOWEST)
     chunks: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise too_large
                 chunks.append(chunk)
     except TimeoutError:
-        raise BadRequest(f"the body did not arrive within {_BODY_TIMEOUT:g} s") from None
+        raise BadRequest(f"the body did not arrive within {seconds:g} s") from None
     except ClientDisconnect:
         raise BadRequest("the connection ended before the body did") from None
     return b"".join(chunks)

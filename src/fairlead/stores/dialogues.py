@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from msgspec.structs import replace
 
 from fairlead.errors import BadRequest, NotFound
+from fairlead.events.attachment import Attachment
 from fairlead.ports.conversations import Conversation, Message
 
 #: Characters that are kept of a title.
@@ -36,6 +37,11 @@ def fresh_messages(messages: Sequence[Message], known: Container[str]) -> list[M
             raise unknown_message(parent)
         fresh[message.id] = message
     return list(fresh.values())
+
+
+def named(message: Message, given: Mapping[str, Attachment] | None) -> list[str]:
+    """The ids of the attachments that a message names and that were given with it."""
+    return [one.id for one in message.attachments if one.id in (given or {})]
 
 
 def updated(there: Conversation, asked: Conversation, leaf: str) -> Conversation:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from fairlead.events.attachment import Attachment
 from fairlead.events.model import Source
 from fairlead.ports.conversations import Conversation, ConversationPage, Message, Status
 from fairlead.stores.dialogues import (
     bounded_title,
     fresh_conversation,
     fresh_messages,
+    named,
     read_cursor,
     unknown_conversation,
     unknown_message,
@@ -29,6 +31,8 @@ class MemoryConversations:
         self._messages: dict[str, dict[str, Message]] = {}
         #: Which conversation a message belongs to.
         self._home: dict[str, str] = {}
+        #: Of each conversation that has any, by id.
+        self._attachments: dict[str, dict[str, Attachment]] = {}
 
     async def open(self) -> None:
         pass
@@ -36,7 +40,12 @@ class MemoryConversations:
     async def close(self) -> None:
         pass
 
-    async def put(self, conversation: Conversation, messages: Sequence[Message]) -> Conversation:
+    async def put(
+        self,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        attachments: Mapping[str, Attachment] | None = None,
+    ) -> Conversation:
         id = conversation.id
         there = self._conversations.get(id)
         if there is not None and there.owner != conversation.owner:
@@ -52,8 +61,15 @@ class MemoryConversations:
         for message in fresh:
             known[message.id] = message
             self._home[message.id] = id
+            for one in named(message, attachments):
+                self._attachments.setdefault(id, {}).setdefault(one, (attachments or {})[one])
         self._conversations[id] = there
         return there
+
+    async def attachments(self, id: str, ids: Sequence[str]) -> dict[str, Attachment]:
+        await self.get(id)
+        kept = self._attachments.get(id, {})
+        return {one: kept[one] for one in ids if one in kept}
 
     async def get(self, id: str) -> Conversation:
         there = self._conversations.get(id)
@@ -124,6 +140,7 @@ class MemoryConversations:
     async def delete(self, id: str) -> list[str]:
         await self.get(id)
         del self._conversations[id]
+        self._attachments.pop(id, None)
         messages = self._messages.pop(id)
         for message in messages:
             del self._home[message]

@@ -4,7 +4,7 @@ otherwise hold up."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,14 +13,22 @@ import apsw
 import msgspec
 from msgspec.structs import replace
 
+from fairlead.events.attachment import Attachment
 from fairlead.events.model import Source
-from fairlead.ports.conversations import Conversation, ConversationPage, Message, Status
+from fairlead.ports.conversations import (
+    Attached,
+    Conversation,
+    ConversationPage,
+    Message,
+    Status,
+)
 from fairlead.ports.store import Durability
 from fairlead.stores.common import store_closed
 from fairlead.stores.dialogues import (
     bounded_title,
     fresh_conversation,
     fresh_messages,
+    named,
     read_cursor,
     unknown_conversation,
     unknown_message,
@@ -35,9 +43,21 @@ T = TypeVar("T")
 
 #: Marks the file as ours ("Fric").
 APPLICATION_ID = 0x46726963
-VERSION = 1
+VERSION = 2
 
-# messages.num: order of arrival. sources: JSON, empty for none.
+# attachments.id: as messages name it; the same only within a conversation.
+_ATTACHMENTS = """
+CREATE TABLE attachments (
+    conversation TEXT NOT NULL,
+    id TEXT NOT NULL,
+    type TEXT NOT NULL,
+    name TEXT NOT NULL,
+    data BLOB NOT NULL,
+    PRIMARY KEY (conversation, id)
+);
+"""
+
+# messages.num: order of arrival. sources, attachments: JSON, empty for none.
 _TABLES = """
 CREATE TABLE conversations (
     id TEXT PRIMARY KEY,
@@ -59,15 +79,23 @@ CREATE TABLE messages (
     stream TEXT,
     status TEXT NOT NULL,
     sources BLOB NOT NULL,
-    shown INTEGER
+    shown INTEGER,
+    attachments BLOB NOT NULL DEFAULT x''
 );
 CREATE INDEX messages_of_conversation ON messages (conversation, num);
 """
 
+# From each earlier layout to the next.
+_STEPS = {
+    1: "ALTER TABLE messages ADD COLUMN attachments BLOB NOT NULL DEFAULT x'';" + _ATTACHMENTS
+}
+
 _CONVERSATION = "SELECT id, owner, title, created, updated, leaf FROM conversations "
-_COLUMNS = "id, parent, role, text, created, stream, status, sources, shown"
+_COLUMNS = "id, parent, role, text, created, stream, status, sources, shown, attachments"
+_MARKS = ", ".join("?" * 11)
 
 _sources: msgspec.json.Decoder[tuple[Source, ...]] = msgspec.json.Decoder(tuple[Source, ...])
+_attached: msgspec.json.Decoder[tuple[Attached, ...]] = msgspec.json.Decoder(tuple[Attached, ...])
 
 
 class SqliteConversations:
@@ -92,7 +120,7 @@ class SqliteConversations:
             db = connect(self._path, self._durability)
             try:
                 with transaction(db):
-                    prepare(db, _TABLES, APPLICATION_ID, VERSION)
+                    prepare(db, _TABLES + _ATTACHMENTS, APPLICATION_ID, VERSION, _STEPS)
             except BaseException:
                 db.close()
                 raise
@@ -119,8 +147,20 @@ class SqliteConversations:
 
         return await self._worker.run(within)
 
-    async def put(self, conversation: Conversation, messages: Sequence[Message]) -> Conversation:
-        return await self._write(partial(_put, conversation=conversation, messages=messages))
+    async def put(
+        self,
+        conversation: Conversation,
+        messages: Sequence[Message],
+        attachments: Mapping[str, Attachment] | None = None,
+    ) -> Conversation:
+        return await self._write(
+            partial(
+                _put, conversation=conversation, messages=messages, attachments=attachments or {}
+            )
+        )
+
+    async def attachments(self, id: str, ids: Sequence[str]) -> dict[str, Attachment]:
+        return await self._read(partial(_attachments, id=id, ids=ids))
 
     async def get(self, id: str) -> Conversation:
         return await self._read(partial(_get, id=id))
@@ -165,7 +205,7 @@ def _conversation(row: tuple[Any, ...]) -> Conversation:
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    id, parent, role, text, created, stream, status, sources, shown = row
+    id, parent, role, text, created, stream, status, sources, shown, attachments = row
     return Message(
         id=id,
         parent=parent,
@@ -176,15 +216,19 @@ def _message(row: tuple[Any, ...]) -> Message:
         status=status,
         sources=_sources.decode(sources) if sources else (),
         shown=shown,
+        attachments=_attached.decode(attachments) if attachments else (),
     )
 
 
-def _sources_column(sources: Sequence[Source]) -> bytes:
-    return msgspec.json.encode(sources) if sources else b""
+def _column(structs: Sequence[Source] | Sequence[Attached]) -> bytes:
+    return msgspec.json.encode(structs) if structs else b""
 
 
 def _put(
-    db: apsw.Connection, conversation: Conversation, messages: Sequence[Message]
+    db: apsw.Connection,
+    conversation: Conversation,
+    messages: Sequence[Message],
+    attachments: Mapping[str, Attachment],
 ) -> Conversation:
     found = rows(db, _CONVERSATION + "WHERE id = ?", (conversation.id,))
     there = _conversation(found[0]) if found else None
@@ -211,7 +255,7 @@ def _put(
         (there.id, there.owner, there.title, there.created, there.updated, there.leaf),
     )
     db.executemany(
-        f"INSERT INTO messages (conversation, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        f"INSERT INTO messages (conversation, {_COLUMNS}) VALUES ({_MARKS})",
         [
             (
                 there.id,
@@ -222,13 +266,35 @@ def _put(
                 m.created,
                 m.stream,
                 m.status,
-                _sources_column(m.sources),
+                _column(m.sources),
                 m.shown,
+                _column(m.attachments),
             )
             for m in fresh
         ],
     )
+    # Not in one go: a row may have megabytes.
+    for id in {id: None for m in fresh for id in named(m, attachments)}:
+        given = attachments[id]
+        db.execute(
+            "INSERT INTO attachments (conversation, id, type, name, data) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT DO NOTHING",
+            (there.id, id, given.type, given.name, given.data),
+        )
     return there
+
+
+def _attachments(db: apsw.Connection, id: str, ids: Sequence[str]) -> dict[str, Attachment]:
+    _get(db, id)
+    found: dict[str, Attachment] = {}
+    for one in ids:
+        for type, name, data in rows(
+            db,
+            "SELECT type, name, data FROM attachments WHERE conversation = ? AND id = ?",
+            (id, one),
+        ):
+            found[one] = Attachment(type, data, name)
+    return found
 
 
 def _get(db: apsw.Connection, id: str) -> Conversation:
@@ -284,7 +350,7 @@ def _finish(
 ) -> None:
     db.execute(
         "UPDATE messages SET text = ?, status = ?, sources = ? WHERE id = ?",
-        (text, status, _sources_column(sources), message),
+        (text, status, _column(sources), message),
     )
 
 
@@ -314,5 +380,6 @@ def _delete(db: apsw.Connection, id: str) -> list[str]:
         (id,),
     )
     db.execute("DELETE FROM messages WHERE conversation = ?", (id,))
+    db.execute("DELETE FROM attachments WHERE conversation = ?", (id,))
     db.execute("DELETE FROM conversations WHERE id = ?", (id,))
     return [stream for (stream,) in streams]

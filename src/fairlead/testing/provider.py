@@ -26,6 +26,7 @@ class ScriptedProvider:
 
     name = "scripted"
     context_tokens = 8_000
+    takes: tuple[str, ...] = ("*/*",)
 
     def __init__(self) -> None:
         self.requests: list[GenerationRequest] = []

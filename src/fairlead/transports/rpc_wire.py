@@ -30,6 +30,7 @@ CODES: dict[str, Code] = {
     "conflict": Code.ALREADY_EXISTS,
     "gone": Code.OUT_OF_RANGE,
     "too_large": Code.RESOURCE_EXHAUSTED,
+    "unsupported_attachment": Code.INVALID_ARGUMENT,
     "internal": Code.INTERNAL,
     "interrupted": Code.UNAVAILABLE,
     "deadline_exceeded": Code.DEADLINE_EXCEEDED,

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, ClassVar, Self
 from urllib.parse import urlsplit
 
 import msgspec
 
+from fairlead.events.attachment import is_image, is_text
+from fairlead.policy.attachments import MEDIA_TYPE
+from fairlead.providers.openai_config import TAKES
 from fairlead.server.settings import Secret
 from fairlead.server.tables.table import Table, says
 
+#: A media type, or all of a kind.
+_TAKEN = re.compile(rf"{MEDIA_TYPE.pattern}|[a-z0-9+.-]+/\*")
 _LONGEST = 7 * 86_400
 
 
@@ -48,6 +54,10 @@ class Upstream(Table, frozen=True, kw_only=True):
         float, says("an upstream that asks for more seconds of pause is not tried again")
     ] = 30.0
     context_tokens: Annotated[int, says("what the model's context holds")] = 32_768
+    attachments: Annotated[
+        tuple[str, ...],
+        says("media types of attachments that the models take; `[]` for models of text alone"),
+    ] = TAKES
     include_usage: Annotated[
         bool, says("ask for the number of tokens in a stream; false for a server that refuses")
     ] = True
@@ -87,6 +97,12 @@ class Upstream(Table, frozen=True, kw_only=True):
                 return where + "max_retry_wait must be from 0 to 3600 seconds"
             if not 0 <= upstream.max_retries <= 100:
                 return where + "max_retries must be from 0 to 100"
+            for taken in upstream.attachments:
+                if not _TAKEN.fullmatch(taken) or not (is_image(taken) or is_text(taken)):
+                    return (
+                        f"{where}attachments: {taken[:80]!r} is no type of pictures or texts; it "
+                        "must be one such as image/png, image/* or text/plain"
+                    )
             if upstream.context_tokens < 1:
                 return where + "context_tokens must be at least 1"
         return ""

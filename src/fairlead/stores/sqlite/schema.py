@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import apsw
 
 from fairlead.errors import Misconfigured
@@ -87,8 +89,16 @@ CREATE TABLE presence (
 """
 
 
-def prepare(db: apsw.Connection, tables: str, application: int, version: int) -> None:
+def prepare(
+    db: apsw.Connection,
+    tables: str,
+    application: int,
+    version: int,
+    steps: Mapping[int, str] | None = None,
+) -> None:
     """Create ``tables`` in an empty file, inside a transaction; check that another one is ours.
+
+    ``steps`` lead from an earlier layout to the one after it, by the earlier one's number.
 
     Raises :class:`~fairlead.errors.Misconfigured` for a file of another application or of a later
     version of the schema.
@@ -100,12 +110,17 @@ def prepare(db: apsw.Connection, tables: str, application: int, version: int) ->
         db.execute(tables)
         db.execute(f"PRAGMA application_id = {application}")
         db.execute(f"PRAGMA user_version = {version}")
-    elif found_application != application:
+        return
+    while found_application == application and found_version in (steps or {}):
+        db.execute((steps or {})[found_version])
+        found_version += 1
+        db.execute(f"PRAGMA user_version = {found_version}")
+    if found_application != application:
         raise Misconfigured(
             f"{db.filename} is a SQLite file of another application; "
             "name a path that is new or was made by Fairlead"
         )
-    elif found_version != version:
+    if found_version != version:
         raise Misconfigured(
             f"{db.filename} has the layout number {found_version}, and this version of Fairlead "
             f"knows number {version} only; use the version that wrote it, or another path"

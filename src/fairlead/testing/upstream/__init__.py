@@ -48,7 +48,7 @@ from fairlead.testing.upstream.behaviours import (
     Truncate,
     Wire,
 )
-from fairlead.testing.upstream.requests import Ending, ReceivedRequest
+from fairlead.testing.upstream.requests import Ending, Picture, ReceivedRequest
 from fairlead.testing.upstream.server import ScriptedUpstream
 
 __all__ = [
@@ -61,6 +61,7 @@ __all__ = [
     "HugeLine",
     "Insert",
     "Pace",
+    "Picture",
     "ReceivedRequest",
     "Refuse",
     "Reset",

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import base64
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
+
+# RFC 2397, as the Chat Completions dialect uses it.
+_DATA = re.compile(r"data:([^;,]+);base64,(.*)", re.DOTALL)
 
 
 class Ending(Enum):
@@ -42,6 +47,13 @@ class Changes:
                 await waiter
             finally:
                 self._waiters.discard(waiter)
+
+
+class Picture(NamedTuple):
+    """A picture that came with a message: its media type and its bytes."""
+
+    type: str
+    data: bytes
 
 
 @dataclass(eq=False)
@@ -107,6 +119,25 @@ class ReceivedRequest:
             for message in (messages if isinstance(messages, list) else [])
             if isinstance(message, dict) and role in (None, message.get("role"))
         ]
+
+    def message_pictures(self, role: str | None = None) -> list[Picture]:
+        """The pictures in the messages (of that role) that came as ``data:`` addresses."""
+        messages = self.json.get("messages") if isinstance(self.json, dict) else None
+        return [
+            picture
+            for message in (messages if isinstance(messages, list) else [])
+            if isinstance(message, dict) and role in (None, message.get("role"))
+            for picture in _pictures_of(message.get("content"))
+        ]
+
+
+def _pictures_of(content: Any) -> Iterator[Picture]:
+    for part in content if isinstance(content, list) else []:
+        image = part.get("image_url") if isinstance(part, dict) else None
+        address = image.get("url") if isinstance(image, dict) else None
+        found = _DATA.fullmatch(address) if isinstance(address, str) else None
+        if found is not None:
+            yield Picture(found[1], base64.b64decode(found[2], validate=True))
 
 
 def _text_of(content: Any) -> str:
