@@ -232,6 +232,26 @@ async def test_requests_wait_while_their_answers_do(served: Served) -> None:
     await peer.task
 
 
+async def test_attaching_at_the_end_says_that_nothing_follows(served: Served) -> None:
+    peer = Peer(served.app, "alice")
+    peer.say(type="chat", message="Hi")
+    served.provider.say("Hello")
+    served.provider.finish()
+    token = await peer.next("token")
+    done = await peer.next("done")
+    stream = done["stream"]
+    peer.say(type="attach", stream=stream, after=done["position"], id="1")
+    data = {"closed": True}
+    expected = {"type": "attached", "stream": stream, "id": "1", "data": data}
+    assert await peer.next("attached") == expected
+    peer.say(type="attach", stream=stream, after=token["position"])
+    assert await peer.next("attached") == {"type": "attached", "stream": stream}
+    assert await peer.next("done") == done
+    assert served.engine.readers == 0
+    peer.leave()
+    await peer.task
+
+
 async def test_drain_names_each_stream(served: Served) -> None:
     peer, idle = Peer(served.app, "alice"), Peer(served.app, "bob")
     for n in range(3):

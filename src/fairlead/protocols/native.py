@@ -138,9 +138,9 @@ def started(id: str, stream: str, conversation: str, message: str, created: bool
     return wire.answer("started", id=id, stream=stream, data=data)
 
 
-def attached(id: str, stream: str) -> bytes:
-    """The answer to :class:`Join`."""
-    return wire.answer("attached", id=id, stream=stream)
+def attached(id: str, stream: str, *, closed: bool) -> bytes:
+    """The answer to :class:`Join`. ``closed``: nothing follows the position."""
+    return wire.answer("attached", id=id, stream=stream, data={"closed": True} if closed else None)
 
 
 def detached(id: str, stream: str) -> bytes:

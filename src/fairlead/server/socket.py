@@ -127,7 +127,7 @@ class _Dialogue:
                 if act.stream not in socket.readers:
                     self._check_room()
                 reader = await engine.attach(caller, act.stream, act.after, SocketWire)
-                socket.say(native.attached(act.id, act.stream))
+                socket.say(native.attached(act.id, act.stream, closed=reader.ended))
                 socket.attach(reader)
             case native.Leave():
                 socket.detach(act.stream)
