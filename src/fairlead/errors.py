@@ -7,11 +7,13 @@ a secret. How a code looks on a wire (HTTP status, vendor shape) is the business
     FairleadError
     ├── CallerError          the request was wrong: mend it before trying again
     │   ├── BadRequest       ├── BadPosition     ├── Unauthenticated   ├── Forbidden
+    │   │                                        │   └── Revoked
     │   ├── NotFound         ├── Conflict        ├── HistoryGone       ├── TooLarge
     │   └── UnsupportedAttachment
     ├── ServerError          ours: the request may be fine
     │   ├── Busy             ├── Draining        ├── Interrupted       ├── DeadlineExceeded
-    │   ├── StoreUnavailable ├── StoreCorrupt    └── Misconfigured
+    │   ├── StoreUnavailable ├── StoreCorrupt    ├── IdentityUnavailable
+    │   └── Misconfigured
     └── UpstreamError        the model's server
         ├── UpstreamUnavailable  ├── UpstreamTimeout   ├── UpstreamRateLimited
         ├── UpstreamRefusedKey   ├── UpstreamRejected  ├── UpstreamProtocol  └── UpstreamCut
@@ -75,6 +77,13 @@ class Unauthenticated(CallerError):
     """No credential, or one that is unknown or expired."""
 
     code = "unauthenticated"
+
+
+class Revoked(Unauthenticated):
+    """The credential was good and has been taken back, or its session has been ended: another one
+    is needed."""
+
+    code = "revoked"
 
 
 class Forbidden(CallerError):
@@ -161,6 +170,13 @@ class StoreCorrupt(ServerError):
     """The store's file is damaged or not ours; an operator must look."""
 
     code = "store_corrupt"
+
+
+class IdentityUnavailable(ServerError):
+    """Who asks cannot be found out now: the service that issued the credential does not answer."""
+
+    code = "identity_unavailable"
+    retryable = True
 
 
 class Misconfigured(ServerError):

@@ -17,6 +17,7 @@ STATUS: dict[str, int] = {
     "bad_request": 400,
     "bad_position": 400,
     "unauthenticated": 401,
+    "revoked": 401,
     "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
@@ -31,6 +32,7 @@ STATUS: dict[str, int] = {
     "busy": 503,
     "draining": 503,
     "store_unavailable": 503,
+    "identity_unavailable": 503,
     "upstream_error": 502,
     "upstream_unavailable": 502,
     "upstream_refused_key": 502,
@@ -91,6 +93,6 @@ def problem(error: FairleadError, accept_language: str = "") -> Problem:
         seconds = max(1, math.ceil(error.retry_after))
         body["retry_after"] = seconds
         headers.append((b"retry-after", str(seconds).encode()))
-    if error.code == "unauthenticated":
+    if STATUS[error.code] == 401:
         headers.append((b"www-authenticate", b'Bearer realm="fairlead"'))
     return Problem(STATUS[error.code], tuple(headers), msgspec.json.encode(body))

@@ -7,7 +7,8 @@ const KEY = "fairlead.key";
 export class Problem extends Error {
   constructor({ error, code, retryable = false, retry_after = null }, status = 0) {
     super(error);
-    this.code = code;
+    // Either way the page asks for a key.
+    this.code = code === "revoked" ? "unauthenticated" : code;
     this.retryable = retryable;
     this.retryAfter = retry_after;
     this.status = status;
