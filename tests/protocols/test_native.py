@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fairlead.engine.ask import Ask
+from fairlead.events.attachment import Attachment
 from fairlead.journal.position import parse_position
 from fairlead.protocols import native
 
@@ -76,3 +77,21 @@ def test_what_is_wrong_is_answered_with_an_error(data: str | bytes, code: str) -
     if isinstance(data, str) and "id" in data:
         assert message["id"] == "1"
     assert ("stream" in message) == ("stream" in str(data))
+
+
+def test_a_binary_message_is_an_attachment_to_be_held() -> None:
+    head = b'{"type":"attachment","id":"a","data":{"content_type":"image/png","name":"x.png"}}'
+    act = native.receive(head + b"\n\x89PNG\n")
+    assert act == native.Hold("a", Attachment("image/png", b"\x89PNG\n", "x.png"))
+    said = native.receive(b"\x89PNG")
+    assert isinstance(said, native.Say)
+    assert json.loads(said.message)["data"]["code"] == "bad_request"
+
+
+@pytest.mark.parametrize("type", ["chat", "interrupt"])
+def test_a_question_names_attachments_or_brings_them(type: str) -> None:
+    inline = {"type": "text/plain", "data": "aGk="}
+    act = receive(type=type, stream="s", message="Hi", attachments=["a", inline])
+    assert isinstance(act, native.Begin | native.Supersede)
+    assert act.attachments == ("a", Attachment("text/plain", b"hi"))
+    assert act.ask == Ask(message="Hi")

@@ -103,6 +103,11 @@ class Client:
         """Send a message."""
         await self.connection.send(json.dumps({"type": type, **fields}))
 
+    async def upload(self, id: str, type: str, data: bytes, name: str = "") -> None:
+        """Send an attachment, without waiting for the answer."""
+        head = {"type": "attachment", "id": id, "data": {"content_type": type, "name": name}}
+        await self.connection.send(json.dumps(head).encode() + b"\n" + data)
+
     async def ask(self, message: str, **fields: Any) -> str:
         """Ask, and wait until it has begun; the stream."""
         await self.send("chat", message=message, **fields)

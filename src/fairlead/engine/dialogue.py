@@ -90,7 +90,8 @@ async def exchange(
         path = []
 
     messages: list[Message] = []
-    attachments = {_id_of(known.id, each): each for each in ask.attachments}
+    named = [(_id_of(known.id, each), each) for each in ask.attachments]
+    attachments = dict(named)
     if not ask.regenerate:
         question = Message(
             id=derived_id(stream, "question"),
@@ -100,7 +101,7 @@ async def exchange(
             created=now,
             attachments=tuple(
                 Attached(id=id, type=each.type, size=len(each.data), name=each.name)
-                for id, each in attachments.items()
+                for id, each in named
             ),
         )
         messages.append(question)

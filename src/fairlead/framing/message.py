@@ -11,11 +11,14 @@ from typing import Any
 import msgspec
 
 from fairlead.errors import BadRequest, FairleadError
+from fairlead.events.attachment import Attachment
 
 #: The longest ``id`` that a client may give a request.
 MAX_ID = 256
 #: The longest ``stream``, position or key that is looked at.
 _MAX_NAME = 256
+#: The longest first line of a binary message.
+MAX_HEAD = 4096
 
 
 class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -26,7 +29,8 @@ class _Request(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
 
 class _Question(_Request, frozen=True, kw_only=True):
     """The fields of a question (section 4). ``question`` means the same as ``message``; ``key`` is
-    an idempotency key."""
+    an idempotency key. ``attachments`` are uploaded already, and named by their ids, or come along
+    in base64."""
 
     message: str = ""
     question: str = ""
@@ -39,6 +43,7 @@ class _Question(_Request, frozen=True, kw_only=True):
     orphan_window: float | None = None
     background: bool = False
     key: str = ""
+    attachments: list[str | Attachment] = []
 
 
 class Chat(_Question, frozen=True, kw_only=True, tag="chat"):
@@ -84,6 +89,13 @@ class Ping(_Request, frozen=True, kw_only=True, tag="ping"):
     """Is anybody there?"""
 
 
+class Upload(msgspec.Struct, frozen=True):
+    """An attachment for a question to come, which names it by ``id``."""
+
+    id: str
+    attachment: Attachment
+
+
 class Malformed(msgspec.Struct, frozen=True):
     """What came was none of these: why, and the ``id`` it carries as far as that can be told."""
 
@@ -110,7 +122,17 @@ class _Envelope(msgspec.Struct):
     id: str = ""
 
 
+class _Media(msgspec.Struct):
+    content_type: str
+    name: str = ""
+
+
+class _Head(_Envelope):
+    data: _Media | None = None
+
+
 _envelope = msgspec.json.Decoder(_Envelope)
+_head = msgspec.json.Decoder(_Head)
 _decoders = {name: msgspec.json.Decoder(type) for name, type in _TYPES.items()}
 _encode = msgspec.json.Encoder().encode
 
@@ -137,6 +159,38 @@ def decode(text: str) -> ClientMessage | Malformed:
         return Malformed(id, BadRequest(f"the message is not right: {error}"))
     except (msgspec.DecodeError, UnicodeError) as error:
         return Malformed(id, BadRequest(f"the message is not valid JSON: {error}"))
+    except RecursionError:
+        return Malformed(id, BadRequest("the message is nested too deeply"))
+
+
+def decode_binary(data: bytes) -> Upload | Malformed:
+    """What a binary frame says: a message on one line, LF, then the bytes, as the server's frames
+    of ``media`` do."""
+    id = ""
+    try:
+        end = data.find(b"\n", 0, MAX_HEAD + 1)
+        if end < 0:
+            raise BadRequest(
+                f"a binary message is one line of JSON of at most {MAX_HEAD} bytes, LF, and then "
+                "the attachment's bytes"
+            )
+        head = _head.decode(data[:end])
+        if len(head.id) > MAX_ID:
+            raise BadRequest(f"'id' must have at most {MAX_ID} characters")
+        id = head.id
+        if head.type != "attachment":
+            raise BadRequest("'type' of a binary message must be 'attachment'")
+        if not id:
+            raise BadRequest("'id' is missing: the question names the attachment by it")
+        if head.data is None:
+            raise BadRequest("'data' is missing: it has the attachment's 'content_type'")
+        return Upload(id, Attachment(head.data.content_type, data[end + 1 :], head.data.name))
+    except BadRequest as error:
+        return Malformed(id, error)
+    except msgspec.ValidationError as error:
+        return Malformed(id, BadRequest(f"the message is not right: {error}"))
+    except (msgspec.DecodeError, UnicodeError) as error:
+        return Malformed(id, BadRequest(f"the message's first line is not valid JSON: {error}"))
     except RecursionError:
         return Malformed(id, BadRequest("the message is nested too deeply"))
 

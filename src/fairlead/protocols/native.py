@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest, FairleadError
+from fairlead.events.attachment import Attachment
 from fairlead.framing import message as wire
 from fairlead.journal.position import Position, parse_position
 
@@ -18,11 +19,13 @@ SUBPROTOCOLS = ("fairlead.v1", "chat")
 
 
 class Begin(NamedTuple):
-    """Start the answer to ``ask`` and read it."""
+    """Start the answer to ``ask`` and read it. ``attachments`` belong to it; those named only were
+    uploaded."""
 
     id: str
     ask: Ask
     key: str
+    attachments: tuple[str | Attachment, ...] = ()
 
 
 class Supersede(NamedTuple):
@@ -33,6 +36,7 @@ class Supersede(NamedTuple):
     shown: Position | None
     ask: Ask
     key: str
+    attachments: tuple[str | Attachment, ...] = ()
 
 
 class Join(NamedTuple):
@@ -67,20 +71,29 @@ class Identify(NamedTuple):
         return f"Identify(id={self.id!r})"
 
 
+class Hold(NamedTuple):
+    """Keep an attachment for the question that will name it by ``id``."""
+
+    id: str
+    attachment: Attachment
+
+
 class Say(NamedTuple):
     """Answer with this message; there is nothing to do."""
 
     message: bytes
 
 
-Act = Begin | Supersede | Join | Leave | End | Identify | Say
+Act = Begin | Supersede | Join | Leave | End | Identify | Hold | Say
 
 
 def receive(data: str | bytes) -> Act:
     """What a message of the client asks for. One that is wrong asks for an error message."""
     if isinstance(data, bytes):
-        error = BadRequest("binary messages are not taken: send JSON in a text message")
-        return Say(wire.refusal(error))
+        upload = wire.decode_binary(data)
+        if isinstance(upload, wire.Malformed):
+            return Say(wire.refusal(upload.error, id=upload.id))
+        return Hold(upload.id, upload.attachment)
     message = wire.decode(data)
     if isinstance(message, wire.Malformed):
         return Say(wire.refusal(message.error, id=message.id))
@@ -94,10 +107,13 @@ def receive(data: str | bytes) -> Act:
 def _act(message: wire.ClientMessage) -> Act:
     match message:
         case wire.Chat():
-            return Begin(message.id, _ask(message), message.key)
+            return Begin(message.id, _ask(message), message.key, tuple(message.attachments))
         case wire.Interrupt():
             shown = _position(message.stream, message.shown)
-            return Supersede(message.id, message.stream, shown, _ask(message), message.key)
+            attachments = tuple(message.attachments)
+            return Supersede(
+                message.id, message.stream, shown, _ask(message), message.key, attachments
+            )
         case wire.Attach():
             after = _position(message.stream, message.after)
             return Join(message.id, message.stream, after)
@@ -136,6 +152,12 @@ def started(id: str, stream: str, conversation: str, message: str, created: bool
     """The answer to :class:`Begin` and :class:`Supersede`."""
     data = {"conversation_id": conversation, "message_id": message, "created": created}
     return wire.answer("started", id=id, stream=stream, data=data)
+
+
+def uploaded(id: str, attachment: Attachment) -> bytes:
+    """The answer to :class:`Hold`."""
+    data = {"content_type": attachment.type, "size": len(attachment.data)}
+    return wire.answer("uploaded", id=id, data=data)
 
 
 def attached(id: str, stream: str, *, closed: bool) -> bytes:

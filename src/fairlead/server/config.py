@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from fairlead.errors import Misconfigured
+from fairlead.framing.message import MAX_HEAD
 from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
 from fairlead.server.settings import Secret, Setting, settings_of, show
 from fairlead.server.tables.key import Key
@@ -242,6 +243,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """The largest body of a request that asks: its attachments come in base64."""
         attached = self.max_attached_bytes if self.max_attachments else 0
         return self.max_body_bytes + -(-attached // 3) * 4
+
+    @property
+    def max_message_bytes(self) -> int:
+        """The largest message of a WebSocket: an attachment has one to itself."""
+        attached = self.max_attachment_bytes + MAX_HEAD + 1 if self.max_attachments else 0
+        return max(self.max_body_bytes, attached)
 
     def check_serving(self) -> None:
         """Raise :class:`~fairlead.errors.Misconfigured` for what no server must be started with: a

@@ -108,7 +108,7 @@ async def serve(
                 build_app(system),
                 http=DirectProtocol if config.direct else BoundedProtocol,
                 ws=DirectSocketProtocol if config.direct else BoundedSocketProtocol,
-                ws_max_size=config.max_body_bytes,
+                ws_max_size=config.max_message_bytes,
                 ws_ping_interval=config.heartbeat,
                 ws_ping_timeout=config.heartbeat,
                 ws_per_message_deflate=config.websocket_deflate,

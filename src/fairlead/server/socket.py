@@ -5,16 +5,18 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
+from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
 from fairlead.dialects.problem import problem
-from fairlead.engine.ask import Started
+from fairlead.engine.ask import Ask, Started
 from fairlead.errors import Busy, FairleadError, Forbidden
 from fairlead.policy.caller import Caller
 from fairlead.protocols import native
+from fairlead.protocols.uploads import Uploads
 from fairlead.server.system import System
-from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, Socket, SocketWire
+from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, TOO_BIG, Socket, SocketWire
 
 router = APIRouter()
 
@@ -90,11 +92,17 @@ class _Dialogue:
         self._callers = system.callers
         self._socket = socket
         self._caller = caller
+        self._uploads = Uploads(system.engine.limits.attachments)
+        self._longest = system.config.max_body_bytes
         socket.expires_at = caller.expires_at
 
     async def run(self) -> None:
         """Until the socket has ended."""
         while (data := await self._socket.receive()) is not None:
+            if isinstance(data, str) and _size(data) > self._longest:
+                # Only attachments may be larger.
+                self._socket.end(TOO_BIG, f"more than {self._longest} bytes of text")
+                continue
             act = native.receive(data)
             if isinstance(act, native.Say):
                 self._socket.say(act.message)
@@ -112,16 +120,21 @@ class _Dialogue:
         | native.Join
         | native.Leave
         | native.End
-        | native.Identify,
+        | native.Identify
+        | native.Hold,
     ) -> None:
         engine, socket, caller = self._engine, self._socket, self._caller
         match act:
             case native.Begin():
                 self._check_room()
-                await self._read(act.id, await engine.start(caller, act.ask, act.key))
+                started = await engine.start(caller, self._asked(act), act.key)
+                self._uploads.free(act.attachments)
+                await self._read(act.id, started)
             case native.Supersede():
                 self._check_room()
-                started = await engine.interrupt(caller, act.stream, act.shown, act.ask, act.key)
+                ask = self._asked(act)
+                started = await engine.interrupt(caller, act.stream, act.shown, ask, act.key)
+                self._uploads.free(act.attachments)
                 await self._read(act.id, started)
             case native.Join():
                 if act.stream not in socket.readers:
@@ -137,6 +150,12 @@ class _Dialogue:
                 socket.say(native.stopped(act.id, act.stream, snapshot.answer.status))
             case native.Identify():
                 await self._identify(act)
+            case native.Hold():
+                socket.say(native.uploaded(act.id, self._uploads.hold(act.id, act.attachment)))
+
+    def _asked(self, act: native.Begin | native.Supersede) -> Ask:
+        """The question with its attachments."""
+        return replace(act.ask, attachments=self._uploads.named(act.attachments))
 
     def _check_room(self) -> None:
         """Asked before anything is started, so that no answer is begun that could not be read."""
@@ -173,3 +192,8 @@ class _Dialogue:
                 self._socket.say(native.refused(error, stream=stream))
             else:
                 reader.caller = caller
+
+
+def _size(text: str) -> int:
+    """Its bytes in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode(errors="surrogatepass"))
