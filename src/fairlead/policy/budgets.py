@@ -1,0 +1,257 @@
+"""Budgets: how much may be asked for, by whom, in which time. Facts and now to claims on counters.
+
+A budget is counted in windows that begin with the calendar's seconds, minutes, hours, days and
+months (UTC), so that anybody can say when it refills. Each combination of what it is ``keyed_by``
+has a counter of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import IPv6Address
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from fairlead.policy.caller import Caller
+from fairlead.policy.facts import Keep
+from fairlead.policy.prices import Price, Prices, shown
+
+Unit = Literal["tokens", "requests", "money"]
+Per = Literal["second", "minute", "hour", "day", "month"]
+
+_SECONDS: dict[Per, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+#: What a budget may be keyed by: words, and ``kind:name`` for these kinds.
+WORDS = ("consumer", "address", "model")
+KINDS = ("header", "query", "cookie", "claim")
+_NAMED = re.compile(r"(header|query|cookie|claim):([!#$%&'*+.^_`|~0-9A-Za-z:/-]{1,128})")
+
+#: The longest text that stands in a key as it is.
+_LONGEST = 64
+#: Addresses of IPv6 are counted by network: whoever has one address has all of these.
+_NETWORK_BITS = 64
+
+
+class Budget(msgspec.Struct, frozen=True, kw_only=True):
+    """At most ``limit`` of a ``unit`` in each window of ``per``.
+
+    ``limit`` of money is in micro-units of ``currency``. ``keyed_by``: each combination of these
+    has the limit for itself: ``consumer``, ``address``, ``model``, ``header:x``, ``query:x``,
+    ``cookie:x``, ``claim:x``; none: all share it. ``models``: those it concerns; none given: all.
+    ``on_exhausted``: an answer under way is ``cut`` at the limit, or waits (``slow``) for the next
+    window.
+    """
+
+    name: str
+    limit: int
+    unit: Unit = "tokens"
+    per: Per = "day"
+    keyed_by: tuple[str, ...] = ("consumer",)
+    models: tuple[str, ...] = ()
+    on_exhausted: Literal["cut", "slow"] = "cut"
+    currency: str = ""
+
+    def concerns(self, model: str) -> bool:
+        """Whether asking this model costs anything of the budget."""
+        return not self.models or model in self.models
+
+    def stated(self) -> str:
+        """The limit as people read it, such as ``1000 tokens per day``."""
+        amount = shown(self.limit, self.currency) if self.unit == "money" else str(self.limit)
+        unit = "" if self.unit == "money" else f" {self.unit}"
+        return f"{amount}{unit} per {self.per}"
+
+
+class Window(NamedTuple):
+    """From ``start`` up to ``end``, in seconds since 1970 (UTC)."""
+
+    start: int
+    end: int
+
+
+def window(per: Per, now: float) -> Window:
+    """The window that ``now`` (seconds since 1970, UTC) is in."""
+    if per == "month":
+        return _month(int(now // 86_400))
+    length = _SECONDS[per]
+    start = int(now // length) * length
+    return Window(start, start + length)
+
+
+@lru_cache(maxsize=64)
+def _month(day: int) -> Window:
+    first = datetime.fromtimestamp(day * 86_400, UTC).replace(day=1)
+    year, month = first.year + first.month // 12, first.month % 12 + 1
+    after = first.replace(year=year, month=month)
+    return Window(int(first.timestamp()), int(after.timestamp()))
+
+
+def wrong_key(text: str) -> str:
+    """What is wrong with an item of ``keyed_by``, and what would be right; empty: nothing."""
+    if text in WORDS or _NAMED.fullmatch(text):
+        return ""
+    return (
+        f"{text[:80]!r} is nothing to key by; it must be consumer, address, model, or header:x, "
+        "query:x, cookie:x, claim:x with a name for x"
+    )
+
+
+class Line(NamedTuple):
+    """One budget of a question: the counter's key, and the model's price where it is money."""
+
+    budget: Budget
+    key: str
+    price: Price | None
+
+    def amount(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
+        """What an answer of so many tokens takes of the budget."""
+        unit = self.budget.unit
+        if unit == "tokens":
+            return input_tokens + output_tokens
+        if unit == "requests":
+            return 1
+        assert self.price is not None
+        return self.price.cost(input_tokens, output_tokens, cached_tokens)
+
+    def reach(self, input_tokens: int, amount: int) -> int:
+        """How many tokens an answer may have that takes at most ``amount`` of the budget; below 0
+        where even the prompt takes more."""
+        unit = self.budget.unit
+        if unit == "tokens":
+            return amount - input_tokens
+        if unit == "requests":
+            return _ANY if amount >= 1 else -1
+        assert self.price is not None
+        return self.price.reach(amount, input_tokens)
+
+
+_ANY = 1 << 53
+_Part = Callable[[Caller, str], str]
+
+
+class Unpriced(Exception):
+    """A budget of money concerns a model that has no price in its currency."""
+
+    def __init__(self, budget: Budget, model: str) -> None:
+        super().__init__(f"the budget {budget.name!r} is in {budget.currency}")
+        self.budget = budget
+        self.model = model
+
+
+class Budgets:
+    """The budgets of a deployment, ready to be asked. ``keep`` is what they ask of requests."""
+
+    def __init__(self, budgets: Iterable[Budget] = (), prices: Prices | None = None) -> None:
+        self.all = tuple(budgets)
+        self.prices = prices or Prices()
+        self.keep = keep(self.all)
+        self._parts = tuple((b, b.name, tuple(map(_part, b.keyed_by))) for b in self.all)
+
+    def lines(self, caller: Caller, model: str) -> tuple[Line, ...]:
+        """What counts when ``caller`` asks ``model``. Raises :class:`Unpriced`."""
+        found = []
+        for budget, name, parts in self._parts:
+            if budget.models and model not in budget.models:
+                continue
+            price = None
+            if budget.unit == "money":
+                price = self.prices.of(model, budget.currency)
+                if price is None:
+                    raise Unpriced(budget, model)
+            values = [part(caller, model) for part in parts]
+            found.append(Line(budget, _key(name, values), price))
+        return tuple(found)
+
+
+def keep(budgets: Iterable[Budget]) -> Keep:
+    """What of a request these budgets ask about."""
+    names: dict[str, set[str]] = {kind: set() for kind in KINDS}
+    for budget in budgets:
+        for item in budget.keyed_by:
+            kind, _, name = item.partition(":")
+            if name:
+                names[kind].add(name.lower() if kind == "header" else name)
+    return Keep(
+        headers=frozenset(names["header"]),
+        query=frozenset(names["query"]),
+        cookies=frozenset(names["cookie"]),
+        claims=frozenset(names["claim"]),
+    )
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def _key(name: str, values: list[str]) -> str:
+    # As JSON, so that no value can look like two.
+    return f"{name} {_encode(values).decode()}" if values else name
+
+
+def _part(item: str) -> _Part:
+    kind, _, name = item.partition(":")
+    match kind:
+        case "consumer":
+            return lambda caller, model: _short(caller.consumer)
+        case "address":
+            return lambda caller, model: network(caller.facts.address)
+        case "model":
+            return lambda caller, model: _short(model)
+        case "claim":
+            return lambda caller, model: _short(caller.claims.get(name, ""))
+        case "header":
+            lower = name.lower()
+            return lambda caller, model: _hidden(caller.facts.headers.get(lower, ""))
+        case "query":
+            return lambda caller, model: _hidden(caller.facts.query.get(name, ""))
+        case _:
+            return lambda caller, model: _hidden(caller.facts.cookies.get(name, ""))
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _LONGEST else _digest(text)
+
+
+def _hidden(text: str) -> str:
+    """What a client sent may be a secret, and is never kept as it is."""
+    return _digest(text) if text else ""
+
+
+@lru_cache(maxsize=4096)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def network(address: str) -> str:
+    """An address as budgets count it: of IPv6 the network of 64 bits, and an IPv4 address that
+    stands in an IPv6 one as itself."""
+    return address if ":" not in address else _network(address)
+
+
+@lru_cache(maxsize=4096)
+def _network(address: str) -> str:
+    try:
+        parsed = IPv6Address(address.partition("%")[0])
+    except ValueError:
+        return _short(address)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    first = int(parsed) >> (128 - _NETWORK_BITS) << (128 - _NETWORK_BITS)
+    return f"{IPv6Address(first)}/{_NETWORK_BITS}"
+
+
+class Standing(NamedTuple):
+    """How a budget stands for one caller: ``taken`` of it in the window that ends at ``refills``
+    (seconds since 1970, UTC). What running answers hold in advance is taken."""
+
+    budget: Budget
+    taken: int
+    refills: int
+
+    @property
+    def remaining(self) -> int:
+        """What is left; never below 0."""
+        return max(0, self.budget.limit - self.taken)

@@ -1,0 +1,90 @@
+"""Counters in the memory of one process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+
+from fairlead.policy.holds import NOTHING, Hold, fits, grant, lapse, meter, settle
+from fairlead.ports.counters import Claim, Counter, Final, Reserved, Used
+
+
+class _Count:
+    __slots__ = ("holds", "taken")
+
+    def __init__(self) -> None:
+        self.taken = 0
+        self.holds: dict[str, Hold] = {}
+
+
+class MemoryCounters:
+    """A :class:`~fairlead.ports.counters.Counters` of one process; ``clock``: seconds since
+    1970."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._counts: dict[Counter, _Count] = {}
+
+    async def open(self) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+    async def reserve(self, holder: str, claims: Sequence[Claim], ttl: float) -> Reserved:
+        now = self._clock()
+        until = now + ttl
+        fit = True
+        counts = []
+        for counter, limit, amount, _ in claims:
+            count = self._counts.get(counter)
+            if count is None:
+                count = self._counts[counter] = _Count()
+            counts.append(count)
+            if not fits(count.taken, limit, amount):
+                _lapse(count, now)
+                fit = fit and fits(count.taken, limit, amount)
+        if fit:
+            for count, (_, _, amount, metered) in zip(counts, claims, strict=True):
+                hold = count.holds.get(holder, NOTHING)
+                count.taken, count.holds[holder] = grant(count.taken, hold, amount, metered, until)
+        return Reserved(fit, tuple([count.taken for count in counts]))
+
+    async def meter(self, used: Sequence[Used], ttl: float) -> None:
+        until = self._clock() + ttl
+        for holder, counter, metered in used:
+            count = self._counts.get(counter)
+            if count is not None and holder in count.holds:
+                count.holds[holder] = meter(count.holds[holder], metered, until)
+
+    async def settle(self, holder: str, finals: Sequence[Final]) -> tuple[int, ...]:
+        taken = []
+        for counter, amount in finals:
+            count = self._counts.get(counter)
+            if count is not None:
+                hold = count.holds.pop(holder, None)
+                if hold is not None:
+                    count.taken = settle(count.taken, hold, amount)
+            taken.append(count.taken if count is not None else 0)
+        return tuple(taken)
+
+    async def taken(self, counters: Sequence[Counter]) -> tuple[int, ...]:
+        now = self._clock()
+        found = []
+        for counter in counters:
+            count = self._counts.get(counter)
+            if count is not None:
+                _lapse(count, now)
+            found.append(count.taken if count is not None else 0)
+        return tuple(found)
+
+    async def sweep(self) -> None:
+        now = self._clock()
+        for counter in [counter for counter in self._counts if counter.ends <= now]:
+            del self._counts[counter]
+
+
+def _lapse(count: _Count, now: float) -> None:
+    for holder, hold in count.holds.items():
+        if hold.until <= now:
+            count.taken, count.holds[holder] = lapse(count.taken, hold)
