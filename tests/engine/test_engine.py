@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import pytest
 
@@ -245,15 +244,6 @@ async def test_scopes_and_expiry_are_asked_by_the_engine(bench: Bench) -> None:
         await bench.engine.start(Caller("alice", frozenset({READ})), Ask(message="Why?"))
     with pytest.raises(Unauthenticated):
         await bench.engine.start(Caller("alice", expires_at=1.0), Ask(message="Why?"))
-
-
-async def test_a_reader_is_ended_when_its_authority_expires(bench: Bench) -> None:
-    stream = await bench.ask()
-    reading = await bench.read(stream, caller=Caller("alice", expires_at=time.time() + 1000))
-    bench.engine._authority._clock = lambda: time.time() + 2000
-    bench.engine._readers.end_expired()
-    await reading.to_end()
-    assert isinstance(reading.reader.failure, Unauthenticated)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ from fairlead.engine.models import Model, Models
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.upkeep import Upkeep
+from fairlead.engine.vigil import Vigil
 from fairlead.engine.wire import W, WireFactory
 from fairlead.engine.writer import LostStream, Writer
 from fairlead.errors import (
@@ -55,6 +56,7 @@ from fairlead.ports import store as ports
 from fairlead.ports.conversations import (
     Conversations,
 )
+from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
@@ -69,7 +71,8 @@ class Engine:
     """Runs generations and serves readers on one node.
 
     ``secret`` (of the deployment) makes ids of idempotency keys; ``notice`` is a line for people
-    about who answers, shown with each answer (empty: none).
+    about who answers, shown with each answer (empty: none). ``revocable`` knows which callers'
+    credentials have ended; without it they end when they expire.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Engine:
         limits: Limits | None = None,
         retention: Retention | None = None,
         notice: str = "",
+        revocable: Revocable | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -103,9 +107,8 @@ class Engine:
         self._idle.set()
         self._signals: ports.Subscription | None = None
         self._authority = Authority(clock)
-        self._readers = Readers(
-            store, self.node, self.limits.readers, self._authority, clock, self._count
-        )
+        self._readers = Readers(store, self.node, self.limits.readers, clock, self._count)
+        self.vigil = Vigil(self._readers.all, self._authority, revocable)
         self._upkeep = Upkeep(
             store,
             conversations,
@@ -124,12 +127,14 @@ class Engine:
     async def open(self) -> None:
         """Join the store as an owner and begin the upkeep. Stores must be open already."""
         await self._upkeep.open()
+        self.vigil.open()
         self._signals = self.store.on_signal(self.node, self._signalled)
 
     async def close(self) -> None:
         """End everything that runs as interrupted, and leave. Idempotent."""
         self.draining = True
         await self.interrupt_all()
+        await self.vigil.close()
         await self._upkeep.close()
         if self._signals is not None:
             self._signals.cancel()
@@ -431,6 +436,21 @@ class Engine:
         generation = self._running.get(reader.live.stream)
         if due and generation is not None:
             generation.seen(due)
+
+    async def renew(self, caller: Caller, stream: str, name: str) -> int:
+        """Let the caller's readers of the stream on this node that are called ``name`` go on under
+        the authority of ``caller``: the same consumer's, by a fresh credential. How many they are.
+
+        Raises :class:`~fairlead.errors.NotFound` if the caller may not read the stream.
+        """
+        await self._info(caller, Verb.READ, stream)
+        renewed = 0
+        for reader in self._readers.of(stream):
+            facts = reader.caller.facts
+            if reader.caller.consumer == caller.consumer and facts.reader == name:
+                reader.caller = msgspec.structs.replace(caller, facts=facts)
+                renewed += 1
+        return renewed
 
     async def read(self, caller: Caller, stream: str) -> Snapshot:
         """The answer so far, as a whole."""

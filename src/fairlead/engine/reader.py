@@ -175,13 +175,17 @@ class Reader(Generic[W]):
         return self.wire.keeps(self._state)
 
     def end(self, failure: FairleadError) -> None:
-        """End reading from outside (authority gone, history gone); the transport learns it."""
+        """End reading from outside (authority gone, history gone); the transport learns it. Nothing
+        more can be taken, though more may have been written."""
         self.failure = failure
         self.notify()
 
     def take(self, max_bytes: int) -> bytes:
         """The next bytes for the reader, about ``max_bytes`` at most; empty if there are none now,
         or if :meth:`fill` must fetch them (:attr:`cold`)."""
+        if self.failure is not None:
+            self.cold = False
+            return b""
         if self._prefix:
             prefix, self._prefix = self._prefix, b""
             return prefix

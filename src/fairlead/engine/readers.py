@@ -8,7 +8,6 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fairlead.engine.answers import add_up
-from fairlead.engine.authority import Authority
 from fairlead.engine.reader import Live, Reader
 from fairlead.engine.wire import W, WireFactory
 from fairlead.errors import (
@@ -16,7 +15,6 @@ from fairlead.errors import (
     Busy,
     FairleadError,
     HistoryGone,
-    Unauthenticated,
 )
 from fairlead.events.meta import decode_meta
 from fairlead.events.model import Reset
@@ -41,7 +39,6 @@ class Readers:
         store: Store,
         node: str,
         limit: int,
-        authority: Authority,
         clock: Callable[[], float],
         counted: Callable[[str, int], bool],
     ) -> None:
@@ -49,7 +46,6 @@ class Readers:
         self._store = store
         self._node = node
         self._limit = limit
-        self._authority = authority
         self._clock = clock
         self._counted = counted
         self._lives: dict[str, Live] = {}
@@ -127,12 +123,14 @@ class Readers:
             for reader in tuple(live.readers):
                 reader.end(failure)
 
-    def end_expired(self) -> None:
-        """End the readers whose authority has ended."""
-        for live in tuple(self._lives.values()):
-            for reader in tuple(live.readers):
-                if self._authority.expired(reader.caller):
-                    reader.end(Unauthenticated("the credential has expired"))
+    def all(self) -> list[Reader[Any]]:
+        """The readers of all streams."""
+        return [reader for live in self._lives.values() for reader in live.readers]
+
+    def of(self, stream: str) -> list[Reader[Any]]:
+        """The readers of a stream."""
+        live = self._lives.get(stream)
+        return [] if live is None else list(live.readers)
 
     async def show(self) -> None:
         """Show the other nodes which of their streams have readers here."""

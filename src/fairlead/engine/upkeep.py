@@ -107,4 +107,3 @@ class Upkeep:
             except FairleadError as error:
                 # The next round tries again; generations learn of a lost store by themselves.
                 _log.error("upkeep_failed", code=error.code, error=error.message)
-            self._readers.end_expired()

@@ -26,7 +26,8 @@ class Keep(msgspec.Struct, frozen=True, kw_only=True):
 class Facts(msgspec.Struct, frozen=True, kw_only=True):
     """A request, as far as decisions look at it. ``address`` is the client's, behind the proxies
     that are trusted; empty where there is no network, as inside a program. ``headers`` by their
-    names in small letters; of several of a name, all, joined by ``", "``."""
+    names in small letters; of several of a name, all, joined by ``", "``.
+    ``reader`` is what a reader calls itself, so that its authority can be renewed."""
 
     address: str = ""
     method: str = ""
@@ -34,6 +35,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
     headers: dict[str, str] = {}
     query: dict[str, str] = {}
     cookies: dict[str, str] = {}
+    reader: str = ""
 
 
 #: Where nothing came over a network.

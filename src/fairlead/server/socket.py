@@ -94,10 +94,26 @@ class _Dialogue:
         self._caller = caller
         self._uploads = Uploads(system.engine.limits.attachments)
         self._longest = system.config.max_body_bytes
-        socket.expires_at = caller.expires_at
 
     async def run(self) -> None:
         """Until the socket has ended."""
+        self._engine.vigil.others.add(self)
+        try:
+            await self._talk()
+        finally:
+            self._engine.vigil.others.discard(self)
+
+    @property
+    def caller(self) -> Caller:
+        """Who talks."""
+        return self._caller
+
+    def end(self, failure: FairleadError) -> None:
+        """The caller's authority is over."""
+        self._socket.say(native.refused(failure))
+        self._socket.end(POLICY, failure.message)
+
+    async def _talk(self) -> None:
         while (data := await self._socket.receive()) is not None:
             if isinstance(data, str) and _size(data) > self._longest:
                 # Only attachments may be larger.
@@ -182,7 +198,6 @@ class _Dialogue:
         """Another caller from now on. What it may not see it reads no more."""
         caller = await self._callers.renewed(self._caller, act.token)
         self._caller = caller
-        self._socket.expires_at = caller.expires_at
         self._socket.say(native.authenticated(act.id, caller.consumer))
         for stream, reader in self._socket.readers.items():
             try:

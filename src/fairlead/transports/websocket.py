@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Callable, Hashable
 from typing import Any, NamedTuple, Protocol
 
@@ -173,8 +172,7 @@ class _Attached:
 class Socket:
     """An accepted connection. All writing happens in callbacks: no task is woken per event.
 
-    ``ended`` is set when it has to be left. ``expires_at`` (seconds since 1970, UTC): when the
-    authority of its caller ends.
+    ``ended`` is set when it has to be left.
     """
 
     def __init__(
@@ -182,7 +180,6 @@ class Socket:
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[Closing] = self._loop.create_future()
-        self.expires_at: float | None = None
         self._engine = engine
         self._connections = connections
         self._receive = receive
@@ -388,9 +385,7 @@ class Socket:
     def tick(self) -> None:
         if self.ended.done():
             return
-        if self.expires_at is not None and time.time() >= self.expires_at:
-            self.end(POLICY, "the credential has expired")
-        elif self._sink.paused:
+        if self._sink.paused:
             self._stalled += 1
             if self._stalled >= self._connections.stall_ticks:
                 _log.info("reader_cut", streams=len(self._streams), reason="stalled")
