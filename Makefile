@@ -123,5 +123,5 @@ $(CLIENT)/dist/.built: $(CLIENT)/node_modules/.installed $(wildcard $(CLIENT)/ts
 
 .PHONY: system-packages
 system-packages:
-	@scripts/system-packages "nginx=command -v nginx" "chromium=command -v chromium" \
-		"sqlite3=command -v sqlite3"
+	@scripts/system-packages "nginx=command -v nginx" "caddy=command -v caddy" \
+		"chromium=command -v chromium" "sqlite3=command -v sqlite3" "openssl=command -v openssl"

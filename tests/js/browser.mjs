@@ -8,7 +8,7 @@ import { commands, options, report } from "./driver.mjs";
 
 const browser = await chromium.launch({
   executablePath: options.chromium ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu"],
+  args: ["--no-sandbox", "--disable-gpu", ...(options.flags ?? [])],
 });
 const page = await browser.newPage();
 await page.exposeFunction("report", report);

@@ -11,7 +11,8 @@ import pytest
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.articles.conftest import Connect, Serve, ready, until_readers
-from tests.proxies.nginx import CONFIGURATION, Nginx
+from tests.proxies.nginx import CONFIGURATION, TLS_CONFIGURATION, Nginx
+from tests.proxies.process import DEPLOY
 from tests.support.node import Script
 
 TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " end。")
@@ -174,10 +175,24 @@ async def test_no_question_is_logged(
         assert "between-us" not in nginx.logs
 
 
+def lines(text: str) -> set[str]:
+    """What says something in a configuration."""
+    stripped = {line.strip() for line in text.splitlines()}
+    return {line for line in stripped if line and not line.startswith("#")}
+
+
 def test_the_guide_shows_what_is_shipped() -> None:
-    shipped = {line.strip() for line in CONFIGURATION.read_text().splitlines()}
-    guide = CONFIGURATION.parents[1] / "docs" / "how-to" / "nginx.md"
+    shipped = lines(CONFIGURATION.read_text()) | lines(TLS_CONFIGURATION.read_text())
+    guide = DEPLOY.parent / "docs" / "how-to" / "nginx.md"
     blocks = re.findall(r"```nginx[^\n]*\n(.*?)```", guide.read_text(), re.DOTALL)
     assert blocks
-    shown = {line.strip() for block in blocks for line in block.splitlines()}
-    assert shown <= shipped | {""}
+    assert lines("".join(blocks)) <= shipped
+
+
+def test_with_tls_everything_stays_as_it_is_without() -> None:
+    without, blocks = (
+        re.findall(r"^ +(?:location|upstream) .*?^ +}$", file.read_text(), re.DOTALL | re.MULTILINE)
+        for file in (CONFIGURATION, TLS_CONFIGURATION)
+    )
+    assert len(without) == 3
+    assert [block for block in blocks if block in without] == without
