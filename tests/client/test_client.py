@@ -49,6 +49,7 @@ class Talk:
             self._api_key,
             on_reconnect=self.reconnects.append,
             silence=self._silence,
+            transport="sse",
             random=lambda: 0.0,
             sleep=self._sleep,
         )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import msgspec
+
+from fairlead.client.problems import not_understood
 
 #: The events that end an answer.
 TERMINAL = frozenset({"done", "error"})
@@ -39,6 +42,15 @@ class Event(msgspec.Struct, frozen=True):
             return "".join(text for text in several if isinstance(text, str))
         text = self.data.get("token", "")
         return text if isinstance(text, str) else ""
+
+    @property
+    def media(self) -> bytes:
+        """The bytes of a ``media`` event; empty where it names an ``address`` instead."""
+        coded = self.data.get("data", "") if self.name == "media" else ""
+        try:
+            return base64.b64decode(coded, validate=True) if isinstance(coded, str) else b""
+        except ValueError:
+            raise not_understood("media that are not base64") from None
 
     @property
     def ends(self) -> bool:

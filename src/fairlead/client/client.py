@@ -1,8 +1,8 @@
 """The client: ask, attach, stop; the connection may break, the answer does not.
 
 Source: PROTOCOL.md. An answer is a stream on the server; this client reads it over as many
-connections as it takes and gives every event exactly once, in order. It reads Server-Sent Events;
-where something on the way holds them back, it polls.
+connections as it takes and gives every event exactly once, in order. It reads Server-Sent Events,
+or a WebSocket where answers are interrupted; where something on the way holds these back, it polls.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ import msgspec
 
 from fairlead import __version__
 from fairlead.client.answers import Answer, Event, Reconnecting
+from fairlead.client.credential import ApiKey, Credential
+from fairlead.client.messages import event_of, polled_of
+from fairlead.client.path import Path, Transport
 from fairlead.client.place import Place
 from fairlead.client.problems import (
     LONGEST_RETRY_AFTER,
@@ -31,7 +34,9 @@ from fairlead.client.problems import (
     error_of,
     not_understood,
 )
-from fairlead.errors import BadRequest, FairleadError
+from fairlead.client.reading import Reading
+from fairlead.client.websocket import Broken, NobodyThere, NoWebSocket, Sockets
+from fairlead.errors import BadRequest, FairleadError, Unauthenticated
 from fairlead.framing.event_stream import Frame, Parser
 
 #: The server sends something at least every 30 s; after twice that the connection is dead.
@@ -42,8 +47,6 @@ CONNECT_TIMEOUT = 10.0
 PATIENCE = 15.0
 #: Seconds that a poll waits for something to come.
 POLL_WAIT = 25
-#: Seconds until a path that held events back is tried again.
-SECOND_CHANCE = 300.0
 #: Tries in a row without a single byte of an answer, before giving up.
 MAX_FAILURES = 8
 _MAX_ANSWER = 64 * 1024 * 1024
@@ -52,18 +55,29 @@ _NOBODY_THERE = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
     aiohttp.InvalidURL,
+    NobodyThere,
 )
+#: Connections in a row that stalled after their beginning, or ended before it, until the path is
+#: taken to let nothing through that way.
+_STALLS = 2
+_FRUITLESS = 2
 
 
 class Client:
     """Talks to one server. An asynchronous context manager: leaving it closes its connections.
 
     ``base_url``: where the server is, with its path prefix if it has one. ``api_key`` is sent as a
-    bearer credential. ``on_reconnect`` is told whenever a connection broke. ``silence``: seconds
-    without a byte after which a connection counts as dead; ``patience``: the same for the first
-    byte of a new answer, which comes at once. ``transport``: ``sse``, ``poll`` (long polling), or
-    ``auto``, which begins with the first and takes the other where nothing at all comes through.
-    ``random`` (from [0, 1)) and ``sleep`` are for the waits between tries.
+    bearer credential; a function (it may be ``async``) is asked for it whenever a connection is
+    made, and once more when the server says that it has expired. ``on_reconnect`` is told whenever
+    a connection broke. ``silence``: seconds without a byte after which a connection counts as dead;
+    ``patience``: the same for the first byte of a new answer, which comes at once.
+
+    ``transport``: ``sse``, ``websocket``, ``poll`` (long polling), or ``auto``, which begins with
+    Server-Sent Events (``interruptible``: with WebSocket), goes on to the next where nothing comes
+    through, and tries again later. Over WebSocket all answers share one connection.
+
+    ``random`` (from [0, 1)) and ``sleep`` are for the waits between tries, ``clock`` (seconds) is
+    for those between tries of what did not get through.
 
     Every verb raises the errors of :mod:`fairlead.errors` that the server states, and
     :class:`~fairlead.client.problems.Unreachable` when nothing (more) answers.
@@ -72,29 +86,32 @@ class Client:
     def __init__(
         self,
         base_url: str,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         *,
         on_reconnect: Callable[[Reconnecting], None] | None = None,
         silence: float = SILENCE,
         patience: float = PATIENCE,
-        transport: Literal["auto", "sse", "poll"] = "auto",
+        transport: Literal["auto", "sse", "websocket", "poll"] = "auto",
+        interruptible: bool = False,
         random: Callable[[], float] = random_module.random,
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.base_url = _checked(base_url)
         self._headers = {"User-Agent": f"fairlead/{__version__}"}
-        if api_key:
-            if not api_key.isascii() or not api_key.isprintable() or " " in api_key:
-                raise BadRequest(
-                    "the API key holds a blank, a line end or a character beyond ASCII"
-                )
-            self._headers["Authorization"] = f"Bearer {api_key}"
+        self._credential = Credential(api_key)
         self._on_reconnect = on_reconnect
         self._timeout = _timeout(silence)
         self._silence = silence
         self._patience = min(patience, silence)
-        self._transport = transport
-        self._held_back = -SECOND_CHANCE
+        ladder: tuple[Transport, ...] = ("sse", "poll")
+        if transport != "auto":
+            ladder = (transport,)
+        elif interruptible:
+            ladder = ("websocket", "sse", "poll")
+        self._can_interrupt = transport in ("auto", "websocket")
+        self._path = Path(ladder, clock)
+        self._sockets = Sockets(self.base_url, self._credential, silence, self._patience)
         self._random = random
         self._sleep = sleep
         self._opened: aiohttp.ClientSession | None = None
@@ -112,15 +129,14 @@ class Client:
 
     async def close(self) -> None:
         """Close all connections. Answers go on without us. Idempotent."""
+        await self._sockets.close()
         if self._opened is not None:
             await self._opened.close()
             self._opened = None
 
     # -- verbs
 
-    def ask(
-        self, message: str = "", *, key: str | None = None, **fields: Any
-    ) -> AsyncGenerator[Event, None]:
+    def ask(self, message: str = "", *, key: str | None = None, **fields: Any) -> Reading:
         """Ask, and follow the answer to its end: ``done`` or ``error`` is the last event.
 
         ``fields`` are further ones of ``POST /chat/stream``: ``conversation_id``, ``model``,
@@ -129,7 +145,7 @@ class Client:
         question whose connection broke is never asked twice. Closing the generator detaches; it
         does not stop the answer.
         """
-        return self._follow(Place(_question(message, fields), key or secrets.token_urlsafe(24)))
+        return self._reading(_place(message, key, fields))
 
     async def start(self, message: str = "", *, key: str | None = None, **fields: Any) -> str:
         """Ask as :meth:`ask` does, without following: the stream's id, for :meth:`attach`.
@@ -137,7 +153,7 @@ class Client:
         Unless ``background`` is true, an answer that nobody attaches to ends after its orphan
         window.
         """
-        place = Place(_question(message, fields), key or secrets.token_urlsafe(24))
+        place = _place(message, key, fields)
         events = self._follow(place)
         try:
             await anext(events, None)
@@ -147,17 +163,55 @@ class Client:
             raise not_understood("no stream's id")
         return place.stream
 
-    def attach(self, stream: str, after: str | None = None) -> AsyncGenerator[Event, None]:
+    def attach(self, stream: str, after: str | None = None) -> Reading:
         """Follow an answer from after a position (None: from its start) to its end; nothing if it
         ended there. ``after`` may be an event's position or its whole id."""
-        for name, text in (("stream", stream), ("after", after or "0")):
-            if not (text.isascii() and text.isprintable() and text.strip()):
-                raise BadRequest(f"{name!r} is not one that a server gave you")
+        _check_names(stream=stream, after=after or "0")
         place = Place()
         place.stream = stream
         if after:
             place.last_id = f"{stream}.{after.removeprefix(stream + '.')}"
-        return self._follow(place)
+        return self._reading(place)
+
+    async def interrupt(
+        self,
+        stream: str,
+        message: str = "",
+        *,
+        shown: str | None = None,
+        key: str | None = None,
+        **fields: Any,
+    ) -> Reading:
+        """Stop an answer and ask on, in one act: the next answer, which has begun.
+
+        ``shown`` is the position (or the id of the event) up to which the person has seen the
+        answer; None: nothing of it. The next prompt contains the answer's text only so far. ``key``
+        and ``fields`` are those of :meth:`ask`. However often the connection breaks meanwhile, it
+        is done once.
+
+        It goes over WebSocket. Raises :class:`~fairlead.errors.BadRequest` where ``transport``
+        leaves none.
+        """
+        if not self._can_interrupt:
+            raise BadRequest("only over WebSocket can an answer be interrupted: transport='auto'")
+        _check_names(stream=stream, shown=shown or "0")
+        place = _place(message, key, fields)
+        place.supersedes = stream
+        place.shown = (shown or "").removeprefix(stream + ".")
+        reading = self._reading(place)
+        await reading.begin()
+        return reading
+
+    async def refresh(self, api_key: ApiKey | None = None) -> None:
+        """Show another credential from now on; None asks the function that gives it once more.
+
+        Answers that are read over WebSocket go on: their connection is told at once. Those that are
+        read otherwise show it with their next connection. Raises
+        :class:`~fairlead.errors.Unauthenticated` where the server refuses it.
+        """
+        if api_key is not None:
+            self._credential.change(api_key)
+        await self._sockets.authenticate(await self._credential.now())
 
     async def stop(self, stream: str) -> Answer:
         """Stop an answer; what was written stays. Idempotent."""
@@ -169,34 +223,40 @@ class Client:
 
     # -- one answer over many connections
 
+    def _reading(self, place: Place) -> Reading:
+        return Reading(self._follow(place), place, self)
+
     async def _follow(self, place: Place) -> AsyncGenerator[Event, None]:
         while True:
-            place.polling = self._polls(place)
+            place.begin(self._choose(place))
+            stalled = fruitless = foreign = False
             try:
-                async with self._open(place) as response:
-                    place.reached = True
-                    if response.status in (200, 204):
-                        reading = self._read_poll if place.polling else self._read
-                        async with aclosing(reading(place, response)) as events:
-                            async for event in events:
-                                yield event
-                                if event.ends:
-                                    return
-                        if place.over:
+                async with aclosing(self._connection(place)) as events:
+                    async for event in events:
+                        if self._to_renew(place, event):
+                            break
+                        yield event
+                        if event.ends:
                             return
-                    else:
-                        error, retryable = await error_of(response)
-                        if not retryable:
-                            raise error
-                        place.failed(error.message, error.retry_after)
-            except (aiohttp.ClientError, TimeoutError) as error:
+                if place.over:
+                    return
+            except (aiohttp.ClientError, NobodyThere, Broken, TimeoutError) as error:
                 if not place.reached and isinstance(error, _NOBODY_THERE):
                     # Waiting will hardly help, saying so does.
                     raise self._unreachable(error) from None
                 place.failed(_reason(error), None)
-                if isinstance(error, TimeoutError) and not (place.heard or place.polling):
-                    place.held_back = True
-                    self._held_back = time.monotonic()
+                stalled = isinstance(error, TimeoutError)
+                fruitless = not (place.heard or isinstance(error, _NOBODY_THERE))
+            except NoWebSocket as error:
+                foreign = self._has_next(place)
+                if not (foreign or error.retryable):
+                    raise error.error from None
+                place.failed(str(error), error.error.retry_after)
+            except Unauthenticated:
+                if place.renewed or not self._credential.renews:
+                    raise
+                place.renewed = place.at_once = True
+            self._judge(place, stalled, fruitless, foreign)
             if place.failures > MAX_FAILURES:
                 raise Unreachable(
                     f"gave up after {MAX_FAILURES} tries: {place.reason}",
@@ -209,25 +269,81 @@ class Client:
                 self._on_reconnect(Reconnecting(place.reason, wait))
             await self._sleep(wait)
 
-    def _polls(self, place: Place) -> bool:
-        """Whether the next connection is a poll."""
-        if self._transport != "auto":
-            return self._transport == "poll"
-        return place.held_back or time.monotonic() - self._held_back < SECOND_CHANCE
+    def _choose(self, place: Place) -> Transport:
+        """What the next connection is made over."""
+        if place.supersedes and not place.stream:
+            return "websocket"  # nothing else can interrupt
+        return self._path.choose()
+
+    def _has_next(self, place: Place) -> bool:
+        """Whether the answer can be had in another way, should this one not get through."""
+        interrupts = place.supersedes and not place.stream
+        return not interrupts and self._path.has_next(place.transport)
+
+    def _judge(self, place: Place, stalled: bool, fruitless: bool, foreign: bool) -> None:
+        """Learn from a connection that has ended, or could not be made, what the path lets
+        through: nothing where it ``stalled``, or ended ``fruitless`` several times in a row, or
+        where something ``foreign`` answered."""
+        place.stalls = place.stalls + 1 if stalled else 0
+        place.fruitless = place.fruitless + 1 if fruitless else 0
+        blocked = (
+            foreign
+            or (stalled and not place.heard)
+            or place.stalls >= _STALLS
+            or place.fruitless >= _FRUITLESS
+        )
+        if blocked and self._has_next(place):
+            self._path.blocks(place.transport)
+            place.stalls = place.fruitless = 0
+            place.at_once = place.at_once or foreign
+        elif place.heard and not stalled:
+            self._path.works(place.transport)
+
+    def _to_renew(self, place: Place, event: Event) -> bool:
+        """Whether the event says no more than that the credential has expired, and there may be
+        another one."""
+        expired = event.name == "error" and event.data.get("code") == Unauthenticated.code
+        if not expired or place.renewed or not self._credential.renews:
+            return False
+        place.renewed = place.at_once = True
+        return True
+
+    def _connection(self, place: Place) -> AsyncGenerator[Event, None]:
+        """The events of one connection, until it ends."""
+        if place.transport == "websocket":
+            return self._sockets.read(place)
+        return self._request(place)
+
+    async def _request(self, place: Place) -> AsyncGenerator[Event, None]:
+        """The events of one response."""
+        async with self._open(place) as response:
+            place.reached = True
+            if response.status not in (200, 204):
+                error, retryable = await error_of(response)
+                if not retryable:
+                    raise error
+                place.failed(error.message, error.retry_after)
+                return
+            polls = place.transport == "poll"
+            reading = self._read_poll if polls else self._read
+            async with aclosing(reading(place, response)) as events:
+                async for event in events:
+                    yield event
 
     @asynccontextmanager
     async def _open(self, place: Place) -> AsyncGenerator[aiohttp.ClientResponse, None]:
-        place.begin()
+        polls = place.transport == "poll"
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache"}
         timeout = self._timeout
-        if place.polling:
+        if polls:
             headers = {"Accept": "application/json"}
             timeout = _timeout(POLL_WAIT + self._silence)
         elif place.last_id:
             headers["Last-Event-ID"] = place.last_id
+        headers |= await self._credential.headers()
         if place.stream:
             path = f"/streams/{quote(place.stream, safe='')}"
-            if place.polling:
+            if polls:
                 path += f"?wait={POLL_WAIT}"
                 path += f"&after={quote(place.position, safe='')}" if place.position else ""
             request = self._session().get(
@@ -249,11 +365,14 @@ class Client:
             yield response
 
     def _first(self, place: Place) -> float:
-        """Seconds until the first byte: after a position there may rightly be nothing for a
-        while."""
-        if place.polling:
+        """Seconds until the first byte: after a position there may rightly be nothing for a while.
+        A path that held everything back is given no more than a new answer needs: if it is to blame
+        unjustly, that costs a poll."""
+        if place.transport == "poll":
             return POLL_WAIT + self._silence
-        return self._silence if place.last_id else self._patience
+        if place.last_id and not self._path.suspects(place.transport):
+            return self._silence
+        return self._patience
 
     async def _read(
         self, place: Place, response: aiohttp.ClientResponse
@@ -282,7 +401,7 @@ class Client:
                 yield event
             data = await response.content.readany()
         parser.feed(b"")  # raises what a line too long left behind
-        place.failed("the connection ended", None)
+        raise Broken("the connection ended")
 
     async def _read_poll(
         self, place: Place, response: aiohttp.ClientResponse
@@ -300,14 +419,11 @@ class Client:
         if not place.stream:
             place.stream = _document_of(body).stream
             return
-        try:
-            polled = msgspec.json.decode(body, type=_Polled)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-            raise not_understood("something other than a poll's answer") from None
+        polled = polled_of(body)
         for message in polled.events:
-            if message.position:
-                place.last_id = f"{place.stream}.{message.position}"
-            yield Event(message.type, message.data, place.last_id if message.position else "")
+            event = event_of(message, place.stream)
+            place.last_id = event.id or place.last_id
+            yield event
         place.over = polled.closed
         if polled.position:
             place.last_id = f"{place.stream}.{polled.position}"
@@ -319,7 +435,7 @@ class Client:
             async with self._session().request(
                 method,
                 self.base_url + path,
-                headers={"Accept": "application/json"},
+                headers={"Accept": "application/json", **await self._credential.headers()},
                 allow_redirects=False,
             ) as response:
                 if response.status != 200:
@@ -344,6 +460,16 @@ class Client:
         return Unreachable(f"no answer from {self.base_url}: {_reason(error)}")
 
 
+def _place(message: str, key: str | None, fields: dict[str, Any]) -> Place:
+    return Place(_question(message, fields), key or secrets.token_urlsafe(24))
+
+
+def _check_names(**given: str) -> None:
+    for name, text in given.items():
+        if not (text.isascii() and text.isprintable() and text.strip()):
+            raise BadRequest(f"{name!r} is not one that a server gave you")
+
+
 def _question(message: str, fields: dict[str, Any]) -> bytes:
     given = {name: value for name, value in fields.items() if value is not None}
     return msgspec.json.encode({"message": message, **given})
@@ -354,22 +480,6 @@ def _document_of(body: bytes) -> Answer:
         return msgspec.json.decode(body, type=Answer)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise not_understood("something other than an answer") from None
-
-
-class _Message(msgspec.Struct):
-    """PROTOCOL.md, section 4."""
-
-    type: str
-    data: dict[str, Any]
-    position: str = ""
-
-
-class _Polled(msgspec.Struct):
-    """PROTOCOL.md, section 4: the answer to a long poll."""
-
-    events: list[_Message]
-    position: str = ""
-    closed: bool = False
 
 
 def _timeout(silence: float) -> aiohttp.ClientTimeout:
@@ -394,6 +504,8 @@ def _reason(error: Exception) -> str:
         case aiohttp.ClientConnectorError():
             number = error.os_error.errno
             return os.strerror(number) if number else "no connection"
+        case NobodyThere() | Broken():
+            return str(error)
         case TimeoutError():
             return "nothing came for too long"
         case aiohttp.InvalidURL():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from fairlead.client.path import Transport
+
 #: Seconds until the first try after a break, where the server names none; each further wait is
 #: twice the one before, up to LONGEST_WAIT.
 FIRST_WAIT = 1.0
@@ -13,9 +15,10 @@ LONGEST_WAIT = 30.0
 class Place:
     """Where a reader stands in an answer, and how its tries went.
 
-    ``polling``: this try is a poll. ``heard``: it has brought at least a byte of the body.
-    ``at_once``: the next try need not wait. ``over``: nothing follows. ``held_back``: nothing at
-    all came over a connection, so the answer is polled from then on.
+    ``transport``: what this try is made over. ``heard``: it has brought at least a byte of the
+    body. ``at_once``: the next try need not wait. ``over``: nothing follows. ``supersedes``: the
+    stream that the question interrupts, which was seen up to the position ``shown``. ``renewed``:
+    the credential was refused, and this try shows another one.
     """
 
     def __init__(self, question: bytes = b"", key: str = "") -> None:
@@ -25,9 +28,13 @@ class Place:
         self.stream = ""
         self.last_id = ""
         self.over = False
-        self.polling = False
-        self.held_back = False
+        self.transport: Transport = "sse"
+        self.supersedes = ""
+        self.shown = ""
         self.heard = False
+        self.stalls = 0
+        self.fruitless = 0
+        self.renewed = False
         self.at_once = False
         self.retry = FIRST_WAIT
         self.reached = False
@@ -45,8 +52,9 @@ class Place:
         """Seconds since this try began."""
         return time.monotonic() - self._began
 
-    def begin(self) -> None:
+    def begin(self, transport: Transport) -> None:
         """One more try."""
+        self.transport = transport
         self._began = time.monotonic()
         self.heard = False
         self.at_once = False
@@ -54,6 +62,7 @@ class Place:
     def went_on(self) -> None:
         """This try has brought something."""
         self.heard = True
+        self.renewed = False
         self.failures = 0
 
     def failed(self, reason: str, retry_after: float | None) -> None:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import os
+import socket
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -24,6 +28,8 @@ class Unreachable(ServerError):
 
 
 class _Problem(msgspec.Struct):
+    """The fields of an ``error`` (PROTOCOL.md, section 7)."""
+
     error: str = ""
     code: str = ""
     retryable: bool | None = None
@@ -33,29 +39,52 @@ class _Problem(msgspec.Struct):
 async def error_of(response: aiohttp.ClientResponse) -> tuple[FairleadError, bool]:
     """The error that a response with a status of 300 or above states, and whether the same request
     may succeed later."""
-    status = response.status
-    if 300 <= status < 400:
-        where = response.headers.get("Location", "another address")[:200].partition("?")[0]
-        return Unreachable(f"the server redirects to {where}; use that address instead"), False
     try:
         body = await bounded_body(response, _MAX_BODY)
     except UpstreamProtocol:
         body = b""  # the status has to do
+    return refusal(response.status, response.reason or "", response.headers, body)
+
+
+def refusal(
+    status: int, reason: str, headers: Mapping[str, str], body: bytes
+) -> tuple[FairleadError, bool]:
+    """The error that a response with a status of 300 or above (or another one than was due)
+    states, and whether the same request may succeed later."""
+    if 300 <= status < 400:
+        where = headers.get("Location", "another address")[:200].partition("?")[0]
+        return Unreachable(f"the server redirects to {where}; use that address instead"), False
     try:
         problem = msgspec.json.decode(body, type=_Problem)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         problem = _Problem()
-    retry_after = _seconds(response.headers.get("Retry-After", ""))
+    if not problem.error:
+        problem.error = f"the server answered {status} {reason}".strip()
+    if problem.retryable is None:
+        problem.retryable = status in TRANSIENT
+    return _made(problem, _seconds(headers.get("Retry-After", "")), status=status)
+
+
+def stated(fields: dict[str, Any]) -> tuple[FairleadError, bool]:
+    """The error that a message with these fields states, and whether the same request may succeed
+    later."""
+    try:
+        problem = msgspec.convert(fields, _Problem)
+    except msgspec.ValidationError:
+        problem = _Problem()
+    if not problem.error:
+        problem.error = "the server refused it without a word"
+    return _made(problem, None)
+
+
+def _made(
+    problem: _Problem, retry_after: float | None, **details: Any
+) -> tuple[FairleadError, bool]:
     if retry_after is None and problem.retry_after is not None:
         retry_after = min(max(problem.retry_after, 0.0), LONGEST_RETRY_AFTER)
-    kind = _BY_CODE.get(problem.code)
-    if kind is None:
-        message = problem.error or f"the server answered {status} {response.reason or ''}".strip()
-        error: FairleadError = Unreachable(message[:1000], retry_after=retry_after, status=status)
-    else:
-        error = kind(problem.error[:1000], retry_after=retry_after, status=status)
-    retryable = status in TRANSIENT if problem.retryable is None else problem.retryable
-    return error, retryable
+    kind = _BY_CODE.get(problem.code, Unreachable)
+    error = kind(problem.error[:1000], retry_after=retry_after, **details)
+    return error, bool(problem.retryable)
 
 
 async def bounded_body(
@@ -71,6 +100,15 @@ async def bounded_body(
         if len(body) > limit:
             raise not_understood(f"more than {limit} bytes")
     return bytes(body)
+
+
+def reason_of(error: OSError) -> str:
+    """Why no connection could be made, for people."""
+    if isinstance(error, ssl.SSLError):
+        return "its TLS certificate was not accepted"
+    if isinstance(error, socket.gaierror):
+        return "its host name is not known"
+    return os.strerror(error.errno) if error.errno else "no connection"
 
 
 def not_understood(what: str) -> UpstreamProtocol:

@@ -14,27 +14,77 @@ from typing import Any, Literal, Self, TypeVar
 
 from fairlead.client.answers import Answer, Event, Reconnecting
 from fairlead.client.client import PATIENCE, SILENCE, Client
+from fairlead.client.credential import ApiKey
+from fairlead.client.reading import Reading
 from fairlead.errors import BadRequest
 
 T = TypeVar("T")
 
 
+class SyncReading(Generator[Event, None, None]):
+    """The events of an answer, each once and in order, up to ``done`` or ``error``.
+
+    A generator with verbs of its own. Closing it detaches; :meth:`stop` and :meth:`interrupt` end
+    the answer. Nothing is sent before it is read.
+    """
+
+    def __init__(self, client: SyncClient, reading: Reading) -> None:
+        self._client = client
+        self._reading = reading
+        self._events = client._iterate(reading)
+
+    @property
+    def stream(self) -> str:
+        """The stream's id; empty until the server has named it."""
+        return self._reading.stream
+
+    @property
+    def position(self) -> str:
+        """The position after the last event that was given; empty before the first."""
+        return self._reading.position
+
+    def stop(self) -> Answer:
+        """Stop the answer, for all its readers. What was written stays, and ``done`` follows."""
+        return self._client._run(self._reading.stop())
+
+    def interrupt(
+        self, message: str = "", *, shown: str | None = None, key: str | None = None, **fields: Any
+    ) -> SyncReading:
+        """Stop this answer and ask on, in one act: see :meth:`Reading.interrupt`."""
+        asking = self._reading.interrupt(message, shown=shown, key=key, **fields)
+        return SyncReading(self._client, self._client._run(asking))
+
+    # -- a generator
+
+    def send(self, value: None) -> Event:
+        return next(self._events)
+
+    def throw(self, typ: Any, val: Any = None, tb: Any = None, /) -> Event:
+        return self._events.throw(typ, val, tb)
+
+    def close(self) -> None:
+        """Read no more. The answer goes on without us."""
+        self._events.close()
+
+
 class SyncClient:
     """Talks to one server. A context manager: leaving it closes its connections.
 
-    The arguments are those of :class:`~fairlead.client.client.Client`; ``on_reconnect`` is called
-    in the client's own thread. Several threads may use one client.
+    The arguments are those of :class:`~fairlead.client.client.Client`; ``on_reconnect``, and a
+    function that gives the credential, are called in the client's own thread. Several threads may
+    use one client.
     """
 
     def __init__(
         self,
         base_url: str,
-        api_key: str | None = None,
+        api_key: ApiKey | None = None,
         *,
         on_reconnect: Callable[[Reconnecting], None] | None = None,
         silence: float = SILENCE,
         patience: float = PATIENCE,
-        transport: Literal["auto", "sse", "poll"] = "auto",
+        transport: Literal["auto", "sse", "websocket", "poll"] = "auto",
+        interruptible: bool = False,
     ) -> None:
         self._client = Client(
             base_url,
@@ -43,6 +93,7 @@ class SyncClient:
             silence=silence,
             patience=patience,
             transport=transport,
+            interruptible=interruptible,
         )
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -76,20 +127,35 @@ class SyncClient:
 
     # -- verbs
 
-    def ask(
-        self, message: str = "", *, key: str | None = None, **fields: Any
-    ) -> Generator[Event, None, None]:
+    def ask(self, message: str = "", *, key: str | None = None, **fields: Any) -> SyncReading:
         """Ask, and follow the answer to its end: see :meth:`Client.ask`. Closing the generator
         detaches; it does not stop the answer."""
-        return self._iterate(self._client.ask(message, key=key, **fields))
+        return SyncReading(self, self._client.ask(message, key=key, **fields))
 
     def start(self, message: str = "", *, key: str | None = None, **fields: Any) -> str:
         """Ask without following; the stream's id: see :meth:`Client.start`."""
         return self._run(self._client.start(message, key=key, **fields))
 
-    def attach(self, stream: str, after: str | None = None) -> Generator[Event, None, None]:
+    def attach(self, stream: str, after: str | None = None) -> SyncReading:
         """Follow an answer from after a position to its end: see :meth:`Client.attach`."""
-        return self._iterate(self._client.attach(stream, after))
+        return SyncReading(self, self._client.attach(stream, after))
+
+    def interrupt(
+        self,
+        stream: str,
+        message: str = "",
+        *,
+        shown: str | None = None,
+        key: str | None = None,
+        **fields: Any,
+    ) -> SyncReading:
+        """Stop an answer and ask on, in one act: see :meth:`Client.interrupt`."""
+        asking = self._client.interrupt(stream, message, shown=shown, key=key, **fields)
+        return SyncReading(self, self._run(asking))
+
+    def refresh(self, api_key: ApiKey | None = None) -> None:
+        """Show another credential from now on: see :meth:`Client.refresh`."""
+        self._run(self._client.refresh(api_key))
 
     def stop(self, stream: str) -> Answer:
         """Stop an answer; what was written stays. Idempotent."""
