@@ -1,3 +1,4 @@
+import type { InterruptOptions } from "./client.js";
 import { FairleadError } from "./errors.js";
 import type { AnswerEvent, EventData, Source } from "./events.js";
 import { follow, type Means } from "./line.js";
@@ -19,18 +20,26 @@ export interface Callbacks {
   onEvent?: (event: AnswerEvent) => void;
 }
 
+/** What an answer asks of its client. */
+export interface Verbs {
+  stop(stream: string): Promise<unknown>;
+  interrupt(stream: Promise<string>, message: string, options: InterruptOptions): Answer;
+}
+
 /**
  * An answer that is being read. Read it once, in one of three ways: as an async iterator of events,
  * with {@link listen}, or with {@link result}. Nothing is sent before that.
  *
  * Leaving it (a `break`, {@link close}, an aborted signal) ends the reading, not the answer: the
- * server writes it on, and `client.attach(answer.stream, …)` reads it. {@link stop} ends it.
+ * server writes it on, and `client.attach(answer.stream, …)` reads it. {@link stop} ends it, and
+ * {@link interrupt} ends it and asks on.
  */
 export class Answer implements AsyncIterable<AnswerEvent> {
   readonly #means: Means;
   readonly #place: Place;
   readonly #closing = new AbortController();
-  readonly #stop: (stream: string) => Promise<unknown>;
+  readonly #verbs: Verbs;
+  readonly #ready: Promise<unknown> | undefined;
   #read = false;
   #stopping: Promise<unknown> | null = null;
   #known!: () => void;
@@ -39,10 +48,12 @@ export class Answer implements AsyncIterable<AnswerEvent> {
   });
 
   /** @internal */
-  constructor(means: Means, place: Place, stop: (stream: string) => Promise<unknown>) {
+  constructor(means: Means, place: Place, verbs: Verbs, ready?: Promise<unknown>) {
     this.#means = means;
     this.#place = place;
-    this.#stop = stop;
+    this.#verbs = verbs;
+    this.#ready = ready;
+    ready?.catch(() => {}); // said where it is read
     if (place.stream) this.#known();
   }
 
@@ -65,6 +76,7 @@ export class Answer implements AsyncIterable<AnswerEvent> {
     this.#read = true;
     const { signal } = this.#closing;
     try {
+      if (this.#ready) await unlessAborted(this.#ready, signal);
       for await (const event of follow(this.#means, this.#place, signal)) {
         this.#known();
         yield event;
@@ -134,8 +146,30 @@ export class Answer implements AsyncIterable<AnswerEvent> {
 
   /** Stop the answer itself, for all its readers. What was written stays, and `done` follows. */
   stop(): Promise<unknown> {
-    this.#stopping ??= this.#whenKnown.then(() => (this.stream ? this.#stop(this.stream) : null));
+    this.#stopping ??= this.#whenKnown.then(() =>
+      this.stream ? this.#verbs.stop(this.stream) : null,
+    );
     return this.#stopping;
+  }
+
+  /**
+   * Stop the answer and ask on, in one act: the answer to that. Its prompt contains this answer up to
+   * the position `shown`, which is what the person has seen; the record keeps everything. Nothing is
+   * sent before the new answer is read. However often it is tried, it asks once.
+   *
+   * It goes over a WebSocket. Where none gets through the answer is stopped and the question asked
+   * over HTTP, which cannot say what was shown: the prompt then contains all that was written.
+   */
+  interrupt(message: string, options: InterruptOptions = {}): Answer {
+    if (!this.#read && !this.stream) throw new TypeError("this answer is not being read yet");
+    const stream = this.#whenKnown.then(() => {
+      if (this.stream) return this.stream;
+      throw new FairleadError({ error: "the answer never began", code: "not_found" });
+    });
+    return this.#verbs.interrupt(stream, message, {
+      ...options,
+      shown: options.shown ?? this.position,
+    });
   }
 
   /** End the reading. The answer goes on without us. */
@@ -153,3 +187,12 @@ export class Answer implements AsyncIterable<AnswerEvent> {
 }
 
 const CLOSED = Symbol("closed");
+
+function unlessAborted(promise: Promise<unknown>, signal: AbortSignal): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason as Error);
+    signal.addEventListener("abort", abort, { once: true });
+    if (signal.aborted) abort();
+    promise.then(resolve, reject);
+  });
+}

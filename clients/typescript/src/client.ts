@@ -1,18 +1,21 @@
-import { Answer } from "./answer.js";
+import { Answer, type Verbs } from "./answer.js";
+import type { AnswerDocument, Conversation } from "./documents.js";
 import { notUnderstood } from "./errors.js";
-import type { EventData, Source } from "./events.js";
 import { Http, type Access, type Init } from "./http.js";
 import type { ConnectionState, Means, Patience } from "./line.js";
-import { Path } from "./path.js";
-import type { Place, TransportName } from "./transport.js";
+import { Path, type Ladder } from "./path.js";
+import type { Place, Start, TransportName } from "./transport.js";
+import { Sockets, type SocketClass } from "./websocket.js";
 
 /** Settings of a {@link Fairlead} client. */
 export interface ClientOptions extends Access, Patience {
   /**
-   * How answers are read. `auto` begins with `sse`, falls to `poll` on a path that holds streams
-   * back, and climbs again when it no longer does.
+   * How answers are read. `auto` begins with `sse`, falls to `websocket` and then to `poll` on a
+   * path that holds streams back, and climbs again when it no longer does.
    */
   transport?: "auto" | TransportName;
+  /** The class to make WebSockets of, where there is none by itself: in Node 20, that of `ws`. */
+  WebSocket?: SocketClass;
 }
 
 /** How to read an answer. */
@@ -21,6 +24,11 @@ export interface ReadOptions {
   signal?: AbortSignal;
   /** Is told how the connection stands. */
   onConnection?: (state: ConnectionState) => void;
+  /**
+   * With `transport: "auto"` read it over a WebSocket, if one gets through: for answers that are to
+   * be interrupted, or that bring media, which come there as bytes and not as text.
+   */
+  socket?: boolean | undefined;
 }
 
 /** Beside the question (PROTOCOL.md, section 4). */
@@ -47,53 +55,22 @@ export interface AskOptions extends ReadOptions {
   key?: string | undefined;
 }
 
+/** How to ask in the middle of an answer. The dialogue is that of the answer. */
+export interface InterruptOptions extends Omit<
+  AskOptions,
+  "conversationId" | "parent" | "regenerate" | "socket"
+> {
+  /**
+   * The position up to which the person has seen the answer. By default that of the last event that
+   * was read.
+   */
+  shown?: string | undefined;
+}
+
 /** Where to begin. */
 export interface AttachOptions extends ReadOptions {
   /** Read what follows this position; none: from the start. */
   after?: string;
-}
-
-/** An answer as the server has it (PROTOCOL.md, section 3). */
-export interface AnswerDocument {
-  stream: string;
-  status: "running" | "completed" | "stopped" | "failed" | "interrupted";
-  text: string;
-  sources: Source[];
-  position: string | null;
-  conversation_id: string;
-  message_id: string;
-  provider: string;
-  model: string;
-  created: number;
-  reasoning?: string;
-  usage?: EventData["usage"];
-  reason?: string;
-  error?: string;
-  code?: string;
-  retryable?: boolean;
-  notice?: string;
-}
-
-/** A message of a conversation. */
-export interface ConversationMessage {
-  message_id: string;
-  parent: string | null;
-  role: "user" | "assistant";
-  text: string;
-  status: AnswerDocument["status"];
-  created: number;
-  /** The stream of an answer. */
-  stream?: string;
-  sources?: Source[];
-}
-
-/** A conversation with the messages of all its branches. */
-export interface Conversation {
-  conversation_id: string;
-  title: string;
-  /** The last message of the branch in use, or null. */
-  leaf: string | null;
-  messages: ConversationMessage[];
 }
 
 /** Milliseconds until a broken connection is made anew, until the server names its own time. */
@@ -111,13 +88,22 @@ const FIRST_RETRY = 1000;
  */
 export class Fairlead {
   readonly #http: Http;
-  readonly #path: Path;
+  readonly #path = new Path();
+  readonly #ladder: Ladder;
+  readonly #sockets: Sockets | null;
   readonly #patience: Required<Patience>;
 
   constructor(options: ClientOptions = {}) {
-    const { transport = "auto" } = options;
+    const { transport = "auto", WebSocket = globalThis.WebSocket } = options;
     this.#http = new Http(options);
-    this.#path = new Path(transport === "auto" ? ["sse", "poll"] : [transport]);
+    this.#sockets = WebSocket ? new Sockets(this.#http, WebSocket) : null;
+    if (transport === "websocket") this.#needSockets();
+    this.#ladder =
+      transport !== "auto"
+        ? [transport]
+        : this.#sockets
+          ? ["sse", "websocket", "poll"]
+          : ["sse", "poll"];
     this.#patience = {
       maxRetries: options.maxRetries ?? 8,
       maxDelay: options.maxDelay ?? Infinity,
@@ -128,26 +114,16 @@ export class Fairlead {
 
   /** Ask, and read the answer. Nothing is sent before the {@link Answer} is read. */
   ask(message: string, options: AskOptions = {}): Answer {
-    const body = JSON.stringify({
-      ...(message && { message }),
-      conversation_id: options.conversationId,
-      parent: options.parent,
-      regenerate: options.regenerate,
-      model: options.model,
-      system: options.system,
-      parameters: options.parameters,
-      orphan_window: options.orphanWindow,
-      background: options.background,
+    return this.#begin(options, {
+      fields: asked(message, options),
+      key: options.key ?? randomKey(),
     });
-    const start = { body, key: options.key ?? randomKey() };
-    return this.#answer({ start, stream: "", position: "", retry: FIRST_RETRY }, options);
   }
 
   /** Read an answer that was asked for before, here or elsewhere. */
   attach(stream: string, options: AttachOptions = {}): Answer {
     if (!stream) throw new TypeError("which stream?");
-    const position = options.after ?? "";
-    return this.#answer({ start: null, stream, position, retry: FIRST_RETRY }, options);
+    return this.#begin(options, null, stream, options.after);
   }
 
   /** Stop an answer, for all its readers. What was written stays. As often as you like. */
@@ -171,17 +147,78 @@ export class Fairlead {
     return document;
   }
 
-  #answer(place: Place, { signal, onConnection }: ReadOptions): Answer {
+  #begin(options: ReadOptions, start: Start | null, stream = "", position = ""): Answer {
+    if (options.socket) this.#needSockets();
+    const place = { start, stream, position, retry: FIRST_RETRY };
+    return this.#answer(place, options, options.socket ? this.#socketFirst() : this.#ladder);
+  }
+
+  /** Stop an answer and ask on. `stream` is known when it has begun. */
+  #interrupt(stream: Promise<string>, message: string, options: InterruptOptions): Answer {
+    this.#needSockets();
+    const { shown = "", key } = options;
+    const place: Place = { start: null, stream: "", position: "", retry: FIRST_RETRY };
+    const ready = stream.then((stream) => {
+      // By default the server's own key for it: said again, by whomever, it is the same act.
+      place.start = {
+        fields: asked(message, options),
+        key: key ?? `interrupt ${stream}`,
+        over: { stream, shown },
+      };
+    });
+    return this.#answer(place, options, this.#socketFirst(), ready);
+  }
+
+  /** A WebSocket, where one gets through: it can do what the others cannot. */
+  #socketFirst(): Ladder {
+    return [...new Set<TransportName>(["websocket", ...this.#ladder])];
+  }
+
+  #needSockets(): void {
+    if (this.#sockets) return;
+    throw new TypeError(
+      "there is no WebSocket here: give the client a class of that kind as its option 'WebSocket', " +
+        "such as that of the package ws",
+    );
+  }
+
+  #answer(
+    place: Place,
+    { signal, onConnection }: ReadOptions,
+    ladder: Ladder,
+    ready?: Promise<unknown>,
+  ): Answer {
     const means: Means = {
       http: this.#http,
+      sockets: this.#sockets,
       path: this.#path,
+      ladder,
       patience: this.#patience,
       onConnection,
     };
-    const answer = new Answer(means, place, (stream) => this.stop(stream));
+    const verbs: Verbs = {
+      stop: (stream) => this.stop(stream),
+      interrupt: (stream, message, options) => this.#interrupt(stream, message, options),
+    };
+    const answer = new Answer(means, place, verbs, ready);
     if (signal) answer.closeWith(signal);
     return answer;
   }
+}
+
+/** A question as the wire has it. */
+function asked(message: string, options: AskOptions): Record<string, unknown> {
+  return {
+    ...(message && { message }),
+    conversation_id: options.conversationId,
+    parent: options.parent,
+    regenerate: options.regenerate,
+    model: options.model,
+    system: options.system,
+    parameters: options.parameters,
+    orphan_window: options.orphanWindow,
+    background: options.background,
+  };
 }
 
 /** 128 random bits. `crypto.randomUUID` exists only in pages that came over HTTPS or localhost. */

@@ -38,6 +38,13 @@ export function notUnderstood(what: string): FairleadError {
   return new FairleadError({ error: `the server sent ${what}`, code: "protocol" });
 }
 
+/** Nothing came on a connection, not even a heartbeat. */
+export const STALLED = new FairleadError({
+  error: "nothing came for too long",
+  code: "stalled",
+  retryable: true,
+});
+
 /** The connection broke, or there was none. */
 export function unreachable(cause: unknown): FairleadError {
   const error = cause instanceof Error ? cause.message : String(cause);

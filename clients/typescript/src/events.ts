@@ -40,7 +40,13 @@ export interface EventData {
   };
   tool: { arguments: string; part?: number };
   progress: { message: string; fraction: number | null };
-  media: { content_type: string; data?: string; address?: string; part?: number };
+  /** `data` is what it holds, or `address` says where that is. */
+  media: {
+    content_type: string;
+    data?: Uint8Array<ArrayBuffer>;
+    address?: string;
+    part?: number;
+  };
   usage: { input_tokens: number; output_tokens: number; estimated: boolean };
   reset: { reason: string; text: string };
   done: { status: "completed" | "stopped"; reason?: string; finish?: string };
@@ -87,6 +93,8 @@ export function eventOf(message: Message, stream: string, position: string): Ans
   let { data } = message;
   if (message.type === "token" && Array.isArray(data["tokens"])) {
     data = { ...data, token: data["tokens"].join("") }; // a batch
+  } else if (message.type === "media" && typeof data["data"] === "string") {
+    data = { ...data, data: Uint8Array.from(atob(data["data"]), (byte) => byte.charCodeAt(0)) };
   }
   return { type: message.type, stream, position, data } as unknown as AnswerEvent;
 }

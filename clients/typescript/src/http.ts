@@ -7,9 +7,12 @@ export interface Access {
    * relative; left out it is the page's own origin.
    */
   baseUrl?: string;
-  /** Sent as `Authorization: Bearer …`. A function is asked before every request. */
+  /**
+   * Sent as `Authorization: Bearer …`, and where that cannot be, on a WebSocket, as a subprotocol. A
+   * function is asked before every request.
+   */
   apiKey?: string | (() => string | Promise<string>);
-  /** Further headers of every request. */
+  /** Further headers of every request over HTTP. A WebSocket takes none. */
   headers?: Record<string, string>;
   /** For cookies across origins; see `fetch`. */
   credentials?: RequestCredentials;
@@ -32,10 +35,22 @@ export class Http {
     this.#base = (access.baseUrl ?? "").replace(/\/+$/, "");
   }
 
+  /** The credential to ask with now, if there is one. */
+  async key(): Promise<string | undefined> {
+    const { apiKey } = this.#access;
+    return typeof apiKey === "function" ? apiKey() : apiKey;
+  }
+
+  /** The address for WebSockets. */
+  socketUrl(): string {
+    const page = globalThis.document?.baseURI ?? globalThis.location?.href;
+    return new URL(`${this.#base}/ws`, page).href.replace(/^http/, "ws");
+  }
+
   /** A response with a good status. Throws {@link FairleadError}, or as `fetch` does on abort. */
   async request(path: string, init: Init = {}): Promise<Response> {
-    const { apiKey, headers, credentials } = this.#access;
-    const key = typeof apiKey === "function" ? await apiKey() : apiKey;
+    const { headers, credentials } = this.#access;
+    const key = await this.key();
     const fetch = this.#access.fetch ?? globalThis.fetch;
     let response: Response;
     try {

@@ -1,11 +1,12 @@
-import { FairleadError, unreachable, type Problem } from "./errors.js";
+import { FairleadError, STALLED, unreachable, type Problem } from "./errors.js";
 import { eventOf, type AnswerEvent, type Message } from "./events.js";
 import type { Http } from "./http.js";
-import type { Path } from "./path.js";
+import type { Ladder, Path } from "./path.js";
 import { poll } from "./poll.js";
 import { sse } from "./sse.js";
 import { AGAIN, CLOSED, type Place, type Transport, type TransportName } from "./transport.js";
 import { delay, offline, pause, Watchdog } from "./waiting.js";
+import { websocket, type Sockets } from "./websocket.js";
 
 /** How the connection stands, for people who wait. */
 export type ConnectionState =
@@ -34,12 +35,15 @@ export interface Patience {
 /** Consecutive connections that ended before anything came, after which a transport is blocked. */
 const FRUITLESS = 2;
 
-const TRANSPORTS: Record<TransportName, Transport> = { sse, poll };
+const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll };
 
 /** What a line needs besides its place. */
 export interface Means {
   http: Http;
   path: Path;
+  ladder: Ladder;
+  /** Null where there is no WebSocket. */
+  sockets: Sockets | null;
   patience: Required<Patience>;
   onConnection: ((state: ConnectionState) => void) | undefined;
 }
@@ -50,7 +54,7 @@ export interface Means {
  * can be had, and the signal's reason when it aborts.
  */
 export async function* follow(
-  { http, path, patience, onConnection }: Means,
+  { http, path, ladder, sockets, patience, onConnection }: Means,
   place: Place,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void, undefined> {
@@ -58,7 +62,8 @@ export async function* follow(
   let failures = 0;
   let fruitless = 0;
   for (;;) {
-    const name = path.choose(Date.now());
+    const name = path.choose(ladder, Date.now());
+    const hasNext = name !== ladder.at(-1);
     onConnection?.({ state: "connecting", transport: name });
 
     let seen = false;
@@ -71,9 +76,10 @@ export async function* follow(
     const abort = () => connection.abort(signal.reason);
     const watchdog = new Watchdog(() => {
       stalled = true;
-      connection.abort();
+      connection.abort(STALLED);
     });
-    const early = path.hasNext(name) && (!place.position || path.suspects(name));
+    // On a WebSocket a request is answered at once, wherever it begins to read.
+    const early = name === "websocket" || (hasNext && (!place.position || path.suspects(name)));
     const watch = () => watchdog.watch(seen || !early ? silence : Math.min(firstSign, silence));
     const heard = () => {
       if (!seen) {
@@ -84,7 +90,7 @@ export async function* follow(
       }
       watch();
     };
-    const call = { http, place, silence, heard, signal: connection.signal };
+    const call = { http, sockets, place, silence, heard, signal: connection.signal };
     const messages = TRANSPORTS[name](call)[Symbol.asyncIterator]();
     try {
       signal.throwIfAborted();
@@ -112,7 +118,7 @@ export async function* follow(
       if (error instanceof FairleadError) problem = error;
       else if (stalled) problem = STALLED;
       else throw error;
-      if (!problem.retryable && !(foreign(problem, seen) && path.hasNext(name))) throw problem;
+      if (!problem.retryable && !(foreign(problem, seen) && hasNext)) throw problem;
       asked = seconds(problem.retryAfter);
     } finally {
       watchdog.rest();
@@ -124,7 +130,7 @@ export async function* follow(
     if (!again) {
       if (!seen && !problem) fruitless += 1;
       const blocked = (stalled && !seen) || fruitless >= FRUITLESS || foreign(problem, seen);
-      if (blocked && path.hasNext(name)) {
+      if (blocked && hasNext) {
         path.blocks(name, Date.now());
         fruitless = 0;
         continue;
@@ -142,12 +148,6 @@ export async function* follow(
     }
   }
 }
-
-const STALLED = new FairleadError({
-  error: "nothing came for too long",
-  code: "stalled",
-  retryable: true,
-});
 
 /** Whether something on the path answered in the server's place. */
 function foreign(problem: FairleadError | null, seen: boolean): boolean {

@@ -1,5 +1,8 @@
 import type { TransportName } from "./transport.js";
 
+/** Transports, the preferred one first. */
+export type Ladder = readonly TransportName[];
+
 /** Milliseconds until a transport that did not get through is tried again; each time twice as long. */
 const FIRST_PENALTY = 60_000;
 const LONGEST_PENALTY = 600_000;
@@ -7,25 +10,17 @@ const LONGEST_PENALTY = 600_000;
 /**
  * What a client knows of the network path to its server: which transports get through. Shared by
  * all its answers, so that the second one does not stumble where the first one did.
+ *
+ * Each answer has a ladder of its own: the transports in its order of preference. The last one is
+ * never given up.
  */
 export class Path {
-  readonly #ladder: readonly TransportName[];
   readonly #blocked = new Map<TransportName, { until: number; penalty: number }>();
 
-  /** `ladder`: the transports in order of preference; the last one is never given up. */
-  constructor(ladder: readonly TransportName[]) {
-    this.#ladder = ladder;
-  }
-
   /** The transport to use at `now` (milliseconds): the first one that is not known to be blocked. */
-  choose(now: number): TransportName {
-    const free = this.#ladder.find((name) => (this.#blocked.get(name)?.until ?? 0) <= now);
-    return free ?? (this.#ladder.at(-1) as TransportName);
-  }
-
-  /** Whether there is another transport to fall to. */
-  hasNext(name: TransportName): boolean {
-    return name !== this.#ladder.at(-1);
+  choose(ladder: Ladder, now: number): TransportName {
+    const free = ladder.find((name) => (this.#blocked.get(name)?.until ?? 0) <= now);
+    return free ?? (ladder.at(-1) as TransportName);
   }
 
   /** Whether the transport did not get through the last time. */

@@ -39,7 +39,8 @@ export async function* poll(call: Call): AsyncGenerator<Message> {
 
 /** Ask without reading. The body is not waited for: it may be held back until the answer's end. */
 async function start(call: Call): Promise<void> {
-  const response = await call.http.request("/chat/stream", startRequest(call, "application/json"));
+  const request = await startRequest(call, "application/json");
+  const response = await call.http.request("/chat/stream", request);
   let stream: unknown = response.headers.get("Fairlead-Stream");
   if (stream) void response.body?.cancel().catch(() => {});
   else stream = (await objectOf(response, call.signal))["stream"];

@@ -1,13 +1,26 @@
+import type { AnswerDocument } from "./documents.js";
+import { FairleadError, notUnderstood } from "./errors.js";
 import type { Message } from "./events.js";
-import type { Http } from "./http.js";
+import type { Http, Init } from "./http.js";
+import type { Sockets } from "./websocket.js";
 
-/** The ways to read an answer: Server-Sent Events over fetch, long polling. */
-export type TransportName = "sse" | "poll";
+/** The ways to read an answer: Server-Sent Events over fetch, a WebSocket, long polling. */
+export type TransportName = "sse" | "websocket" | "poll";
+
+/** What is asked. */
+export interface Start {
+  /** The question (PROTOCOL.md, section 4). */
+  readonly fields: Record<string, unknown>;
+  /** The idempotency key. */
+  readonly key: string;
+  /** The answer that it interrupts, and the position up to which that was shown. */
+  readonly over?: { readonly stream: string; readonly shown: string };
+}
 
 /** Where a reader stands. It moves on as events come, and every connection starts from it. */
 export interface Place {
-  /** The question, with its idempotency key; null if the stream was there before. */
-  readonly start: { readonly body: string; readonly key: string } | null;
+  /** Null if the stream was there before. */
+  start: Start | null;
   /** The stream's id, once known. */
   stream: string;
   /** The position after the last event seen. */
@@ -19,6 +32,7 @@ export interface Place {
 /** What a transport gets for one connection. */
 export interface Call {
   http: Http;
+  sockets: Sockets | null;
   place: Place;
   signal: AbortSignal;
   /** Milliseconds of silence after which the connection will be given up. */
@@ -38,12 +52,29 @@ export const CLOSED = "closed ";
 export const AGAIN = "again ";
 
 /** The request that starts an answer: sent again it finds the same stream, and asks nothing twice. */
-export function startRequest({ place, signal }: Call, accept: string) {
-  const start = place.start;
+export async function startRequest({ http, place, signal }: Call, accept: string): Promise<Init> {
+  const { start } = place;
   if (!start) throw new TypeError("there is neither a question nor a stream");
+  let { fields } = start;
+  if (start.over) {
+    // Over HTTP it takes two acts, and there is no word for what was shown. With the same key and
+    // the same place in the dialogue it is the same question as a WebSocket's `interrupt`.
+    const stop = `/streams/${encodeURIComponent(start.over.stream)}/stop`;
+    const stopped = await http.json<AnswerDocument>(stop, { method: "POST", signal });
+    if (!stopped) throw notUnderstood("nothing");
+    if (stopped.status === "running") {
+      const error = "the answer has not stopped yet";
+      throw new FairleadError({ error, code: "busy", retryable: true });
+    }
+    fields = {
+      ...fields,
+      conversation_id: stopped.conversation_id,
+      parent: stopped.message_id,
+    };
+  }
   return {
     method: "POST",
-    body: start.body,
+    body: JSON.stringify(fields),
     signal,
     headers: {
       Accept: accept,

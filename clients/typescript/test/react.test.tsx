@@ -3,6 +3,7 @@ import { StrictMode, useState, type ReactNode } from "react";
 import { createRoot, type Root } from "react-dom/client";
 import { afterAll, afterEach, beforeEach, expect, test, vi } from "vitest";
 import type { ServerResponse } from "node:http";
+import { WebSocket } from "ws";
 import type { Fairlead } from "../src/index.js";
 import {
   Chat,
@@ -11,7 +12,22 @@ import {
   useConversation,
   type UseAnswer,
 } from "../src/react/index.js";
-import { block, body, client, cut, HEAD, seen, serve, STREAM, TEXT } from "./support.js";
+import {
+  block,
+  body,
+  client,
+  cut,
+  HEAD,
+  json,
+  position,
+  read,
+  seen,
+  serve,
+  serveSockets,
+  STREAM,
+  TEXT,
+  type Said,
+} from "./support.js";
 
 let root: Root;
 let host: HTMLElement;
@@ -64,11 +80,6 @@ async function press(key: string, init: object = {}) {
     find("textarea")!.dispatchEvent(event as unknown as Event);
   });
 }
-const json = (response: ServerResponse, value: object, status = 200) => {
-  response.writeHead(status, { "Content-Type": "application/json" });
-  response.end(JSON.stringify(value));
-};
-
 test("useAnswer shows the whole text, cuts and all, and its promise gives it", async () => {
   const { url } = await serve((request, response, number) => {
     if (number < 4) return cut(response, block(seen(request)) + block(seen(request) + 1));
@@ -233,6 +244,65 @@ test("Chat stops an answer", async () => {
   await act(() => find("button")!.click());
   await until(() => find('[data-status="stopped"]'));
   expect(find("button")!.textContent).toBe("Ask");
+});
+
+/** A server whose first answer goes on until it is interrupted, over a WebSocket. */
+async function interruptible() {
+  let first: ServerResponse | undefined;
+  const said: Said[] = [];
+  const { url } = await serveSockets(
+    (act, peer) => {
+      said.push(act);
+      const done = '{"status":"stopped","reason":"stop"}';
+      first!.end(`id: ${STREAM}.1999\nevent: done\ndata: ${done}\n\n`);
+      read(act, peer, undefined, "7777777777777777777777777a");
+    },
+    (_, response) => {
+      first = response;
+      response.writeHead(200, HEAD);
+      response.write(block(0) + block(2));
+    },
+  );
+  return { said, fairlead: client(url, { WebSocket }) };
+}
+
+test("Chat: what is sent while an answer is written interrupts it", async () => {
+  const { said, fairlead } = await interruptible();
+  await show(<Page fairlead={fairlead} />);
+  await write("Count.");
+  await press("Enter");
+  await until(() => texts('[data-fairlead="text"]').includes("Fähr"));
+  expect(find("button")!.textContent).toBe("Stop");
+  await write("From four!");
+  expect(find("button")!.textContent).toBe("Ask");
+  await press("Enter");
+  await until(() => texts('[data-role="assistant"]').length === 2 && !find('[aria-busy="true"]'));
+  expect(texts('[data-fairlead="text"]')).toEqual(["Count.", "Fähr", "From four!", TEXT]);
+  const status = [...host.querySelectorAll('[data-role="assistant"]')].map((element) =>
+    element.getAttribute("data-status"),
+  );
+  expect(status).toEqual(["stopped", "completed"]);
+  expect(said).toEqual([
+    expect.objectContaining({ type: "interrupt", stream: STREAM, message: "From four!" }),
+  ]);
+  expect(said[0]!["shown"]).toBe(position(2));
+});
+
+test("useAnswer: interrupting shows the next answer, or asks where there is none", async () => {
+  const { said, fairlead } = await interruptible();
+  let hook!: UseAnswer;
+  function Probe() {
+    hook = useAnswer(fairlead);
+    return <p>{hook.answer?.text}</p>;
+  }
+  await show(<Probe />);
+  await act(() => void hook.interrupt("Count."));
+  await until(() => find("p")!.textContent === "Fähr");
+  expect(said).toHaveLength(0);
+  await act(() => void hook.interrupt("From four!"));
+  await until(() => hook.answer?.status === "completed");
+  expect(find("p")!.textContent).toBe(TEXT);
+  expect(said).toEqual([expect.objectContaining({ type: "interrupt", shown: position(2) })]);
 });
 
 test("Chat says why a dialogue cannot be fetched", async () => {

@@ -1,6 +1,7 @@
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { onTestFinished } from "vitest";
+import { WebSocketServer, type WebSocket } from "ws";
 import { Fairlead, type AnswerEvent, type ClientOptions } from "../src/index.js";
 
 /** A request that a test's server got. */
@@ -15,7 +16,9 @@ export interface Asked {
 export type Handler = (asked: Asked, response: ServerResponse, number: number) => unknown;
 
 /** A server that does what the test says, down to single bytes; ends with the test. */
-export async function serve(handler: Handler): Promise<{ url: string; asked: Asked[] }> {
+export async function serve(
+  handler: Handler,
+): Promise<{ url: string; asked: Asked[]; server: Server }> {
   const asked: Asked[] = [];
   const server = createServer((request, response) => {
     void text(request).then((body) => {
@@ -30,7 +33,66 @@ export async function serve(handler: Handler): Promise<{ url: string; asked: Ask
     server.closeAllConnections();
     server.close();
   });
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked };
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, server };
+}
+
+/** A message of a client on a WebSocket. */
+export type Said = Record<string, string>;
+
+/** One WebSocket at a test's server. */
+export interface Peer {
+  socket: WebSocket;
+  /** The subprotocols that the client offered, and the path that it asked for. */
+  protocols: string[];
+  url: string;
+  said: Said[];
+  /** Say something: an object as JSON, bytes as they are. */
+  say(message: object): void;
+}
+
+/** A WebSocket server that does what the test says; ends with the test. `number` counts sockets. */
+export async function serveSockets(
+  hear: (said: Said, peer: Peer, number: number) => unknown,
+  handler: Handler = (_, response) => {
+    response.writeHead(404);
+    response.end();
+  },
+): Promise<{ url: string; peers: Peer[]; asked: Asked[] }> {
+  const peers: Peer[] = [];
+  const { url, asked, server } = await serve(handler);
+  new WebSocketServer({ server }).on("connection", (socket, request) => {
+    const number = peers.length + 1;
+    const peer: Peer = {
+      socket,
+      protocols: (request.headers["sec-websocket-protocol"] ?? "").split(","),
+      url: request.url ?? "",
+      said: [],
+      say: (message) => socket.send(Buffer.isBuffer(message) ? message : JSON.stringify(message)),
+    };
+    peers.push(peer);
+    socket.on("message", (data: Buffer) => {
+      const said = JSON.parse(data.toString()) as Said;
+      peer.said.push(said);
+      hear(said, peer, number);
+    });
+  });
+  return { url, peers, asked };
+}
+
+/** The event at an index as a message. */
+export function message(index: number, stream = STREAM): object {
+  const [type, data] = ANSWER[index]!;
+  return { type, stream, position: position(index), data };
+}
+
+/** How many events a client has seen that attaches. */
+export const after = ({ after = "" }: Said): number => (after ? Number(after.slice(1)) + 1 : 0);
+
+/** What `chat` and `attach` are answered with: the request's own answer and events up to `to`. */
+export function read(said: Said, peer: Peer, to = ANSWER.length, stream = STREAM): void {
+  const type = said["type"] === "attach" ? "attached" : "started";
+  peer.say({ type, stream, id: said["id"], data: {} });
+  for (let index = after(said); index < to; index += 1) peer.say(message(index, stream));
 }
 
 async function text(request: IncomingMessage): Promise<string> {
@@ -101,6 +163,12 @@ export function batch(response: ServerResponse, from: number, to = ANSWER.length
   response.writeHead(200, { "Content-Type": "application/json" });
   response.end(JSON.stringify({ stream: STREAM, events, position: last, closed }));
 }
+
+/** Answer with JSON. */
+export const json = (response: ServerResponse, value: object, status = 200): void => {
+  response.writeHead(status, { "Content-Type": "application/json" });
+  response.end(JSON.stringify(value));
+};
 
 export async function all(events: AsyncIterable<AnswerEvent>): Promise<AnswerEvent[]> {
   const found: AnswerEvent[] = [];

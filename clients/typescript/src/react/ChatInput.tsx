@@ -4,7 +4,10 @@ import { LABELS, type Labels } from "./labels.js";
 export interface ChatInputProps {
   onSend: (text: string) => void;
   onStop?: (() => void) | undefined;
-  /** An answer is being written: the button stops it instead. */
+  /**
+   * An answer is being written: while nothing is typed, the button stops it. What is sent then
+   * interrupts it.
+   */
   busy?: boolean;
   disabled?: boolean;
   placeholder?: string | undefined;
@@ -25,7 +28,7 @@ export function ChatInput({
   const [text, setText] = useState("");
 
   function send() {
-    if (busy || disabled || !text.trim()) return;
+    if (disabled || !text.trim()) return;
     setText("");
     onSend(text);
   }
@@ -53,12 +56,12 @@ export function ChatInput({
         onChange={(event) => setText(event.target.value)}
         onKeyDown={key}
       />
-      {busy && onStop ? (
+      {busy && onStop && !text.trim() ? (
         <button type="button" onClick={onStop}>
           {labels.stop}
         </button>
       ) : (
-        <button type="submit" disabled={busy || disabled || !text.trim()}>
+        <button type="submit" disabled={disabled || !text.trim()}>
           {labels.send}
         </button>
       )}

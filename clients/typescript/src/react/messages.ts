@@ -1,4 +1,4 @@
-import type { Conversation } from "../client.js";
+import type { Conversation } from "../documents.js";
 import type { EventData, Source } from "../events.js";
 import { FairleadError } from "../errors.js";
 import type { AnswerState, AnswerStatus } from "../state.js";

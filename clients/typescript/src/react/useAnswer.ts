@@ -1,6 +1,6 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Answer } from "../answer.js";
-import type { AskOptions, AttachOptions, Fairlead } from "../client.js";
+import type { AskOptions, AttachOptions, Fairlead, InterruptOptions } from "../client.js";
 import type { ConnectionState } from "../line.js";
 import { EMPTY, type AnswerState } from "../state.js";
 
@@ -16,6 +16,11 @@ export interface UseAnswer {
   ask(message: string, options?: AskOptions): Promise<AnswerState>;
   /** Show an answer that was asked for before. */
   attach(stream: string, options?: AttachOptions): Promise<AnswerState>;
+  /**
+   * Stop the answer, ask on, and show the answer to that: it knows of this one what was shown. The
+   * same as `ask` where none is being written.
+   */
+  interrupt(message: string, options?: InterruptOptions): Promise<AnswerState>;
   /** Stop the answer itself. */
   stop(): void;
   /** Leave the answer, which is written on, and show none. */
@@ -32,41 +37,60 @@ export function useAnswer(client: Fairlead): UseAnswer {
   const [answer, setAnswer] = useState<AnswerState | null>(null);
   const [connection, setConnection] = useState<ConnectionState | null>(null);
   const current = useRef<Answer | null>(null);
+  // All that are being read: one that was interrupted is read to its end, though no longer shown.
+  const open = useRef(new Set<Answer>());
 
   const leave = useCallback(() => {
-    current.current?.close();
+    for (const answer of open.current) answer.close();
+    open.current.clear();
     current.current = null;
   }, []);
   useEffect(() => leave, [client, leave]);
 
   const read = useCallback(
-    (make: (onConnection: (state: ConnectionState) => void) => Answer) => {
-      leave();
+    async (make: (onConnection: (state: ConnectionState) => void) => Answer) => {
       const made: Answer = make((state) => {
         if (current.current === made) setConnection(state);
       });
       current.current = made;
+      open.current.add(made);
       setAnswer(EMPTY);
-      return made.result((state) => {
+      const ended = await made.result((state) => {
         if (current.current === made) setAnswer(state);
       });
+      open.current.delete(made);
+      return ended;
     },
-    [leave],
+    [],
+  );
+
+  const ask = useCallback(
+    (message: string, options?: AskOptions) => {
+      leave();
+      return read((onConnection) => client.ask(message, { onConnection, ...options }));
+    },
+    [client, leave, read],
   );
 
   return {
     answer,
     running: answer?.status === "running",
     connection,
-    ask: useCallback(
-      (message, options) =>
-        read((onConnection) => client.ask(message, { onConnection, ...options })),
-      [client, read],
-    ),
+    ask,
     attach: useCallback(
-      (stream, options) =>
-        read((onConnection) => client.attach(stream, { onConnection, ...options })),
-      [client, read],
+      (stream, options) => {
+        leave();
+        return read((onConnection) => client.attach(stream, { onConnection, ...options }));
+      },
+      [client, leave, read],
+    ),
+    interrupt: useCallback(
+      (message, options) => {
+        const running = current.current;
+        if (!running || !open.current.has(running)) return ask(message, options);
+        return read((onConnection) => running.interrupt(message, { onConnection, ...options }));
+      },
+      [ask, read],
     ),
     stop: useCallback(() => {
       // A stop that cannot be delivered shows in the answer, which goes on.

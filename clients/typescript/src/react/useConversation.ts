@@ -27,11 +27,16 @@ export interface UseConversation {
   /** Why the dialogue could not be fetched, else null. Why an answer failed stands in its message. */
   error: FairleadError | null;
   connection: ConnectionState | null;
-  /** Ask. Gives the answer as it ended; null if nothing was asked: a blank text, or still busy. */
+  /**
+   * Ask. An answer that is being written is interrupted: the next one knows of it what was shown.
+   * Gives the answer as it ended; null if nothing was asked, because the text is blank.
+   */
   send(text: string): Promise<AnswerState | null>;
-  /** Ask instead of the question `message`: what follows it stays in another branch. */
+  /**
+   * Ask instead of the question `message`: what follows it stays in another branch. Null while busy.
+   */
   edit(message: ChatMessage, text: string): Promise<AnswerState | null>;
-  /** Answer the last question once more. */
+  /** Answer the last question once more. Null while busy. */
   regenerate(): Promise<AnswerState | null>;
   /** Stop the answer that is being written. */
   stop(): void;
@@ -57,7 +62,8 @@ export function useConversation(
   const now = useRef({
     messages: [] as readonly ChatMessage[],
     id: "",
-    answer: null as Answer | null,
+    /** The answers that are being read, the newest last: one that was interrupted is still ending. */
+    answers: [] as readonly Answer[],
     client: null as Fairlead | null,
     made: 0,
     onConversation,
@@ -75,11 +81,11 @@ export function useConversation(
 
   const read = useCallback(
     async (key: string, make: (onConnection: (state: ConnectionState) => void) => Answer) => {
-      const own = () => now.current.answer === made;
+      const own = () => now.current.answers.includes(made);
       const made: Answer = make((state) => {
-        if (own()) setConnection(state);
+        if (now.current.answers.at(-1) === made) setConnection(state);
       });
-      now.current.answer = made;
+      now.current.answers = [...now.current.answers, made];
       setBusy(true);
       const ended = await made.result((state) => {
         if (!own()) return;
@@ -91,8 +97,8 @@ export function useConversation(
         }
       });
       if (own()) {
-        now.current.answer = null;
-        setBusy(false);
+        now.current.answers = now.current.answers.filter((answer) => answer !== made);
+        setBusy(now.current.answers.length > 0);
       }
       return ended;
     },
@@ -104,8 +110,7 @@ export function useConversation(
     // The id that a first answer brought comes back as a property: all of it is here already.
     if (state.client === client && (conversationId ?? "") === state.id) return;
     let left = false;
-    state.answer?.close();
-    state.answer = null;
+    leave(state);
     state.client = client;
     state.id = conversationId ?? "";
     setId(state.id);
@@ -141,8 +146,7 @@ export function useConversation(
   useEffect(() => {
     const state = now.current;
     return () => {
-      state.answer?.close();
-      state.answer = null;
+      leave(state);
       state.client = null; // mounted again, it begins anew
     };
   }, []);
@@ -150,17 +154,19 @@ export function useConversation(
   const begin = useCallback(
     async (before: readonly ChatMessage[], text: string, options: AskOptions) => {
       const state = now.current;
-      if (state.answer) return null;
+      const running = state.answers.at(-1);
       const key = `new-${(state.made += 1)}`;
       const asked = text ? [question(`${key}-question`, text)] : [];
       show([...before, ...asked, awaited(key)]);
       return read(key, (onConnection) =>
-        client.ask(text, {
-          ...state.ask,
-          ...options,
-          conversationId: state.id || undefined,
-          onConnection,
-        }),
+        running
+          ? running.interrupt(text, { ...state.ask, onConnection })
+          : client.ask(text, {
+              ...state.ask,
+              ...options,
+              conversationId: state.id || undefined,
+              onConnection,
+            }),
       );
     },
     [client, read, show],
@@ -180,7 +186,7 @@ export function useConversation(
     edit: useCallback(
       async (message, text) => {
         const at = now.current.messages.findIndex(({ key }) => key === message.key);
-        if (at < 0 || !text.trim()) return null;
+        if (at < 0 || !text.trim() || now.current.answers.length) return null;
         const before = now.current.messages.slice(0, at);
         return begin(before, text, { parent: before.at(-1)?.id ?? "" });
       },
@@ -188,12 +194,21 @@ export function useConversation(
     ),
     regenerate: useCallback(async () => {
       const last = now.current.messages.at(-1);
-      if (last?.role !== "assistant" || !last.id) return null;
+      if (last?.role !== "assistant" || !last.id || now.current.answers.length) return null;
       return begin(now.current.messages.slice(0, -1), "", { regenerate: last.id });
     }, [begin]),
     stop: useCallback(() => {
       // A stop that cannot be delivered shows in the answer, which goes on.
-      now.current.answer?.stop().catch(() => {});
+      now.current.answers
+        .at(-1)
+        ?.stop()
+        .catch(() => {});
     }, []),
   };
+}
+
+/** End the reading of what is being read. */
+function leave(state: { answers: readonly Answer[] }): void {
+  for (const answer of state.answers) answer.close();
+  state.answers = [];
 }
