@@ -114,5 +114,9 @@ def check_available() -> None:
 
 def _application(system: System) -> RpcApplication:
     return RpcApplication(
-        system.engine, system.callers, system.connections, system.config.max_body_bytes
+        system.engine,
+        system.callers,
+        system.connections,
+        system.config.max_body_bytes,
+        system.config.max_ask_bytes,
     )

@@ -21,6 +21,7 @@ from fairlead.engine.ask import Ask
 from fairlead.engine.engine import Engine
 from fairlead.engine.reader import Reader
 from fairlead.errors import Draining, FairleadError
+from fairlead.events.attachment import Attachment
 from fairlead.journal.log import position
 from fairlead.journal.position import parse_position
 from fairlead.policy.caller import Caller
@@ -49,26 +50,50 @@ SERVICE = "fairlead.v1.Answers"
 
 class RpcApplication:
     """The service as an ASGI application. Over HTTP/1.1 it speaks Connect and gRPC-Web; gRPC needs
-    HTTP/2 and trailers."""
+    HTTP/2 and trailers. ``max_bytes`` of a request; ``max_ask_bytes`` of one that asks, of a caller
+    who is known: it may have attachments."""
 
     def __init__(
-        self, engine: Engine, callers: Callers, connections: Connections, max_bytes: int
+        self,
+        engine: Engine,
+        callers: Callers,
+        connections: Connections,
+        max_bytes: int,
+        max_ask_bytes: int,
     ) -> None:
-        self._app: Any = AnswersASGIApplication(
-            AnswersService(engine, callers, connections),
-            read_max_bytes=max_bytes,
-            codecs=[ReadyMade(proto_binary_codec()), ReadyMade(proto_json_codec())],
-        )
+        service = AnswersService(engine, callers, connections)
+
+        def application(limit: int) -> Any:
+            return AnswersASGIApplication(
+                service,
+                read_max_bytes=limit,
+                codecs=[ReadyMade(proto_binary_codec()), ReadyMade(proto_json_codec())],
+            )
+
+        self._callers = callers
+        self._app = application(max_bytes)
+        self._ask = application(max_ask_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [pair for pair in scope["headers"] if pair[0] not in _NOT_FOR_EVENTS]
         outlet = Outlet(scope, send)
         _outlet.set(outlet)
         try:
-            await self._app({**scope, "headers": headers}, _timely(receive), outlet.send)
+            app = self._ask if await self._asks(scope) else self._app
+            await app({**scope, "headers": headers}, _timely(receive), outlet.send)
         except asyncio.CancelledError:
             if not outlet.aborted:
                 raise
+
+    async def _asks(self, scope: Scope) -> bool:
+        """Whether the request may be as large as a question's attachments are."""
+        if not scope["path"].endswith("/Ask"):
+            return False
+        try:
+            await self._callers.of(scope)
+        except FairleadError:
+            return False  # and is told so, once the little that is read has come
+        return True
 
 
 class ReadyMade(Codec[Any, Any]):
@@ -294,6 +319,9 @@ def _ask(request: pb.AskRequest) -> Ask:
         parameters=_whole(parameters),
         orphan_window=request.orphan_window if request.has_field("orphan_window") else None,
         background=request.background,
+        attachments=tuple(
+            Attachment(each.type, bytes(each.data), each.name) for each in request.attachments
+        ),
     )
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from protobuf.wkt.google.protobuf.struct_pb import Struct
 
 
-_AskRequestFields: TypeAlias = Literal["message", "conversation_id", "parent", "regenerate", "model", "system", "parameters", "orphan_window", "background", "key"]
+_AskRequestFields: TypeAlias = Literal["message", "conversation_id", "parent", "regenerate", "model", "system", "parameters", "orphan_window", "background", "key", "attachments"]
 
 class AskRequest(Message[_AskRequestFields]):
     """
@@ -89,9 +89,15 @@ class AskRequest(Message[_AskRequestFields]):
             ```proto
             string key = 10;
             ```
+        attachments:
+            Pictures and texts that go along with the question.
+
+            ```proto
+            repeated fairlead.v1.Attachment attachments = 11;
+            ```
     """
 
-    __slots__ = ("message", "conversation_id", "parent", "regenerate", "model", "system", "parameters", "orphan_window", "background", "key")
+    __slots__ = ("message", "conversation_id", "parent", "regenerate", "model", "system", "parameters", "orphan_window", "background", "key", "attachments")
 
     if TYPE_CHECKING:
 
@@ -108,6 +114,7 @@ class AskRequest(Message[_AskRequestFields]):
             orphan_window: float | None = None,
             background: bool = False,
             key: str = "",
+            attachments: list[Attachment] | None = None,
         ) -> None:
             pass
 
@@ -121,6 +128,51 @@ class AskRequest(Message[_AskRequestFields]):
         orphan_window: float
         background: bool
         key: str
+        attachments: list[Attachment]
+
+_AttachmentFields: TypeAlias = Literal["type", "name", "data"]
+
+class Attachment(Message[_AttachmentFields]):
+    """
+    ```proto
+    message fairlead.v1.Attachment
+    ```
+
+    Attributes:
+        type:
+            Its media type, such as "image/png".
+
+            ```proto
+            string type = 1;
+            ```
+        name:
+            Its file's name, if it has one.
+
+            ```proto
+            string name = 2;
+            ```
+        data:
+            ```proto
+            bytes data = 3;
+            ```
+    """
+
+    __slots__ = ("type", "name", "data")
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            type: str = "",
+            name: str = "",
+            data: bytes = b"",
+        ) -> None:
+            pass
+
+        type: str
+        name: str
+        data: bytes
 
 _AttachRequestFields: TypeAlias = Literal["stream", "after"]
 
@@ -791,12 +843,13 @@ class Usage(Message[_UsageFields]):
 
 
 _DESC = file_desc(
-    b'\n\x19fairlead/v1/answers.proto\x12\x0bfairlead.v1\x1a\x1cgoogle/protobuf/struct.proto"\xec\x02\n\nAskRequest\x12\x18\n\x07message\x18\x01 \x01(\tR\x07message\x12\'\n\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12\x1b\n\x06parent\x18\x03 \x01(\tH\x00R\x06parent\x88\x01\x01\x12\x1e\n\nregenerate\x18\x04 \x01(\tR\nregenerate\x12\x14\n\x05model\x18\x05 \x01(\tR\x05model\x12\x16\n\x06system\x18\x06 \x01(\tR\x06system\x127\n\nparameters\x18\x07 \x01(\x0b2\x17.google.protobuf.StructR\nparameters\x12(\n\rorphan_window\x18\x08 \x01(\x01H\x01R\x0corphanWindow\x88\x01\x01\x12\x1e\n\nbackground\x18\t \x01(\x08R\nbackground\x12\x10\n\x03key\x18\n \x01(\tR\x03keyB\t\n\x07_parentB\x10\n\x0e_orphan_window"=\n\rAttachRequest\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n\x05after\x18\x02 \x01(\tR\x05after"%\n\x0bStopRequest\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream"$\n\nGetRequest\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream"\xc1\x03\n\x05Event\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n\x06stream\x18\x02 \x01(\tR\x06stream\x12\x1a\n\x08position\x18\x03 \x01(\tR\x08position\x12=\n\x0cintroduction\x18\x04 \x01(\x0b2\x19.fairlead.v1.IntroductionR\x0cintroduction\x12*\n\x05token\x18\x05 \x01(\x0b2\x12.fairlead.v1.TokenH\x00R\x05token\x123\n\x08thinking\x18\x06 \x01(\x0b2\x15.fairlead.v1.ThinkingH\x00R\x08thinking\x120\n\x07sources\x18\x07 \x01(\x0b2\x14.fairlead.v1.SourcesH\x00R\x07sources\x12*\n\x05reset\x18\x08 \x01(\x0b2\x12.fairlead.v1.ResetH\x00R\x05reset\x12\'\n\x04done\x18\t \x01(\x0b2\x11.fairlead.v1.DoneH\x00R\x04done\x12*\n\x05error\x18\n \x01(\x0b2\x12.fairlead.v1.ErrorH\x00R\x05error\x12\x14\n\x04json\x18\x0f \x01(\tH\x00R\x04jsonB\x07\n\x05event"\xa0\x01\n\x0cIntroduction\x12\'\n\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12\x16\n\x06notice\x18\x05 \x01(\tR\x06notice"/\n\x05Token\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n\x04part\x18\x02 \x01(\rR\x04part"<\n\x08Thinking\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message"8\n\x07Sources\x12-\n\x07sources\x18\x01 \x03(\x0b2\x13.fairlead.v1.SourceR\x07sources"\xba\x01\n\x06Source\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n\x07address\x18\x03 \x01(\tR\x07address\x12\x18\n\x07heading\x18\x04 \x01(\tR\x07heading\x12\x14\n\x05begin\x18\x05 \x01(\x04R\x05begin\x12\x10\n\x03end\x18\x06 \x01(\x04R\x03end\x12\x14\n\x05score\x18\x07 \x01(\x01R\x05score\x12\x18\n\x07snippet\x18\x08 \x01(\tR\x07snippet"3\n\x05Reset\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text"N\n\x04Done\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n\x06finish\x18\x03 \x01(\tR\x06finish"\xa1\x01\n\x05Error\x12\x14\n\x05error\x18\x01 \x01(\tR\x05error\x12\x12\n\x04code\x18\x02 \x01(\tR\x04code\x12\x1c\n\tretryable\x18\x03 \x01(\x08R\tretryable\x12$\n\x0bretry_after\x18\x04 \x01(\x01H\x00R\nretryAfter\x88\x01\x01\x12\x1a\n\x08position\x18\x05 \x01(\tR\x08positionB\x0e\n\x0c_retry_after"\xfa\x02\n\x06Answer\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n\x06status\x18\x02 \x01(\tR\x06status\x12\x12\n\x04text\x18\x03 \x01(\tR\x04text\x12\x1c\n\treasoning\x18\x04 \x01(\tR\treasoning\x12-\n\x07sources\x18\x05 \x03(\x0b2\x13.fairlead.v1.SourceR\x07sources\x12\x1a\n\x08position\x18\x06 \x01(\tR\x08position\x12=\n\x0cintroduction\x18\x07 \x01(\x0b2\x19.fairlead.v1.IntroductionR\x0cintroduction\x12\x18\n\x07created\x18\x08 \x01(\x01R\x07created\x12(\n\x05usage\x18\t \x01(\x0b2\x12.fairlead.v1.UsageR\x05usage\x12\x16\n\x06reason\x18\n \x01(\tR\x06reason\x12(\n\x05error\x18\x0b \x01(\x0b2\x12.fairlead.v1.ErrorR\x05error"m\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x04R\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\x04R\x0coutputTokens\x12\x1c\n\testimated\x18\x03 \x01(\x08R\testimated2\xec\x01\n\x07Answers\x124\n\x03Ask\x12\x17.fairlead.v1.AskRequest\x1a\x12.fairlead.v1.Event0\x01\x12:\n\x06Attach\x12\x1a.fairlead.v1.AttachRequest\x1a\x12.fairlead.v1.Event0\x01\x125\n\x04Stop\x12\x18.fairlead.v1.StopRequest\x1a\x13.fairlead.v1.Answer\x128\n\x03Get\x12\x17.fairlead.v1.GetRequest\x1a\x13.fairlead.v1.Answer"\x03\x90\x02\x01b\x06proto3',
+    b'\n\x19fairlead/v1/answers.proto\x12\x0bfairlead.v1\x1a\x1cgoogle/protobuf/struct.proto"\xa7\x03\n\nAskRequest\x12\x18\n\x07message\x18\x01 \x01(\tR\x07message\x12\'\n\x0fconversation_id\x18\x02 \x01(\tR\x0econversationId\x12\x1b\n\x06parent\x18\x03 \x01(\tH\x00R\x06parent\x88\x01\x01\x12\x1e\n\nregenerate\x18\x04 \x01(\tR\nregenerate\x12\x14\n\x05model\x18\x05 \x01(\tR\x05model\x12\x16\n\x06system\x18\x06 \x01(\tR\x06system\x127\n\nparameters\x18\x07 \x01(\x0b2\x17.google.protobuf.StructR\nparameters\x12(\n\rorphan_window\x18\x08 \x01(\x01H\x01R\x0corphanWindow\x88\x01\x01\x12\x1e\n\nbackground\x18\t \x01(\x08R\nbackground\x12\x10\n\x03key\x18\n \x01(\tR\x03key\x129\n\x0battachments\x18\x0b \x03(\x0b2\x17.fairlead.v1.AttachmentR\x0battachmentsB\t\n\x07_parentB\x10\n\x0e_orphan_window"H\n\nAttachment\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n\x04data\x18\x03 \x01(\x0cR\x04data"=\n\rAttachRequest\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream\x12\x14\n\x05after\x18\x02 \x01(\tR\x05after"%\n\x0bStopRequest\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream"$\n\nGetRequest\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream"\xc1\x03\n\x05Event\x12\x12\n\x04type\x18\x01 \x01(\tR\x04type\x12\x16\n\x06stream\x18\x02 \x01(\tR\x06stream\x12\x1a\n\x08position\x18\x03 \x01(\tR\x08position\x12=\n\x0cintroduction\x18\x04 \x01(\x0b2\x19.fairlead.v1.IntroductionR\x0cintroduction\x12*\n\x05token\x18\x05 \x01(\x0b2\x12.fairlead.v1.TokenH\x00R\x05token\x123\n\x08thinking\x18\x06 \x01(\x0b2\x15.fairlead.v1.ThinkingH\x00R\x08thinking\x120\n\x07sources\x18\x07 \x01(\x0b2\x14.fairlead.v1.SourcesH\x00R\x07sources\x12*\n\x05reset\x18\x08 \x01(\x0b2\x12.fairlead.v1.ResetH\x00R\x05reset\x12\'\n\x04done\x18\t \x01(\x0b2\x11.fairlead.v1.DoneH\x00R\x04done\x12*\n\x05error\x18\n \x01(\x0b2\x12.fairlead.v1.ErrorH\x00R\x05error\x12\x14\n\x04json\x18\x0f \x01(\tH\x00R\x04jsonB\x07\n\x05event"\xa0\x01\n\x0cIntroduction\x12\'\n\x0fconversation_id\x18\x01 \x01(\tR\x0econversationId\x12\x1d\n\nmessage_id\x18\x02 \x01(\tR\tmessageId\x12\x1a\n\x08provider\x18\x03 \x01(\tR\x08provider\x12\x14\n\x05model\x18\x04 \x01(\tR\x05model\x12\x16\n\x06notice\x18\x05 \x01(\tR\x06notice"/\n\x05Token\x12\x12\n\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n\x04part\x18\x02 \x01(\rR\x04part"<\n\x08Thinking\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x18\n\x07message\x18\x02 \x01(\tR\x07message"8\n\x07Sources\x12-\n\x07sources\x18\x01 \x03(\x0b2\x13.fairlead.v1.SourceR\x07sources"\xba\x01\n\x06Source\x12\x0e\n\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n\x05title\x18\x02 \x01(\tR\x05title\x12\x18\n\x07address\x18\x03 \x01(\tR\x07address\x12\x18\n\x07heading\x18\x04 \x01(\tR\x07heading\x12\x14\n\x05begin\x18\x05 \x01(\x04R\x05begin\x12\x10\n\x03end\x18\x06 \x01(\x04R\x03end\x12\x14\n\x05score\x18\x07 \x01(\x01R\x05score\x12\x18\n\x07snippet\x18\x08 \x01(\tR\x07snippet"3\n\x05Reset\x12\x16\n\x06reason\x18\x01 \x01(\tR\x06reason\x12\x12\n\x04text\x18\x02 \x01(\tR\x04text"N\n\x04Done\x12\x16\n\x06status\x18\x01 \x01(\tR\x06status\x12\x16\n\x06reason\x18\x02 \x01(\tR\x06reason\x12\x16\n\x06finish\x18\x03 \x01(\tR\x06finish"\xa1\x01\n\x05Error\x12\x14\n\x05error\x18\x01 \x01(\tR\x05error\x12\x12\n\x04code\x18\x02 \x01(\tR\x04code\x12\x1c\n\tretryable\x18\x03 \x01(\x08R\tretryable\x12$\n\x0bretry_after\x18\x04 \x01(\x01H\x00R\nretryAfter\x88\x01\x01\x12\x1a\n\x08position\x18\x05 \x01(\tR\x08positionB\x0e\n\x0c_retry_after"\xfa\x02\n\x06Answer\x12\x16\n\x06stream\x18\x01 \x01(\tR\x06stream\x12\x16\n\x06status\x18\x02 \x01(\tR\x06status\x12\x12\n\x04text\x18\x03 \x01(\tR\x04text\x12\x1c\n\treasoning\x18\x04 \x01(\tR\treasoning\x12-\n\x07sources\x18\x05 \x03(\x0b2\x13.fairlead.v1.SourceR\x07sources\x12\x1a\n\x08position\x18\x06 \x01(\tR\x08position\x12=\n\x0cintroduction\x18\x07 \x01(\x0b2\x19.fairlead.v1.IntroductionR\x0cintroduction\x12\x18\n\x07created\x18\x08 \x01(\x01R\x07created\x12(\n\x05usage\x18\t \x01(\x0b2\x12.fairlead.v1.UsageR\x05usage\x12\x16\n\x06reason\x18\n \x01(\tR\x06reason\x12(\n\x05error\x18\x0b \x01(\x0b2\x12.fairlead.v1.ErrorR\x05error"m\n\x05Usage\x12!\n\x0cinput_tokens\x18\x01 \x01(\x04R\x0binputTokens\x12#\n\routput_tokens\x18\x02 \x01(\x04R\x0coutputTokens\x12\x1c\n\testimated\x18\x03 \x01(\x08R\testimated2\xec\x01\n\x07Answers\x124\n\x03Ask\x12\x17.fairlead.v1.AskRequest\x1a\x12.fairlead.v1.Event0\x01\x12:\n\x06Attach\x12\x1a.fairlead.v1.AttachRequest\x1a\x12.fairlead.v1.Event0\x01\x125\n\x04Stop\x12\x18.fairlead.v1.StopRequest\x1a\x13.fairlead.v1.Answer\x128\n\x03Get\x12\x17.fairlead.v1.GetRequest\x1a\x13.fairlead.v1.Answer"\x03\x90\x02\x01b\x06proto3',
     [
         struct_pb.desc(),
     ],
     {
         "AskRequest": AskRequest,
+        "Attachment": Attachment,
         "AttachRequest": AttachRequest,
         "StopRequest": StopRequest,
         "GetRequest": GetRequest,
