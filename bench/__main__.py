@@ -14,8 +14,9 @@ import msgspec
 import uvicorn
 from rich.console import Console
 
-from bench import growth, idle, paced, relay, soak, storm
+from bench import compare, fanout, growth, idle, paced, relay, soak, storm, whole
 from bench.chart import svg
+from bench.markdown import put
 from bench.options import Options
 from bench.processes import Failed, raise_descriptor_limit
 from bench.report import show
@@ -24,15 +25,18 @@ from bench.table import Table
 RESULTS = Path(__file__).parent / "results"
 WORKLOADS: dict[str, Callable[[Options], Table]] = {
     "paced": paced.run,
+    "fan-out": fanout.run,
+    "compare": compare.run,
+    "whole": whole.run,
     "relay": relay.run,
     "storm": storm.run,
     "idle": idle.run,
     "growth": growth.run,
     "soak": soak.run,
 }
-_USUAL = ["paced", "relay", "storm", "idle"]
+_USUAL = ["paced", "fan-out", "compare", "whole", "relay", "storm", "idle"]
 #: Columns that the widest table needs.
-_WIDTH = 120
+_WIDTH = 140
 
 
 def main() -> None:
@@ -46,6 +50,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="how long each server is measured (10)")
     parser.add_argument("--connections", type=int, default=0, help="instead of the workload's own")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of chart and figures")
+    parser.add_argument(
+        "--markdown", type=Path, metavar="FILE", help="bring the tables in this document up to date"
+    )
     arguments = parser.parse_args()
     for name in arguments.workloads:
         if name not in WORKLOADS:
@@ -76,6 +83,10 @@ def main() -> None:
         failed = failed or not all(check.met for check in table.checks)
     if tables:
         _keep(tables, arguments.results, console)
+        if arguments.markdown:
+            command = " ".join(["python -m bench", *sys.argv[1:]])
+            for name in put(arguments.markdown, tables, _about(), command):
+                console.print(f"{arguments.markdown} has no place for {name}", style="yellow")
     sys.exit(1 if failed else 0)
 
 

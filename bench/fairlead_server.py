@@ -10,6 +10,7 @@ from fairlead.server.app import build_app
 from fairlead.server.lifecycle import Server
 from fairlead.server.system import System
 from fairlead.transports.direct import DirectProtocol
+from fairlead.transports.direct_websocket import DirectSocketProtocol
 
 
 def listen() -> socket.socket:
@@ -24,7 +25,11 @@ def server(system: System) -> Server:
     config = uvicorn.Config(
         build_app(system),
         http=DirectProtocol,
-        ws="none",
+        ws=DirectSocketProtocol,
+        ws_max_size=system.config.max_body_bytes,
+        ws_per_message_deflate=system.config.websocket_deflate,
+        # As the other transports' heartbeats, a ping would come later than any measurement ends.
+        ws_ping_interval=None,
         lifespan="off",
         access_log=False,
         log_config=None,

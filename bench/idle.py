@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bench import transports
 from bench.load.plan import Idle, IdleResult
 from bench.options import Options
-from bench.paced import question, server
+from bench.paced import server
 from bench.processes import Failed, load
 from bench.table import Check, Row, Table, ratio
+from bench.transports import SSE
 
 _SERVERS = ("fairlead memory", "fairlead process", "uvicorn raw ASGI")
 #: Readers that are there before any is counted.
@@ -50,10 +52,9 @@ def run(options: Options) -> Table:
 
 def _measure(name: str, connections: int, *, shared: bool) -> IdleResult:
     with server(name, connections, 0) as running:
-        # The same idempotency key is the same stream.
-        headers = {"Idempotency-Key": "idle"} if shared else {}
+        key = "idle" if shared else ""
         plan = Idle(
-            request=question(running.port, window=3600, headers=headers),
+            request=transports.ask(SSE, running.port, window=3600, key=key),
             connections=connections,
             before=_BEFORE,
             pids=running.pids,

@@ -38,19 +38,21 @@ _MANY = 1_000_000
 
 
 class TickingProvider:
-    """Speaks when the ticker says so."""
+    """Speaks when the ticker says so; ``tokens`` times, or (0) without end."""
 
     name = "ticking"
     context_tokens = 8_000
+    takes: tuple[str, ...] = ()
 
-    def __init__(self, ticker: Ticker) -> None:
+    def __init__(self, ticker: Ticker, tokens: int) -> None:
         self._ticker = ticker
+        self._tokens = tokens
 
     async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """Tokens without end."""
+        """The tokens."""
         voice = self._ticker.join()
         number = 0
-        while True:
+        while not self._tokens or number < self._tokens:
             stamp = voice.stamp()
             if stamp is None:
                 await voice.wait()
@@ -77,14 +79,14 @@ async def serve(options: argparse.Namespace) -> None:
     engine = Engine(
         store=store,
         conversations=conversations,
-        models=Models([Model("ticking", TickingProvider(ticker))]),
+        models=Models([Model("ticking", TickingProvider(ticker, options.tokens))]),
         knowledge=None,
         secret=b"a secret for nothing but measuring",
         limits=Limits(generations=_MANY, readers=_MANY),
     )
     await engine.open()
     system = System(
-        config=Config(data_dir=options.data_dir, drain_grace=0),
+        config=Config(data_dir=options.data_dir, drain_grace=0, max_readers=_MANY),
         engine=engine,
         callers=Callers(StaticKeys([], anonymous=ANONYMOUS)),
         connections=Connections(Settings()),
@@ -104,6 +106,7 @@ def main() -> None:
     parser.add_argument("--data-dir", type=Path, required=True)
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--tokens", type=int, default=0, help="of an answer; 0: without end")
     configure_logs("json", "error")
     uvloop.run(serve(parser.parse_args()))
 

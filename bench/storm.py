@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from bench import transports
 from bench.load.plan import Storm, StormResult
 from bench.options import Options
-from bench.paced import question, server
+from bench.paced import server
 from bench.processes import Failed, load
 from bench.table import Check, Row, Table
+from bench.transports import SSE
 
 #: Tokens a second of each stream: what a quick model writes.
 _RATE = 20.0
@@ -23,7 +25,7 @@ def run(options: Options) -> Table:
         try:
             with server(name, connections, _RATE) as running:
                 plan = Storm(
-                    request=question(running.port, window=60),
+                    request=transports.ask(SSE, running.port, window=60),
                     connections=connections,
                     warmup=options.warmup,
                     seconds=seconds,

@@ -24,7 +24,7 @@ class Check(msgspec.Struct, frozen=True):
 
 class Table(msgspec.Struct, frozen=True):
     """The outcome of one workload. ``unit`` is that of the chart; ``missing`` says what could not
-    be measured, and why."""
+    be measured, and why; ``pictured`` names columns that the chart shows as well."""
 
     name: str
     work: str
@@ -33,8 +33,14 @@ class Table(msgspec.Struct, frozen=True):
     unit: str
     checks: list[Check] = []
     missing: list[str] = []
+    pictured: list[str] = []
 
 
 def ratio(value: float, base: float | None) -> str:
     """How often ``base`` goes into ``value``; a dash where there is nothing to compare with."""
     return f"{value / base:.2f}" if base else "–"
+
+
+def optional(value: float | None, digits: int) -> str:
+    """A figure that may not be there."""
+    return "–" if value is None else f"{value:.{digits}f}"

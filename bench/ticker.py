@@ -11,15 +11,15 @@ from __future__ import annotations
 import asyncio
 import time
 
-#: One character that stands in every token and nowhere else on the wire: tokens are counted by it,
-#: however they were joined.
-MARK = b"~"
+#: Stands in every token and nowhere else on the wire: tokens are counted by it, however they were
+#: joined. Two characters, since any one byte may also be part of a length in some wire.
+MARK = b"~0"
 #: Digits of the time that follow the mark: microseconds of the system's monotonic clock.
-STAMP_DIGITS = 16
+STAMP_DIGITS = 15
 _SLOT = 0.001
 _FILLER = " lorem ipsum"
 #: Characters of one token.
-TOKEN_CHARS = 1 + STAMP_DIGITS + 1 + 8 + len(_FILLER)
+TOKEN_CHARS = len(MARK) + STAMP_DIGITS + 1 + 8 + len(_FILLER)
 #: Tokens that wait for a stream at most; those before them are dropped, and the rate tells.
 _WAITING = 100
 
@@ -27,6 +27,11 @@ _WAITING = 100
 def token_text(stamp: str, number: int) -> str:
     """The ``number``-th token of a stream, counted from 1; ``stamp`` as the ticker gave it."""
     return f"{stamp}{number:08d}{_FILLER}"
+
+
+def stamp_of(due: float) -> str:
+    """The stamp of a token that is due at a time of the monotonic clock."""
+    return f"{MARK.decode()}{int(due * 1e6):0{STAMP_DIGITS}d} "
 
 
 class Slot:
@@ -95,7 +100,7 @@ class Ticker:
         while self._due <= now:
             slot = self._slots[self._turn]
             self._turn = (self._turn + 1) % len(self._slots)
-            slot.stamps.append(f"~{int(self._due * 1e6):0{STAMP_DIGITS}d} ")
+            slot.stamps.append(stamp_of(self._due))
             if len(slot.stamps) > _WAITING:
                 slot.first += 1
                 del slot.stamps[0]

@@ -9,9 +9,11 @@ import sys
 import msgspec
 import uvloop
 
+from bench.load.answers import answers
 from bench.load.first import first
 from bench.load.idle import idle
-from bench.load.plan import First, Idle, Plan, Storm, Stream
+from bench.load.plan import Answers, First, Idle, Plan, Probe, Storm, Stream
+from bench.load.probe import probe
 from bench.load.reader import BadAnswer
 from bench.load.storm import storm
 from bench.load.stream import stream
@@ -28,6 +30,10 @@ async def _run(plan: Plan) -> msgspec.Struct:
             return await storm(plan)
         case Idle():
             return await idle(plan)
+        case Probe():
+            return await probe(plan)
+        case Answers():
+            return await answers(plan)
 
 
 def main() -> None:

@@ -14,8 +14,7 @@ async def first(plan: First) -> FirstResult:
     """Carry out the plan."""
     tally = Tally(plan.mark.encode())
     background = plan.background
-    requests = [background.encode()] * plan.connections
-    readers = await connect(background.port, requests, tally, timing=0)
+    readers = await connect([background] * plan.connections, tally, begin="data: ")
     times: dict[str, list[float]] = {name: [] for name in plan.requests}
     for _ in range(plan.rounds):
         for name, request in plan.requests.items():
@@ -34,10 +33,9 @@ async def first(plan: First) -> FirstResult:
 
 async def _probe(request: Request, tally: Tally) -> float:
     """Seconds from sending one request, on a connection of its own, to its first token."""
-    message = request.encode()
     began = time.perf_counter()
     _, reader = await asyncio.get_running_loop().create_connection(
-        lambda: Reader(message, tally), "127.0.0.1", request.port
+        lambda: Reader(request, tally), "127.0.0.1", request.port
     )
     arrived = await reader.ready
     reader.close()

@@ -7,16 +7,16 @@ import asyncio
 from bench import proc
 from bench.load.plan import Idle, IdleResult
 from bench.load.reader import Tally, connect
+from bench.ticker import MARK
 
 
 async def idle(plan: Idle) -> IdleResult:
     """Carry out the plan."""
-    tally = Tally(b"data: ")
-    request = plan.request.encode()
-    readers = await connect(plan.request.port, [request] * plan.before, tally, timing=0)
+    tally = Tally(MARK)
+    readers = await connect([plan.request] * plan.before, tally, begin=plan.begin)
     await asyncio.sleep(plan.seconds)
     rss, pss = proc.rss(plan.pids), proc.pss(plan.pids)
-    readers += await connect(plan.request.port, [request] * plan.connections, tally, timing=0)
+    readers += await connect([plan.request] * plan.connections, tally, begin=plan.begin)
     await asyncio.sleep(plan.seconds)
     total = proc.rss(plan.pids)
     result = IdleResult(

@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import msgspec
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """What every reader asks of the server at ``port``. ``body`` empty: a GET."""
+    """What every reader asks of the server at ``port``. ``body`` empty: a GET; each of its
+    characters is a byte. ``wire`` says how it is asked (:mod:`bench.load.wires`): for ``websocket``
+    the body is the first message."""
 
     port: int
     path: str
     body: str = ""
     headers: dict[str, str] = {}
+    wire: Literal["body", "websocket", "poll"] = "body"
 
     def encode(self, **headers: str) -> bytes:
-        """The request as bytes, with further headers."""
-        method = "POST" if self.body else "GET"
-        fields = {"Host": f"127.0.0.1:{self.port}", "Accept": "text/event-stream"}
+        """The request as bytes, with further headers; of a ``websocket`` the handshake."""
+        body = "" if self.wire == "websocket" else self.body
+        fields = {"Host": f"127.0.0.1:{self.port}"}
+        if self.wire == "body":
+            fields["Accept"] = "text/event-stream"
+        if body:
+            fields["Content-Type"] = "application/json"
         fields |= self.headers | headers
-        if self.body:
-            fields |= {
-                "Content-Type": "application/json",
-                "Content-Length": str(len(self.body.encode())),
-            }
+        if body:
+            fields["Content-Length"] = str(len(body))
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-        return f"{method} {self.path} HTTP/1.1\r\n{head}\r\n{self.body}".encode()
+        method = "POST" if body else "GET"
+        return f"{method} {self.path} HTTP/1.1\r\n{head}\r\n{body}".encode("latin-1")
+
+
+class Publish(msgspec.Struct, frozen=True, kw_only=True):
+    """Have the load generator publish what the readers read: ``rate`` messages a second, each a
+    POST to ``path``; in ``body`` the next token stands for ``TOKEN``."""
+
+    port: int
+    path: str
+    body: str
+    rate: float
 
 
 class Stream(msgspec.Struct, frozen=True, kw_only=True, tag="stream"):
     """Read with ``connections`` readers; count for ``seconds`` after ``warmup``.
 
-    ``mark``: the bytes that stand in each token once; ``timing``: every so many-th reader also
-    measures latency, by the stamps of :mod:`bench.ticker` (0: none). ``pids``: whose processor time
-    and memory to measure.
+    ``mark``: the bytes that stand in each token once; ``begin``: those with which a reader has
+    begun to be served. ``timing``: every so many-th reader also measures latency, by the stamps of
+    :mod:`bench.ticker` (0: none). ``pids``: whose processor time and memory to measure.
     """
 
     request: Request
@@ -42,6 +59,8 @@ class Stream(msgspec.Struct, frozen=True, kw_only=True, tag="stream"):
     warmup: float
     seconds: float
     timing: int = 0
+    begin: str = "data: "
+    publish: Publish | None = None
 
 
 class First(msgspec.Struct, frozen=True, kw_only=True, tag="first"):
@@ -74,14 +93,43 @@ class Idle(msgspec.Struct, frozen=True, kw_only=True, tag="idle"):
     before: int
     pids: list[int]
     seconds: float
+    begin: str = "data: "
 
 
-Plan = Stream | First | Storm | Idle
+class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
+    """Open a connection, ask, cut it, resume after the first event: ``rounds`` times, one after the
+    other. ``headers`` go with every request."""
+
+    transport: str
+    port: int
+    headers: dict[str, str]
+    rounds: int
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True, tag="answers"):
+    """Ask for answers that end, ``askers`` at a time, each again and again. ``h2``: over HTTP/2,
+    ``h2`` askers to a connection (0: HTTP/1.1, each on its own connection, which is kept).
+
+    ``mark`` stands in each token, ``end`` in what comes last of an answer.
+    """
+
+    request: Request
+    askers: int
+    mark: str
+    end: str
+    pids: list[int]
+    warmup: float
+    seconds: float
+    h2: int = 0
+
+
+Plan = Stream | First | Storm | Idle | Probe | Answers
 
 
 class StreamResult(msgspec.Struct, frozen=True, kw_only=True):
     """Per second: ``tokens``. In cores: ``cpu`` of the server, ``load_cpu`` of the generator. In
-    bytes: ``rss``, ``pss``. In milliseconds: ``p50``, ``p99``. ``lost``: connections that ended."""
+    bytes: ``rss``, ``pss``; per token ``bytes_per_token`` that came and ``sent_per_token`` that the
+    readers sent. In milliseconds: ``p50``, ``p99``. ``lost``: connections that ended."""
 
     tokens: float
     cpu: float
@@ -90,6 +138,7 @@ class StreamResult(msgspec.Struct, frozen=True, kw_only=True):
     pss: int
     lost: int
     bytes_per_token: float
+    sent_per_token: float = 0.0
     p50: float | None = None
     p99: float | None = None
 
@@ -119,3 +168,34 @@ class IdleResult(msgspec.Struct, frozen=True, kw_only=True):
     rss_per_reader: float
     pss_per_reader: float
     rss: int
+
+
+class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """Milliseconds (p50, p99): ``opened`` from the first TCP packet to the first event, ``resumed``
+    from the cut to the first event after the position. ``turns``: round trips until the first
+    event. In bytes: ``request_head``, ``response_head`` of the exchange that opens; ``plain`` and
+    ``gzipped`` per event, as it came and compressed with a flush after each write. ``wrong``: how
+    often a resumed reader was not shown what follows its position."""
+
+    opened: tuple[float, float]
+    resumed: tuple[float, float]
+    turns: int
+    request_head: int
+    response_head: int
+    plain: float
+    gzipped: float
+    wrong: int
+
+
+class AnswersResult(msgspec.Struct, frozen=True, kw_only=True):
+    """``answers`` a second; ``cpu`` in cores; milliseconds (p50, p99) until the ``first`` token and
+    until the ``last``; bytes per answer ``received`` and ``sent``."""
+
+    answers: float
+    cpu: float
+    load_cpu: float
+    rss: int
+    first: tuple[float, float]
+    last: tuple[float, float]
+    received: float
+    sent: float

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import cast
 
+from bench.load.plan import Request
+from bench.load.wires import Wire, wire_of
 from bench.ticker import MARK, STAMP_DIGITS
 
-#: What the first event of every server has.
-_EVENT = b"data: "
 #: Seconds within which a reader must have it.
 _PATIENCE = 30.0
 
@@ -25,6 +26,7 @@ class Tally:
         self.mark = mark
         self.tokens = 0
         self.bytes = 0
+        self.sent = 0
         self.lost = 0
         self.latencies: list[int] = []
 
@@ -33,9 +35,9 @@ class Reader(asyncio.Protocol):
     """Sends a request and counts the tokens of the answer. ``ready`` is done when ``begin`` has
     come: by itself the first token."""
 
-    def __init__(self, request: bytes, tally: Tally, begin: bytes = b"") -> None:
+    def __init__(self, request: Request, tally: Tally, begin: bytes = b"") -> None:
         self.ready: asyncio.Future[float] = asyncio.get_running_loop().create_future()
-        self._request = request
+        self._wire: Wire = wire_of(request)
         self._tally = tally
         self._mark = tally.mark
         self._begin = begin or tally.mark
@@ -47,24 +49,31 @@ class Reader(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        self._transport.write(self._request)
+        self._send(self._wire.begin())
 
     def data_received(self, data: bytes) -> None:
+        tally = self._tally
+        tally.bytes += len(data)
+        if self._wire.listening and (answer := self._wire.answer(data)):
+            self._send(answer)
         if self._keep:
             # A mark may be cut in two.
             data = self._rest + data
             self._rest = data[-self._keep :]
-        tally = self._tally
-        tally.bytes += len(data)
         tokens = data.count(self._mark)
         if tokens:
             tally.tokens += tokens
         if not self.ready.done():
             self._first(data)
 
+    def _send(self, data: bytes) -> None:
+        assert self._transport is not None
+        self._tally.sent += len(data)
+        self._transport.write(data)
+
     def _first(self, data: bytes) -> None:
         self._head += data
-        if not self._head.startswith(b"HTTP/1.1 200"[: len(self._head)]):
+        if not self._head.startswith(self._wire.status[: len(self._head)]):
             answer = bytes(self._head[:300]).decode(errors="replace")
             self.ready.set_exception(BadAnswer(f"instead of a stream: {answer}"))
         elif self._begin in self._head:
@@ -95,24 +104,29 @@ class TimingReader(Reader):
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
         at = data.rfind(MARK)
-        stamp = data[at + 1 : at + 1 + STAMP_DIGITS]
+        stamp = data[at + len(MARK) :][:STAMP_DIGITS]
         if at >= 0 and len(stamp) == STAMP_DIGITS:
             self._tally.latencies.append(time.monotonic_ns() // 1000 - int(stamp))
 
 
 async def connect(
-    port: int, requests: list[bytes], tally: Tally, *, timing: int, at_once: int = 100
+    requests: Sequence[Request],
+    tally: Tally,
+    *,
+    begin: str,
+    timing: int = 0,
+    at_once: int = 100,
 ) -> list[Reader]:
-    """Readers for all requests, each with its first event; every ``timing``-th one measures
-    latency (0: none). Raises :class:`BadAnswer`."""
+    """Readers for all requests, each of them begun to be served: ``begin`` has come; every
+    ``timing``-th one measures latency (0: none). Raises :class:`BadAnswer`."""
     loop = asyncio.get_running_loop()
     room = asyncio.Semaphore(at_once)
 
-    async def open_one(number: int, request: bytes) -> Reader:
+    async def open_one(number: int, request: Request) -> Reader:
         kind = TimingReader if timing and number % timing == 0 else Reader
         async with room:
             _, reader = await loop.create_connection(
-                lambda: kind(request, tally, _EVENT), "127.0.0.1", port
+                lambda: kind(request, tally, begin.encode()), "127.0.0.1", request.port
             )
             try:
                 async with asyncio.timeout(_PATIENCE):

@@ -45,7 +45,7 @@ class StormReader(asyncio.Protocol):
         if self.current.done():
             return
         at = self.body.rfind(MARK)
-        stamp = self.body[at + 1 : at + 1 + STAMP_DIGITS]
+        stamp = self.body[at + len(MARK) :][:STAMP_DIGITS]
         if at >= 0 and len(stamp) == STAMP_DIGITS and int(stamp) > self._asked:
             self.current.set_result(time.perf_counter())
 

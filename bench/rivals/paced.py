@@ -1,4 +1,5 @@
-"""*paced* by others: ``uvicorn`` (raw ASGI, a task per connection) and ``sse-starlette``.
+"""*paced* by others: ``uvicorn`` (raw ASGI, a task per connection) and ``sse-starlette``; and
+``whole``, an answer that is sent when it is complete.
 
 They keep no journal: what they send is gone when it is sent.
 """
@@ -26,14 +27,15 @@ try:
 except ImportError:
     EventSourceResponse = None  # type: ignore[assignment,misc]
 
-#: As long as Fairlead's: 26 characters of a stream's id, a dot, and its position.
-_STREAM = "0123456789abcdefghijklmnop"
+#: As long as Fairlead's: 26 characters of a stream's id, and the beginning of a position.
+STREAM = "0123456789abcdefghijklmnop"
+POSITION = "11k3f9az-"
 _HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache")]
 
 
 def event_id(number: int) -> str:
     """An event's id."""
-    return f"{_STREAM}.11k3f9az-{number:05d}"
+    return f"{STREAM}.{POSITION}{number:05d}"
 
 
 def raw(ticker: Ticker) -> ASGIApp:
@@ -84,10 +86,36 @@ def starlette(ticker: Ticker) -> ASGIApp:
     return Starlette(routes=[Route("/chat/stream", answer, methods=["POST"])])
 
 
+def whole(ticker: Ticker, tokens: int) -> ASGIApp:
+    """Says nothing until all is said."""
+    headers = [(b"content-type", b"application/json"), (b"cache-control", b"no-store")]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        voice = ticker.join()
+        text = ""
+        for number in range(1, tokens + 1):
+            while (stamp := voice.stamp()) is None:
+                await voice.wait()
+            text += token_text(stamp, number)
+        body = f'{{"status":"completed","text":"{text}"}}'.encode()
+        length = (b"content-length", str(len(body)).encode())
+        start = {"type": "http.response.start", "status": 200, "headers": [*headers, length]}
+        await send(start)
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+    return app
+
+
 async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM."""
     ticker = Ticker(options.streams, options.rate)
-    app = raw(ticker) if options.kind == "uvicorn" else starlette(ticker)
+    match options.kind:
+        case "uvicorn":
+            app = raw(ticker)
+        case "whole":
+            app = whole(ticker, options.tokens)
+        case _:
+            app = starlette(ticker)
     sock = socket.create_server(("127.0.0.1", 0), backlog=8192)
     sock.setblocking(False)
     config = uvicorn.Config(
@@ -107,9 +135,10 @@ async def serve(options: argparse.Namespace) -> None:
 def main() -> None:
     """Serve; the first line on stdout is the port."""
     parser = argparse.ArgumentParser(prog="python -m bench.rivals.paced", description=__doc__)
-    parser.add_argument("kind", choices=["uvicorn", "sse-starlette"])
+    parser.add_argument("kind", choices=["uvicorn", "sse-starlette", "whole"])
     parser.add_argument("--streams", type=int, default=1000)
     parser.add_argument("--rate", type=float, default=100.0)
+    parser.add_argument("--tokens", type=int, default=100, help="of a whole answer")
     uvloop.run(serve(parser.parse_args()))
 
 
