@@ -43,22 +43,24 @@ async def test_every_byte_arrives(serve: Serve, upstream: ScriptedUpstream, prot
         ],
     )
     port = free_port()
-    async with serve("--grpc-port", str(port)) as server:
-        async with client(protocol, server.url, port) as caller:
-            assert await text(caller.ask(asked)) == "I see."
-            request = await upstream.wait_request()
-            assert request.message_pictures() == [("image/png", large)]
-            assert NOTES.decode() in request.message_texts("user")[0]
+    async with (
+        serve("--grpc-port", str(port)) as server,
+        client(protocol, server.url, port) as caller,
+    ):
+        assert await text(caller.ask(asked)) == "I see."
+        request = await upstream.wait_request()
+        assert request.message_pictures() == [("image/png", large)]
+        assert NOTES.decode() in request.message_texts("user")[0]
 
-            wrong = AskRequest(message="?", attachments=[Attachment(type="image/gif", data=PNG)])
-            assert await code_of(caller.ask(wrong)) is Code.INVALID_ARGUMENT
-            wrong = AskRequest(message="?", attachments=[Attachment(type="a/b", data=PNG)])
-            assert await code_of(caller.ask(wrong)) is Code.INVALID_ARGUMENT
-            many = AskRequest(message="?", attachments=list(asked.attachments) * 5)
-            assert await code_of(caller.ask(many)) is Code.RESOURCE_EXHAUSTED
-            assert await code_of(caller.stop(StopRequest(stream="x" * (2 << 20)))) is (
-                Code.RESOURCE_EXHAUSTED
-            )
+        wrong = AskRequest(message="?", attachments=[Attachment(type="image/gif", data=PNG)])
+        assert await code_of(caller.ask(wrong)) is Code.INVALID_ARGUMENT
+        wrong = AskRequest(message="?", attachments=[Attachment(type="a/b", data=PNG)])
+        assert await code_of(caller.ask(wrong)) is Code.INVALID_ARGUMENT
+        many = AskRequest(message="?", attachments=list(asked.attachments) * 5)
+        assert await code_of(caller.ask(many)) is Code.RESOURCE_EXHAUSTED
+        assert await code_of(caller.stop(StopRequest(stream="x" * (2 << 20)))) is (
+            Code.RESOURCE_EXHAUSTED
+        )
 
 
 async def test_who_is_not_known_is_not_read_that_much_from(serve: Serve) -> None:
