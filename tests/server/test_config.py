@@ -51,7 +51,10 @@ def test_every_setting_has_a_meaning_and_a_group() -> None:
 
 
 def test_no_secret_has_a_flag() -> None:
-    assert [s.name for s in SETTINGS if not s.flag] == ["keys", "upstream_key", "upstreams"]
+    without = [s for s in SETTINGS if not s.flag]
+    # Neither has a table, which cannot be written as a flag.
+    assert {s.name for s in without if not s.table} == {"upstream_key"}
+    assert {s.name for s in without} >= {"keys", "upstream_key", "upstreams"}
 
 
 def test_defaults_are_those_of_the_struct(tmp_path: Path) -> None:

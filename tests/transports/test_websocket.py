@@ -18,6 +18,7 @@ from fairlead.errors import Unauthenticated
 from fairlead.events.model import Media, Part
 from fairlead.policy.caller import Caller
 from fairlead.ports.store import Batch
+from fairlead.providers.balanced import Upstreams
 from fairlead.server.app import build_app
 from fairlead.server.config import Config
 from fairlead.server.system import System
@@ -137,7 +138,11 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
     connections = Connections(Settings(heartbeat=0.2, stall_timeout=0.4))
     config = Config(data_dir=tmp_path)
     system = System(
-        config=config, engine=engine, callers=Callers(Tickets()), connections=connections
+        config=config,
+        engine=engine,
+        callers=Callers(Tickets()),
+        connections=connections,
+        upstreams=Upstreams(()),
     )
     found = Served(build_app(system), engine, provider, store)
     found.connections = connections

@@ -132,7 +132,10 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
         case Token():
             return "token", _part({"token": event.text}, event.part)
         case Thinking():
-            return "thinking", {"status": event.status, "message": event.message}
+            thinking = {"status": event.status, "message": event.message}
+            if event.provider:
+                thinking |= {"provider": event.provider, "model": event.model}
+            return "thinking", thinking
         case Sources():
             found = [source(s) for s in event.sources]
             return "sources", {"count": len(found), "sources": found}

@@ -179,7 +179,7 @@ class Engine:
         """
         self._authority.allow(caller, Verb.START, None)
         ask = ask.checked(self.limits)
-        model = model or self.models.choose(ask.model)
+        model = model or self.models.choose(ask.model, caller)
         if key:
             if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
                 raise BadRequest(
@@ -288,6 +288,7 @@ class Engine:
                 turns=within_context(placed.turns, model.provider.context_tokens),
                 model=model.upstream_name,
                 parameters=ask.parameters,
+                conversation=placed.conversation.id,
             ),
             placed.question,
         )

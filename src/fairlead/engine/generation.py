@@ -206,7 +206,7 @@ class Generation:
     async def _work(self, request: GenerationRequest, question: str) -> None:
         passages = await self._retrieve(question, _asked_before(request))
         if passages is not None:
-            request = _with(request, passages)
+            request = msgspec.structs.replace(request, passages=tuple(passages))
         events = self._provider.generate(request)
         writer, answer = self.writer, self._answer
         async with contextlib.aclosing(events) as running:
@@ -246,16 +246,6 @@ def _asked_before(request: GenerationRequest) -> str:
     """The question before the last one, if the provider is told of it."""
     asked = [turn.text for turn in request.turns if turn.role == "user"]
     return asked[-2] if len(asked) > 1 else ""
-
-
-def _with(request: GenerationRequest, passages: list[Passage]) -> GenerationRequest:
-    return GenerationRequest(
-        stream=request.stream,
-        turns=request.turns,
-        model=request.model,
-        passages=tuple(passages),
-        parameters=request.parameters,
-    )
 
 
 def _source(p: Passage) -> Source:

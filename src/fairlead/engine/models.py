@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from fairlead.errors import BadRequest
+from fairlead.policy.caller import Caller
+from fairlead.policy.facts import Keep
+from fairlead.policy.routing import Route, route
 from fairlead.ports.provider import Provider
 
 
@@ -21,20 +24,36 @@ class Model(msgspec.Struct, frozen=True):
 
 
 class Models:
-    """The models of this server; the first one is the default."""
+    """The models of this server; the first one is the default. ``aliases`` are other names for
+    them; ``routes`` send the questions of some callers elsewhere."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(
+        self,
+        models: Sequence[Model],
+        *,
+        aliases: Mapping[str, str] | None = None,
+        routes: Sequence[Route[Model]] = (),
+    ) -> None:
         if not models:
             raise ValueError("a server needs at least one model")
         self.all = tuple(models)
+        self.aliases = dict(aliases or {})
         self._named = {model.name: model for model in self.all}
+        self._routes = tuple(routes)
 
-    def choose(self, name: str) -> Model:
-        """The model called ``name`` (empty: the default one)."""
-        if not name:
-            return self.all[0]
-        try:
-            return self._named[name]
-        except KeyError:
-            known = ", ".join(self._named)
-            raise BadRequest(f"there is no model {name!r} here; there are: {known}") from None
+    @property
+    def keep(self) -> Keep:
+        """What of a request the routes look at."""
+        kept = Keep()
+        for one in self._routes:
+            kept |= one.match.keep
+        return kept
+
+    def choose(self, name: str, caller: Caller) -> Model:
+        """The model that answers ``caller`` who asks for ``name`` (empty: the default one)."""
+        asked = self.aliases.get(name, name) or self.all[0].name
+        model = route(asked, caller, self._routes) or self._named.get(asked)
+        if model is None:
+            known = ", ".join([*self._named, *self.aliases])
+            raise BadRequest(f"there is no model {name!r} here; there are: {known}")
+        return model

@@ -13,6 +13,7 @@ from fairlead.events.model import (
     Reset,
     Source,
     Sources,
+    Thinking,
     Token,
     Unknown,
     Usage,
@@ -29,9 +30,10 @@ class Answer:
     """Adds up events. ``text`` is the text of the first choice, as every reader must have it.
 
     ``max_chars`` bounds what is kept of text and of reasoning, from their beginning; None: all.
+    ``provider`` and ``model`` say who answers, where that was chosen among several.
     """
 
-    __slots__ = ("_reasoning", "_text", "done", "error", "sources", "usage")
+    __slots__ = ("_reasoning", "_text", "done", "error", "model", "provider", "sources", "usage")
 
     def __init__(self, max_chars: int | None = None) -> None:
         limit = _NO_LIMIT if max_chars is None else max_chars
@@ -41,6 +43,8 @@ class Answer:
         self.usage: Usage | None = None
         self.done: Done | None = None
         self.error: Error | None = None
+        self.provider = ""
+        self.model = ""
 
     def add(self, event: Event | Unknown) -> None:
         """Take one more event in."""
@@ -60,6 +64,8 @@ class Answer:
             self.done = event
         elif isinstance(event, Error):
             self.error = event
+        elif isinstance(event, Thinking) and event.provider:
+            self.provider, self.model = event.provider, event.model
 
     @property
     def text(self) -> str:

@@ -31,11 +31,14 @@ class _Base(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
 
 class Thinking(_Base, frozen=True, tag="thinking"):
     """What is being done before (or between) pieces of the answer: ``status`` is a word for
-    programs (``queued``, ``retrieving``, ``reading``, ``writing``), ``message`` one for people."""
+    programs (``queued``, ``retrieving``, ``reading``, ``writing``), ``message`` one for people.
+    ``provider`` and ``model``: who answers, where that was chosen among several."""
 
     at: int
     status: str
     message: str = ""
+    provider: str = ""
+    model: str = ""
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -122,8 +125,20 @@ class Media(_Base, frozen=True, tag="media"):
     address: str = ""
 
 
+class BudgetLeft(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What ``remaining`` of a budget, in its ``unit`` (``tokens``, ``requests``, or a currency),
+    until it refills (``refills_at``: seconds since 1970, UTC)."""
+
+    name: str
+    remaining: float
+    unit: str
+    refills_at: int
+
+
 class Usage(_Base, frozen=True, tag="usage"):
-    """What the generation cost, in tokens; ``estimated`` if the provider did not say."""
+    """What the generation cost, in tokens; ``estimated`` if the provider did not say. Of the
+    ``input_tokens`` ``cached_tokens`` were cheaper for having been asked before. ``budgets``: what
+    is left of those that the generation was charged to."""
 
     at: int
     input_tokens: int = 0
@@ -131,6 +146,8 @@ class Usage(_Base, frozen=True, tag="usage"):
     estimated: bool = False
     model: str = ""
     extra: msgspec.Raw = NO_EXTRA
+    cached_tokens: int = 0
+    budgets: tuple[BudgetLeft, ...] = ()
 
 
 class Reset(_Base, frozen=True, tag="reset"):
@@ -155,13 +172,15 @@ class Done(_Base, frozen=True, tag="done"):
 
 class Error(_Base, frozen=True, tag="error"):
     """The generation ended badly; what was written before stays. ``code`` as in
-    :mod:`fairlead.errors`; ``retry_after`` in seconds where known."""
+    :mod:`fairlead.errors`; ``retry_after`` in seconds where known; ``budget``: the one that is
+    used up, where that is why."""
 
     at: int
     error: str
     code: str
     retryable: bool = False
     retry_after: float | None = None
+    budget: str = ""
 
 
 class Unknown(msgspec.Struct, frozen=True):

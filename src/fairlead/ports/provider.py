@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncIterator, Awaitable
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +27,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``turns``: the dialogue, oldest first, ending with the question. ``passages``: what retrieval
     found, best first; they are already cited as ``[1]``, ``[2]``, … in that order. ``parameters``:
     further settings of the model in the upstream's own words (``temperature``, ``max_tokens``, …).
+    ``conversation``: the dialogue's id, if there is one. ``once``: somebody else can be asked if
+    this fails, so that it is not worth a second try.
     """
 
     stream: str
@@ -34,6 +36,18 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     passages: tuple[Passage, ...] = ()
     parameters: dict[str, Any] = {}
+    conversation: str = ""
+    once: bool = False
+
+
+class Events(Protocol):
+    """An answer under way: what an asynchronous generator of events is, as far as it is used."""
+
+    def __aiter__(self) -> AsyncIterator[Event]: ...
+
+    def __anext__(self) -> Awaitable[Event]: ...
+
+    def aclose(self) -> Awaitable[object]: ...
 
 
 class Provider(Protocol):
@@ -48,7 +62,7 @@ class Provider(Protocol):
     context_tokens: int
     takes: tuple[str, ...]
 
-    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+    def generate(self, request: GenerationRequest) -> Events:
         """The events of the answer, from the first part or token to ``usage``.
 
         A ``done`` may end them to state the upstream's finish word; the engine writes one anyway.

@@ -103,6 +103,36 @@ class OpenAICompatibleProvider:
         if session is not None:
             await session.close()
 
+    async def check(self, path: str, timeout: float) -> FairleadError | None:
+        """Ask for ``path`` under the base URL, with the key: what is wrong with the upstream; None:
+        it answered 2xx within ``timeout`` seconds."""
+        by = asyncio.get_running_loop().time() + timeout
+        try:
+            async with asyncio.timeout_at(by):
+                response = await self._open_session().get(
+                    self._config.beside(path), allow_redirects=False
+                )
+        except TimeoutError:
+            return UpstreamTimeout(f"the upstream {self.name!r} gave no answer to its health check")
+        except (aiohttp.ClientError, OSError) as why:
+            return UpstreamUnavailable(
+                f"the upstream {self.name!r} cannot be reached ({type(why).__name__})"
+            )
+        except Draining as closed:
+            return closed
+        try:
+            if 200 <= response.status < 300:
+                await self._read_bounded(response, self._config.max_error_bytes, by, cut=True)
+                return None
+            return openai_errors.from_status(
+                response.status,
+                openai_errors.Complaint("its health check says so"),
+                name=self.name,
+                model="",
+            )
+        finally:
+            response.close()
+
     # -- trying ------------------------------------------------------------------------------------
 
     async def _ask(self, question: _Question) -> tuple[Answer | None, list[Event]]:
@@ -113,7 +143,7 @@ class OpenAICompatibleProvider:
                 return await self._try(question)
             except FairleadError as error:
                 failures += 1
-                wait = self._wait_after(error, failures)
+                wait = None if question.once else self._wait_after(error, failures)
                 if wait is None:
                     raise
             await self._sleep(wait)
@@ -336,6 +366,7 @@ class _Question:
 
     def __init__(self, request: GenerationRequest, config: OpenAICompatibleConfig) -> None:
         self.model = request.model or config.model
+        self.once = request.once
         self._messages = prompt.messages(request.turns, request.passages)
         options = request.parameters.get("stream_options")
         options = dict(options) if isinstance(options, dict) else {}

@@ -90,8 +90,12 @@ class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def address(self) -> str:
         """Where chat completions are asked for."""
+        return self.beside("/chat/completions")
+
+    def beside(self, path: str) -> str:
+        """The address of a path under the base URL."""
         parts = urlsplit(self.base_url)
-        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + "/chat/completions"))
+        return urlunsplit(parts._replace(path=parts.path.rstrip("/") + path))
 
     def redactor(self) -> Redactor:
         """Takes this upstream's secrets out of text."""

@@ -34,6 +34,22 @@ async def info(request: Request) -> Response:
     )
 
 
+@router.get("/models", summary="The models that can be asked")
+async def models(request: Request) -> Response:
+    """Their names, who answers, other names for them, and which one answers when none is named."""
+    await http.caller(request)
+    offered = http.system(request).engine.models
+    return http.json_response(
+        {
+            "models": [
+                {"name": model.name, "provider": model.provider.name} for model in offered.all
+            ],
+            "aliases": [{"name": name, "model": model} for name, model in offered.aliases.items()],
+            "default": offered.all[0].name,
+        }
+    )
+
+
 @router.get("/store", summary="How much is stored (needs the scope admin where there are keys)")
 async def store(request: Request) -> Response:
     """Streams, their records, the records' bytes, and bytes on disk."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
-import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import structlog
 
 from fairlead.engine.engine import Engine
 from fairlead.engine.limits import Limits
-from fairlead.engine.models import Model, Models
+from fairlead.engine.models import Model
 from fairlead.errors import Misconfigured
 from fairlead.identity.static_keys import StaticKey, StaticKeys
 from fairlead.journal.retention import Retention
@@ -25,12 +25,9 @@ from fairlead.policy.caller import ANONYMOUS
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
 from fairlead.ports.store import Durability, Store
-from fairlead.providers.extractive import ExtractiveProvider
-from fairlead.providers.openai_compatible import OpenAICompatibleProvider
-from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.server.config import NO_MODEL, Config
+from fairlead.server.models import Offer
 from fairlead.server.system import System
-from fairlead.server.tables.upstream import Upstream
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite.store import SqliteStore
@@ -58,14 +55,13 @@ async def compose(
         await conversations.open()
         stack.push_async_callback(conversations.close)
         knowledge = await _knowledge(config, stack) if config.knowledge else None
-        models = _models(config, own)
-        for provider in {model.provider for model in models.all}:
-            stack.push_async_callback(provider.close)
+        offer = Offer(config, own)
+        stack.push_async_callback(offer.close)
         notice = "" if own or config.answerers else NO_MODEL
         engine = Engine(
             store=store,
             conversations=conversations,
-            models=models,
+            models=offer.models,
             knowledge=knowledge,
             secret=secret,
             limits=Limits(
@@ -90,6 +86,7 @@ async def compose(
         )
         await engine.open()
         stack.push_async_callback(engine.close)
+        await stack.enter_async_context(_checking(offer))
         if notice:
             _log.info("extractive", notice=notice)
         yield System(
@@ -100,7 +97,8 @@ async def compose(
                 or StaticKeys(
                     [StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys],
                     anonymous=None if config.keys else ANONYMOUS,
-                )
+                ),
+                offer.models.keep,
             ),
             connections=Connections(
                 Settings(
@@ -109,8 +107,21 @@ async def compose(
                     retry=config.retry,
                 )
             ),
+            upstreams=offer.upstreams,
             notice=notice,
         )
+
+
+@contextlib.asynccontextmanager
+async def _checking(offer: Offer) -> AsyncGenerator[None, None]:
+    """Check the upstreams' health meanwhile."""
+    tasks = [asyncio.create_task(check.run(), name="health check") for check in offer.checks]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def _prepare(folder: Path) -> bytes:
@@ -164,38 +175,3 @@ async def _knowledge(config: Config, stack: contextlib.AsyncExitStack) -> Sqlite
     else:
         await refresh_builtin(knowledge)
     return knowledge
-
-
-def _models(config: Config, own: Sequence[Model]) -> Models:
-    if not own and not config.answerers:
-        provider = ExtractiveProvider(clock=_clock_ms, pace=config.extractive_pace)
-        return Models([Model("extractive", provider)])
-    models: list[Model] = []
-    for upstream in config.answerers:
-        answerer = OpenAICompatibleProvider(_upstream(upstream))
-        models += [Model(name, answerer, name) for name in upstream.models]
-    models.sort(key=lambda model: model.name != config.model)  # stable: the default goes first
-    return Models([*own, *models])
-
-
-def _upstream(upstream: Upstream) -> OpenAICompatibleConfig:
-    return OpenAICompatibleConfig(
-        name=upstream.name,
-        base_url=upstream.base_url,
-        model=upstream.models[0],
-        api_key=upstream.api_key.reveal(),
-        headers=upstream.headers,
-        connect_timeout=upstream.connect_timeout,
-        first_token_timeout=upstream.first_token_timeout,
-        silence_timeout=upstream.silence_timeout,
-        max_retries=upstream.max_retries,
-        max_retry_wait=upstream.max_retry_wait,
-        include_usage=upstream.include_usage,
-        trust_env=upstream.trust_env,
-        context_tokens=upstream.context_tokens,
-        takes=upstream.attachments,
-    )
-
-
-def _clock_ms() -> int:
-    return time.time_ns() // 1_000_000

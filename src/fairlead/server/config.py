@@ -20,6 +20,7 @@ from fairlead.framing.message import MAX_HEAD
 from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
 from fairlead.server.settings import Secret, Setting, settings_of, show
 from fairlead.server.tables.key import Key
+from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
 from fairlead.server.tables.table import Table
 from fairlead.server.tables.upstream import Upstream, address, check_url
 
@@ -103,6 +104,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "Answers",
             "Several model servers, each with name, base_url, models, api_key_env, …",
             why="several values belong together: write [[upstreams]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    routes: Annotated[
+        tuple[RouteTable, ...],
+        _meta(
+            "Answers",
+            "Which upstreams and models the questions of some callers go to.",
+            why="several values belong together: write [[routes]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    aliases: Annotated[
+        tuple[AliasTable, ...],
+        _meta(
+            "Answers",
+            "Other names for models.",
+            why="several values belong together: write [[aliases]] in the configuration file",
             **_TABLE,
         ),
     ] = ()
@@ -259,6 +278,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                     raise Misconfigured(
                         f"{setting.name}: {table.label()}: {lacks}", setting=setting.name
                     )
+        offered: dict[str, list[str]] = {}
+        for upstream in self.answerers:
+            for model in upstream.models:
+                offered.setdefault(model, []).append(upstream.name)
+        if wrong := check_routing(offered, (), self.routes, self.aliases):
+            raise Misconfigured(wrong, setting=wrong.partition(":")[0])
         if not (self.loopback or self.keys or self.insecure):
             origin = self.origins.get("host", "default")
             raise Misconfigured(

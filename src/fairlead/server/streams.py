@@ -85,8 +85,8 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
         "position": str(snapshot.position) if snapshot.position else None,
         "conversation_id": meta.conversation,
         "message_id": meta.message,
-        "provider": meta.provider,
-        "model": meta.model,
+        "provider": answer.provider or meta.provider,
+        "model": answer.model or meta.model,
         "created": snapshot.info.created,
     }
     if answer.reasoning:

@@ -5,17 +5,19 @@ from __future__ import annotations
 import msgspec
 
 from fairlead.engine.engine import Engine
+from fairlead.ports.health import Health
 from fairlead.server.config import Config
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 
 
 class System(msgspec.Struct, frozen=True):
-    """What composition has put together. ``notice`` says in one line who answers, when that is
-    worth saying."""
+    """What composition has put together. ``upstreams`` knows how they stand; ``notice`` says in one
+    line who answers, when that is worth saying."""
 
     config: Config
     engine: Engine
     callers: Callers
     connections: Connections
+    upstreams: Health
     notice: str = ""

@@ -17,6 +17,7 @@ from fairlead.server.tables.table import Table, says
 #: A media type, or all of a kind.
 _TAKEN = re.compile(rf"{MEDIA_TYPE.pattern}|[a-z0-9+.-]+/\*")
 _LONGEST = 7 * 86_400
+_PATH = re.compile(r"/[A-Za-z0-9._~/%-]*")
 
 
 class Upstream(Table, frozen=True, kw_only=True):
@@ -53,6 +54,31 @@ class Upstream(Table, frozen=True, kw_only=True):
     max_retry_wait: Annotated[
         float, says("an upstream that asks for more seconds of pause is not tried again")
     ] = 30.0
+    weight: Annotated[
+        float, says("its share where several upstreams offer a model: 2 is twice as much as 1")
+    ] = 1.0
+    max_concurrent: Annotated[int, says("answers that it writes at once; 0: no limit")] = 0
+    max_per_second: Annotated[float, says("questions that it is sent a second; 0: no limit")] = 0.0
+    max_wait: Annotated[
+        float, says("seconds that a question waits until those two, or a 429, let it pass")
+    ] = 30.0
+    breaker_failures: Annotated[
+        int, says("failures in a row after which it is left alone for a while; 0: never")
+    ] = 5
+    breaker_share: Annotated[
+        float, says("it is left alone, too, when this share of its answers failed, of 20 or more")
+    ] = 0.5
+    breaker_window: Annotated[float, says("seconds that those are counted in")] = 60.0
+    breaker_rest: Annotated[
+        float, says("seconds that it is left alone before one question tries it again")
+    ] = 15.0
+    health_interval: Annotated[
+        float, says("seconds between checks of its health; 0: it is not checked")
+    ] = 0.0
+    health_path: Annotated[str, says("what is asked for, under `base_url`, to check it")] = (
+        "/models"
+    )
+    health_timeout: Annotated[float, says("seconds that a check may take")] = 5.0
     context_tokens: Annotated[int, says("what the model's context holds")] = 32_768
     attachments: Annotated[
         tuple[str, ...],
@@ -97,6 +123,8 @@ class Upstream(Table, frozen=True, kw_only=True):
                 return where + "max_retry_wait must be from 0 to 3600 seconds"
             if not 0 <= upstream.max_retries <= 100:
                 return where + "max_retries must be from 0 to 100"
+            if wrong := upstream._check_balance():
+                return where + wrong
             for taken in upstream.attachments:
                 if not _TAKEN.fullmatch(taken) or not (is_image(taken) or is_text(taken)):
                     return (
@@ -105,6 +133,25 @@ class Upstream(Table, frozen=True, kw_only=True):
                     )
             if upstream.context_tokens < 1:
                 return where + "context_tokens must be at least 1"
+        return ""
+
+    def _check_balance(self) -> str:
+        for name in ("weight", "breaker_window", "breaker_rest", "health_timeout"):
+            if not 0 < getattr(self, name) <= _LONGEST:
+                return f"{name} must be more than 0"
+        for name in ("max_per_second", "max_wait", "health_interval"):
+            if not 0 <= getattr(self, name) <= _LONGEST:
+                return f"{name} must be 0 or more"
+        if 0 < self.max_per_second < 0.001:
+            return "max_per_second must be 0, or at least 0.001"
+        if 0 < self.health_interval < 0.1:
+            return "health_interval must be 0, or at least 0.1 seconds"
+        if self.max_concurrent < 0 or self.breaker_failures < 0:
+            return "max_concurrent and breaker_failures must be 0 or more"
+        if not 0 < self.breaker_share <= 1:
+            return "breaker_share must be more than 0, and 1 at most"
+        if not _PATH.fullmatch(self.health_path):
+            return "health_path must be a path such as /models"
         return ""
 
 

@@ -1,0 +1,310 @@
+"""Several upstreams as one provider: picks, fails over before the first piece, falls back.
+
+Once an upstream has begun to answer, its events are handed on by its own generator: what stands
+before it costs one plain call for each, no coroutine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sys
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from typing import Self
+
+import msgspec
+import structlog
+
+from fairlead.errors import (
+    Busy,
+    FairleadError,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamUnavailable,
+)
+from fairlead.events.model import Event, Thinking
+from fairlead.policy.attachments import takes
+from fairlead.policy.balance import Candidate, Obstacle, Strategy, preferred
+from fairlead.policy.tokens import is_dense
+from fairlead.ports.health import UpstreamHealth
+from fairlead.ports.provider import Events, GenerationRequest, Provider
+from fairlead.providers.gate import Gate, Visit, counts
+
+_log = structlog.get_logger("fairlead.providers")
+
+#: What people are told.
+_WORDS = {"queued": ("Waiting for room…", "正在排队…"), "writing": ("Writing…", "正在回答…")}
+
+
+class Upstreams:
+    """All gates of this server, and those who wait before them, first come first served.
+    Implements :class:`~fairlead.ports.health.Health`."""
+
+    def __init__(self, gates: Iterable[Gate]) -> None:
+        self.gates = tuple(gates)
+        self._waiters: list[asyncio.Future[None]] = []
+        for gate in self.gates:
+            gate.room = self._room
+
+    def snapshot(self) -> tuple[UpstreamHealth, ...]:
+        return tuple(gate.health() for gate in self.gates)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until a gate may have room, for so many seconds at most."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        try:
+            await asyncio.wait([waiter], timeout=seconds)
+        finally:
+            with contextlib.suppress(ValueError):
+                self._waiters.remove(waiter)
+
+    def _room(self) -> None:
+        # All of them, in the order in which they came: each takes what it finds.
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """A model and the gates that lead to it. ``upstream_name``: the model's name there."""
+
+    model: str
+    gates: tuple[Gate, ...]
+    strategy: Strategy = "weighted"
+
+
+class BalancedProvider:
+    """Answers with the first of its ``choices`` (the model asked for, then those to fall back on)
+    that has an upstream which answers. Implements :class:`~fairlead.ports.provider.Provider`.
+
+    Each upstream is asked once per question; the last one that is left is tried as often as it is
+    configured to be. What needs an upstream with room waits for it, ``max_wait`` seconds of the
+    most patient of them at most. ``entropy`` gives so many random bytes; ``now_ms`` the time of
+    events, ms since 1970; ``clock`` never goes back.
+    """
+
+    def __init__(
+        self,
+        upstreams: Upstreams,
+        choices: Sequence[Choice],
+        *,
+        entropy: Callable[[int], bytes],
+        now_ms: Callable[[], int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.choices = tuple(choices)
+        providers = [gate.provider for choice in choices for gate in choice.gates]
+        self.name = " | ".join(dict.fromkeys(provider.name for provider in providers))
+        # Whoever answers in the end can take what the question is made of.
+        self.context_tokens = min(provider.context_tokens for provider in providers)
+        self.takes = _taken_by_all(providers)
+        self._upstreams = upstreams
+        self._entropy = entropy
+        self._now_ms = now_ms
+        self._clock = clock
+        #: With one upstream alone there is nothing to tell that the answer's metadata does not.
+        self._tells = len(providers) > 1
+
+    def generate(self, request: GenerationRequest) -> Events:
+        """The events of the answer; see :class:`~fairlead.ports.provider.Provider`. Where there was
+        a choice, a ``thinking`` event says who answers, before the first piece.
+
+        Raises what the last upstream raised; :class:`~fairlead.errors.Busy` when none had room in
+        time, :class:`~fairlead.errors.UpstreamUnavailable` when all of them rest after failures.
+        """
+        return _BalancedAnswer(self, request)
+
+    async def close(self) -> None:
+        """There is nothing to free: the upstreams are the server's."""
+
+    # -- choosing ----------------------------------------------------------------------------------
+
+    async def begin(
+        self, request: GenerationRequest, answer: _BalancedAnswer
+    ) -> AsyncGenerator[Event, None]:
+        """What comes before the upstream's own events are handed on: who waits, who answers, and
+        the first piece. Then ``answer`` has its source."""
+        failure: FairleadError | None = None
+        for choice in self.choices:
+            key = self._key(choice, request)
+            deadline = self._clock() + max(gate.max_wait for gate in choice.gates)
+            untried = list(choice.gates)
+            queued = False
+            while untried:
+                gate = self._first(choice, untried, key, queued)
+                if gate is None:
+                    wait = self._worth_waiting(untried, deadline)
+                    if wait is None:
+                        break
+                    if not queued:
+                        queued = True
+                        yield self._thinking("queued", request)
+                    await self._wait(untried, wait)
+                    continue
+                untried.remove(gate)
+                once = self._others(choice, untried)
+                visit = gate.enter()
+                events = gate.provider.generate(
+                    msgspec.structs.replace(request, model=choice.model, once=once)
+                )
+                answer.visiting(events, visit)
+                try:
+                    first = await anext(aiter(events))
+                except StopAsyncIteration:
+                    visit.leave(True)
+                    return
+                except FairleadError as error:
+                    visit.leave(error)
+                    if not counts(error):
+                        raise
+                    failure = error
+                    _log.warning(
+                        "upstream_failed", stream=request.stream, upstream=gate.name,
+                        model=choice.model, code=error.code, error=error.message,
+                    )  # fmt: skip
+                    continue
+                visit.answering()
+                if self._tells:
+                    yield self._thinking("writing", request, gate.name, choice.model)
+                yield first
+                return
+        raise failure or self._nobody()
+
+    def _thinking(
+        self, status: str, request: GenerationRequest, provider: str = "", model: str = ""
+    ) -> Thinking:
+        english, chinese = _WORDS[status]
+        dense = bool(request.turns) and is_dense(request.turns[-1].text)
+        message = chinese if dense else english
+        return Thinking(self._now_ms(), status, message, provider=provider, model=model)
+
+    def _key(self, choice: Choice, request: GenerationRequest) -> bytes:
+        if choice.strategy == "sticky" and request.conversation:
+            return request.conversation.encode()
+        return self._entropy(16)
+
+    def _first(self, choice: Choice, untried: list[Gate], key: bytes, queued: bool) -> Gate | None:
+        """The gate to go through now. Who comes anew does not pass those who wait."""
+        candidates = [Candidate(gate.name, gate.weight) for gate in untried]
+        loads = {gate.name: gate.in_flight for gate in untried}
+        named = {gate.name: gate for gate in untried}
+        for name in preferred(choice.strategy, candidates, key, loads):
+            gate = named[name]
+            if (queued or not gate.waiting) and gate.obstacle() is None:
+                return gate
+        return None
+
+    def _worth_waiting(self, untried: list[Gate], deadline: float) -> float | None:
+        """Seconds until one of the gates may let pass, at most; None: not in time."""
+        now = self._clock()
+        longest = deadline - now
+        waits: list[float] = []
+        for gate in untried:
+            obstacle = gate.obstacle()
+            if obstacle is None:  # others wait before it
+                waits.append(longest)
+            elif obstacle.passing:
+                waits.append(longest if obstacle.until is None else obstacle.until - now)
+        soonest = min(waits, default=longest + 1)
+        return max(soonest, 0.0) if soonest <= longest and longest > 0 else None
+
+    async def _wait(self, untried: list[Gate], seconds: float) -> None:
+        for gate in untried:
+            gate.waiting += 1
+        try:
+            await self._upstreams.wait(seconds)
+        finally:
+            for gate in untried:
+                gate.waiting -= 1
+
+    def _others(self, choice: Choice, untried: list[Gate]) -> bool:
+        """Whether somebody else can be asked if this one fails."""
+        later = self.choices[self.choices.index(choice) + 1 :]
+        gates = [*untried, *(gate for other in later for gate in other.gates)]
+        return any(gate.obstacle() is None for gate in gates)
+
+    def _nobody(self) -> FairleadError:
+        """Why nobody has been asked."""
+        gates = dict.fromkeys(gate for choice in self.choices for gate in choice.gates)
+        obstacles = [obstacle for gate in gates if (obstacle := gate.obstacle()) is not None]
+        passing = [obstacle for obstacle in obstacles if obstacle.passing]
+        model = self.choices[0].model
+        after = self._soonest(passing or obstacles)
+        if passing and all(obstacle.kind == "paused" for obstacle in passing):
+            return UpstreamRateLimited(
+                f"the upstreams of the model {model!r} limit our rate", retry_after=after
+            )
+        if passing or not obstacles:
+            return Busy(
+                f"the upstreams of the model {model!r} are given as much as they may be",
+                retry_after=after,
+            )
+        return UpstreamUnavailable(
+            f"the upstreams of the model {model!r} are left alone for a while, because they failed",
+            retry_after=after,
+        )
+
+    def _soonest(self, obstacles: Sequence[Obstacle]) -> float:
+        now = self._clock()
+        return max(1.0, min((o.until - now for o in obstacles if o.until is not None), default=1.0))
+
+
+class _BalancedAnswer:
+    """An answer under way: at first what :meth:`BalancedProvider.begin` gives, then the chosen
+    upstream's own generator. Implements :class:`~fairlead.ports.provider.Events`."""
+
+    __slots__ = ("_beginning", "_events", "_next", "_visit")
+
+    def __init__(self, provider: BalancedProvider, request: GenerationRequest) -> None:
+        self._beginning = provider.begin(request, self)
+        self._next: Callable[[], Awaitable[Event]] = self._begin
+        self._events: Events | None = None
+        self._visit: Visit | None = None
+
+    def visiting(self, events: Events, visit: Visit) -> None:
+        """These are the events of who is being asked."""
+        self._events = events
+        self._visit = visit
+
+    def __aiter__(self) -> Self:
+        return self
+
+    def __anext__(self) -> Awaitable[Event]:
+        return self._next()
+
+    async def _begin(self) -> Event:
+        with contextlib.suppress(StopAsyncIteration):
+            return await anext(self._beginning)
+        if self._events is None:
+            raise StopAsyncIteration
+        self._next = self._events.__anext__
+        return await self._next()
+
+    async def aclose(self) -> None:
+        """Stop the work at once.
+
+        The error that the answer broke off with has passed by here without being seen, because
+        events are handed on by the upstream's own generator; but it is being handled while its
+        consumer closes what it consumed.
+        """
+        error = sys.exception()
+        await self._beginning.aclose()
+        events = self._events
+        if events is None:
+            return
+        whole = getattr(events, "ag_frame", None) is None
+        await events.aclose()
+        assert self._visit is not None
+        if isinstance(error, UpstreamError):
+            self._visit.leave(error)
+        else:
+            self._visit.leave(True if error is None and whole else None)
+
+
+def _taken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:
+    """The media types that every one of them takes."""
+    types = dict.fromkeys(type for provider in providers for type in provider.takes)
+    return tuple(t for t in types if all(t in p.takes or takes(p.takes, t) for p in providers))

@@ -1,0 +1,134 @@
+"""The models of a configuration: upstreams with their gates, routes and aliases over them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from fairlead.engine.models import Model, Models
+from fairlead.errors import Misconfigured
+from fairlead.policy.balance import Caps, Strategy
+from fairlead.policy.breaker import BreakerSettings
+from fairlead.policy.routing import Route
+from fairlead.providers.balanced import BalancedProvider, Choice, Upstreams
+from fairlead.providers.checks import Check
+from fairlead.providers.extractive import ExtractiveProvider
+from fairlead.providers.gate import Gate
+from fairlead.providers.openai_compatible import OpenAICompatibleProvider
+from fairlead.providers.openai_config import OpenAICompatibleConfig
+from fairlead.server.config import Config
+from fairlead.server.tables.route import RouteTable, check_routing
+from fairlead.server.tables.upstream import Upstream
+
+
+class Offer:
+    """What can be asked, as one configuration says: ``models``, the ``upstreams`` behind them, and
+    the ``checks`` of their health."""
+
+    def __init__(self, config: Config, own: Sequence[Model]) -> None:
+        providers = [OpenAICompatibleProvider(_settings(each)) for each in config.answerers]
+        gates = [_gate(*pair) for pair in zip(providers, config.answerers, strict=True)]
+        self.upstreams = Upstreams(gates)
+        self.checks = [
+            Check(gate, provider, each.health_path, each.health_interval, each.health_timeout)
+            for gate, provider, each in zip(gates, providers, config.answerers, strict=True)
+            if each.health_interval
+        ]
+        self._offered: dict[str, list[Gate]] = {}
+        for gate in gates:
+            for name in gate.models:
+                self._offered.setdefault(name, []).append(gate)
+        self._own = {model.name: model for model in own}
+        by_name = {model: [gate.name for gate in found] for model, found in self._offered.items()}
+        if wrong := check_routing(by_name, self._own, config.routes, config.aliases):
+            raise Misconfigured(wrong, setting=wrong.partition(":")[0])
+        models = [*own, *self._default_first(config.model)]
+        if not models:
+            provider = ExtractiveProvider(clock=_now_ms, pace=config.extractive_pace)
+            models = [Model("extractive", provider)]
+        self.models = Models(
+            models,
+            aliases={alias.name: alias.model for alias in config.aliases},
+            routes=[self._route(table) for table in config.routes],
+        )
+
+    async def close(self) -> None:
+        """Free what the models hold. Idempotent."""
+        for gate in self.upstreams.gates:
+            await gate.provider.close()
+        for model in self.models.all:
+            await model.provider.close()
+
+    def _default_first(self, default: str) -> list[Model]:
+        models = [self._model(name, found) for name, found in self._offered.items()]
+        return sorted(models, key=lambda model: model.name != default)
+
+    def _model(
+        self,
+        name: str,
+        gates: Sequence[Gate],
+        strategy: Strategy = "weighted",
+        fallback: Sequence[str] = (),
+    ) -> Model:
+        choices = [Choice(name, tuple(gates), strategy)]
+        choices += [Choice(other, tuple(self._offered[other]), strategy) for other in fallback]
+        provider = BalancedProvider(self.upstreams, choices, entropy=os.urandom, now_ms=_now_ms)
+        return Model(name, provider, name)
+
+    def _route(self, table: RouteTable) -> Route[Model]:
+        strategy: Strategy = table.strategy  # type: ignore[assignment]  # checked with its table
+        if table.use in self._own:
+            return Route(table.match, {"": self._own[table.use]})
+        targets: dict[str, Model] = {}
+        for name in [table.use] if table.use else self._offered:
+            gates = [
+                gate
+                for gate in self._offered[name]
+                if not table.upstreams or gate.name in table.upstreams
+            ]
+            if gates:
+                model = self._model(name, gates, strategy, table.fallback)
+                targets["" if table.use else name] = model
+        return Route(table.match, targets)
+
+
+def _gate(provider: OpenAICompatibleProvider, upstream: Upstream) -> Gate:
+    return Gate(
+        provider,
+        upstream.models,
+        weight=upstream.weight,
+        caps=Caps(concurrent=upstream.max_concurrent, per_second=upstream.max_per_second),
+        breaker=BreakerSettings(
+            failures=upstream.breaker_failures,
+            share=upstream.breaker_share,
+            window=upstream.breaker_window,
+            rest=upstream.breaker_rest,
+        ),
+        max_wait=upstream.max_wait,
+        clock=time.monotonic,
+        wall=time.time,
+    )
+
+
+def _settings(upstream: Upstream) -> OpenAICompatibleConfig:
+    return OpenAICompatibleConfig(
+        name=upstream.name,
+        base_url=upstream.base_url,
+        model=upstream.models[0],
+        api_key=upstream.api_key.reveal(),
+        headers=upstream.headers,
+        connect_timeout=upstream.connect_timeout,
+        first_token_timeout=upstream.first_token_timeout,
+        silence_timeout=upstream.silence_timeout,
+        max_retries=upstream.max_retries,
+        max_retry_wait=upstream.max_retry_wait,
+        include_usage=upstream.include_usage,
+        trust_env=upstream.trust_env,
+        context_tokens=upstream.context_tokens,
+        takes=upstream.attachments,
+    )
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
