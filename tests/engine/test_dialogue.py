@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 
 from fairlead.engine.ask import Ask
 from fairlead.engine.dialogue import within_context
-from fairlead.errors import BadRequest, NotFound
+from fairlead.errors import BadRequest, NotFound, UnsupportedAttachment
+from fairlead.events.attachment import Attachment
 from fairlead.journal.position import parse_position
 from fairlead.ports.provider import Turn
 from tests.engine.conftest import ALICE, BOB, Bench
+from tests.support.attachments import NOTES, PICTURE, PNG, TEXT
 
 
 async def answered(bench: Bench, text: str, message: str = "", **fields: object) -> tuple[str, str]:
@@ -186,3 +190,62 @@ async def test_what_cannot_be_asked_interrupts_nothing(bench: Bench) -> None:
         with pytest.raises(error):
             await bench.engine.interrupt(caller, started.stream, None, ask)
     assert bench.engine.running == 1
+
+
+def pictures(bench: Bench) -> list[tuple[bytes, ...]]:
+    """What the provider was shown with each question of the newest request."""
+    turns = bench.provider.requests[-1].turns
+    return [tuple(a.data for a in turn.attachments) for turn in turns if turn.role == "user"]
+
+
+async def test_attachments_stay_in_the_dialogue_newest_first_as_room_allows(bench: Bench) -> None:
+    bench.provider.context_tokens = 1 << 30
+    total = bench.engine.limits.attachments.total
+    large = Attachment("text/plain", b"x" * (total // 2 - len(NOTES)))
+    conversation, _ = await answered(bench, "a", "1", attachments=(TEXT,))
+    await answered(bench, "b", "2", conversation=conversation, attachments=(large, TEXT))
+    assert pictures(bench) == [(NOTES,), (large.data, NOTES)]
+    other = Attachment("text/plain", b"y" * (total // 2))
+    _, last = await answered(bench, "c", "3", conversation=conversation, attachments=(other,))
+    assert pictures(bench) == [(NOTES,), (large.data, NOTES), (other.data,)]
+    # Of what went before the newest goes along, as much as one question may have.
+    await answered(bench, "d", "4", conversation=conversation, attachments=(TEXT, PICTURE))
+    assert pictures(bench) == [(NOTES,), (NOTES,), (other.data,), (NOTES, PNG)]
+    # Asked again, a question has its own, and what was before it.
+    await answered(bench, "e", conversation=conversation, regenerate=last)
+    assert pictures(bench) == [(NOTES,), (large.data, NOTES), (other.data,)]
+
+
+async def test_a_provider_is_given_what_it_takes(bench: Bench) -> None:
+    conversation, first = await answered(bench, "a", "1", attachments=(PICTURE, TEXT))
+    bench.provider.takes = ("text/plain",)
+    with pytest.raises(UnsupportedAttachment, match=r"takes no image/png \(mole.png\)"):
+        await answered(bench, "b", "2", attachments=(PICTURE,))
+    with pytest.raises(UnsupportedAttachment):
+        await answered(bench, "b", conversation=conversation, regenerate=first)
+    await answered(bench, "b", "2", conversation=conversation)
+    assert pictures(bench) == [(NOTES,), ()]
+
+
+async def test_asking_again_takes_no_others(bench: Bench) -> None:
+    conversation, first = await answered(bench, "a", "1")
+    with pytest.raises(BadRequest, match="keeps the attachments of its question"):
+        await answered(bench, "b", conversation=conversation, regenerate=first, attachments=(TEXT,))
+
+
+def test_attachments_count_for_the_context() -> None:
+    long = Attachment("text/plain", b"x" * 400)
+    turns = [Turn("user", "a", (long,)), Turn("assistant", "b"), Turn("user", "c", (long,))]
+    assert within_context(turns, 500) == tuple(turns)
+    assert within_context(turns, 300) == (turns[-1],)
+    turns[0] = Turn("user", "a", (PICTURE,))
+    assert within_context(turns, 2000) == (turns[-1],)
+
+
+def test_the_fingerprint_of_a_question_without_attachments_is_as_it_was() -> None:
+    ask = Ask(message="Hi", parameters={"b": 1, "a": 2})
+    plain = (
+        b'{"message":"Hi","conversation":"","parent":null,"regenerate":"","model":"","system":"",'
+        b'"parameters":{"a":2,"b":1},"orphan_window":null,"background":false}'
+    )
+    assert ask.fingerprint() == hashlib.sha256(plain).digest()

@@ -6,11 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import apsw
+import msgspec
 import pytest
 
 from fairlead.errors import BadRequest, NotFound, StoreUnavailable
+from fairlead.events.attachment import Attachment
 from fairlead.events.model import Source
-from fairlead.ports.conversations import Conversation, Conversations, Message
+from fairlead.ports.conversations import Attached, Conversation, Conversations, Message
 from fairlead.stores.dialogues import TITLE_LENGTH
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite_conversations import SqliteConversations
@@ -226,3 +229,56 @@ async def test_a_closed_store_says_so(tmp_path: Path) -> None:
     await store.open()
     assert (await store.get("c")).leaf == "q1"
     await store.close()
+
+
+PICTURE_OF = {
+    "p": Attachment("image/png", b"\x89PNG\0\n", "a.png"),
+    "t": Attachment("text/plain", "潮".encode()),
+}
+
+
+def shown(id: str, *attachments: str, parent: str | None = None) -> Message:
+    named = tuple(
+        Attached(id=a, type=PICTURE_OF[a].type, size=len(PICTURE_OF[a].data)) for a in attachments
+    )
+    return msgspec.structs.replace(question(id, parent), attachments=named)
+
+
+async def test_attachments_are_kept_once_and_go_with_their_conversation(stores: Both) -> None:
+    here, there = stores
+    await here.put(conversation(), [shown("q1", "p", "t"), answer("a1", "q1")], PICTURE_OF)
+    await there.put(conversation(), [shown("q2", "p", parent="a1")], PICTURE_OF)
+    assert [m.attachments for m in await there.messages("c")] == [
+        shown("q", "p", "t").attachments, (), shown("q", "p").attachments,
+    ]  # fmt: skip
+    assert (await there.path("c", "q1"))[0] == shown("q1", "p", "t")
+    assert await there.attachments("c", ["t", "absent", "p"]) == PICTURE_OF
+    # Nothing of a message that is there already, or of none, is kept.
+    await here.put(conversation("d"), [question("x")], PICTURE_OF)
+    await here.put(conversation("d"), [shown("x", "p")], PICTURE_OF)
+    assert await there.attachments("d", ["p"]) == {}
+    await here.delete("c")
+    with pytest.raises(NotFound):
+        await there.attachments("c", ["p"])
+    await here.put(conversation(), [question("q1")])
+    assert await there.attachments("c", ["p", "t"]) == {}
+
+
+async def test_a_file_of_the_layout_before_attachments_is_led_to_this_one(tmp_path: Path) -> None:
+    path = tmp_path / "records.db"
+    store = SqliteConversations(path)
+    await store.open()
+    await store.put(conversation(), [question("q1"), answer("a1", "q1")])
+    await store.close()
+    db = apsw.Connection(str(path))
+    db.execute("ALTER TABLE messages DROP COLUMN attachments; DROP TABLE attachments")
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    store = SqliteConversations(path)
+    await store.open()
+    try:
+        assert await store.messages("c") == [question("q1"), answer("a1", "q1")]
+        await store.put(conversation(), [shown("q2", "p", parent="a1")], PICTURE_OF)
+        assert await store.attachments("c", ["p"]) == {"p": PICTURE_OF["p"]}
+    finally:
+        await store.close()
