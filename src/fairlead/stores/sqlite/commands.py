@@ -249,7 +249,8 @@ def _trim(journal: Journal, row: Row, retention: Retention) -> bool:
 
 
 def clean(journal: Journal) -> None:
-    """Remove presences that are over."""
+    """Remove presences that are over, and ticks that are folded."""
+    journal.sweep()
     journal.db.execute("DELETE FROM presence WHERE until <= ?", (journal.clock(),))
 
 

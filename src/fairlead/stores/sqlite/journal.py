@@ -457,5 +457,11 @@ class Journal:
                     self.packable[log.num] = None
             self._folded.append(id)
         if stretches:
-            rest = next(islice(self.unfolded.values(), len(stretches), None), None)
-            sweep(self.db, self._number, self._seq if rest is None else rest.seq - 1)
+            self.sweep(len(stretches))
+
+    def sweep(self, folded: int = 0) -> None:
+        """Delete the ticks that are needed no longer, once so many of the oldest stretches are
+        folded. Streams that were closed are folded without a stretch, so this is to be asked for
+        also where nothing else is folded."""
+        rest = next(islice(self.unfolded.values(), folded, None), None)
+        sweep(self.db, self._number, self._seq if rest is None else rest.seq - 1)
