@@ -9,7 +9,7 @@ a secret. How a code looks on a wire (HTTP status, vendor shape) is the business
     │   ├── BadRequest       ├── BadPosition     ├── Unauthenticated   ├── Forbidden
     │   │                                        │   └── Revoked
     │   ├── NotFound         ├── Conflict        ├── HistoryGone       ├── TooLarge
-    │   └── UnsupportedAttachment
+    │   ├── UnsupportedAttachment                └── BudgetExhausted
     ├── ServerError          ours: the request may be fine
     │   ├── Busy             ├── Draining        ├── Interrupted       ├── DeadlineExceeded
     │   ├── StoreUnavailable ├── StoreCorrupt    ├── IdentityUnavailable
@@ -120,6 +120,14 @@ class UnsupportedAttachment(CallerError):
     """An attachment of a type that this server, or the model that is asked, does not take."""
 
     code = "unsupported_attachment"
+
+
+class BudgetExhausted(CallerError):
+    """A budget of this caller's is used up; ``budget`` in the details names it, ``retry_after`` is
+    when it refills."""
+
+    code = "budget_exhausted"
+    retryable = True
 
 
 # -- ours ------------------------------------------------------------------------------------------

@@ -28,7 +28,9 @@ NOW = datetime(2026, 11, 20, 13, 45, 30, 500_000, UTC).timestamp()
 
 
 def at(*when: int) -> int:
-    return int(datetime(*when, tzinfo=UTC).timestamp())  # type: ignore[arg-type]
+    year, month, day, *time = when
+    hour, minute, second = (*time, 0, 0, 0)[:3]
+    return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
 
 
 @pytest.mark.parametrize(

@@ -157,11 +157,7 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
                 media["data"] = base64.b64encode(event.data).decode()
             return "media", _part(media, event.part)
         case Usage():
-            return "usage", {
-                "input_tokens": event.input_tokens,
-                "output_tokens": event.output_tokens,
-                "estimated": event.estimated,
-            }
+            return "usage", usage(event)
         case Reset():
             return "reset", {"reason": event.reason, "text": event.text}
         case Done():
@@ -175,7 +171,23 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
             }
             if event.retry_after is not None:
                 error["retry_after"] = event.retry_after
+            if event.budget:
+                error["budget"] = event.budget
             return "error", error
+
+
+def usage(event: Usage) -> dict[str, Any]:
+    """What an answer cost, as readers see it."""
+    fields: dict[str, Any] = {
+        "input_tokens": event.input_tokens,
+        "output_tokens": event.output_tokens,
+        "estimated": event.estimated,
+    }
+    if event.cached_tokens:
+        fields["cached_tokens"] = event.cached_tokens
+    if event.budgets:
+        fields["budgets"] = event.budgets
+    return fields
 
 
 def _part(fields: dict[str, Any], part: int) -> dict[str, Any]:

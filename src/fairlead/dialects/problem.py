@@ -24,6 +24,7 @@ STATUS: dict[str, int] = {
     "gone": 410,
     "too_large": 413,
     "unsupported_attachment": 415,
+    "budget_exhausted": 429,  # RFC 6585, section 4
     "internal": 500,
     "interrupted": 500,
     "deadline_exceeded": 500,

@@ -24,6 +24,7 @@ from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation
 from fairlead.engine.limits import Limits
+from fairlead.engine.metering import Metering
 from fairlead.engine.models import Model, Models
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
@@ -34,6 +35,7 @@ from fairlead.engine.writer import LostStream, Writer
 from fairlead.errors import (
     BadPosition,
     BadRequest,
+    BudgetExhausted,
     Busy,
     Conflict,
     Draining,
@@ -49,6 +51,7 @@ from fairlead.events.pieces import Pen
 from fairlead.journal.log import At, locate
 from fairlead.journal.position import Position
 from fairlead.journal.retention import Retention
+from fairlead.policy.budgets import Standing
 from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb
 from fairlead.policy.tokens import is_dense
@@ -59,6 +62,7 @@ from fairlead.ports.conversations import (
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest
+from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
 _log = structlog.get_logger("fairlead.engine")
@@ -72,7 +76,7 @@ class Engine:
 
     ``secret`` (of the deployment) makes ids of idempotency keys; ``notice`` is a line for people
     about who answers, shown with each answer (empty: none). ``revocable`` knows which callers'
-    credentials have ended; without it they end when they expire.
+    credentials have ended; without it they end when they expire. ``metering`` has the budgets.
     """
 
     def __init__(
@@ -87,6 +91,7 @@ class Engine:
         retention: Retention | None = None,
         notice: str = "",
         revocable: Revocable | None = None,
+        metering: Metering | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -96,6 +101,7 @@ class Engine:
         self.knowledge = knowledge
         self.limits = limits or Limits()
         self.node = random_id(entropy(16))
+        self.metering = metering or Metering(clock=clock)
         self.draining = False
         self._secret = secret
         self._notice = notice
@@ -127,6 +133,7 @@ class Engine:
     async def open(self) -> None:
         """Join the store as an owner and begin the upkeep. Stores must be open already."""
         await self._upkeep.open()
+        self.metering.open(self.node)
         self.vigil.open()
         self._signals = self.store.on_signal(self.node, self._signalled)
 
@@ -134,6 +141,7 @@ class Engine:
         """End everything that runs as interrupted, and leave. Idempotent."""
         self.draining = True
         await self.interrupt_all()
+        await self.metering.close()
         await self.vigil.close()
         await self._upkeep.close()
         if self._signals is not None:
@@ -175,7 +183,8 @@ class Engine:
         Raises :class:`~fairlead.errors.BadRequest` and :class:`~fairlead.errors.TooLarge` for what
         cannot be asked, :class:`~fairlead.errors.Conflict` when the key was used for another
         question, :class:`~fairlead.errors.Busy` at the cap and
-        :class:`~fairlead.errors.Draining` when nothing new is begun.
+        :class:`~fairlead.errors.Draining` when nothing new is begun,
+        :class:`~fairlead.errors.BudgetExhausted` when a budget has not enough left.
         """
         self._authority.allow(caller, Verb.START, None)
         ask = ask.checked(self.limits)
@@ -201,6 +210,12 @@ class Engine:
         self._starting += 1
         try:
             return await self._create(caller, ask, model, stream)
+        except BudgetExhausted:
+            # The same question may have been begun meanwhile, with just what is missing now.
+            if key:
+                with contextlib.suppress(NotFound):
+                    return self._same(await self.store.info(stream), ask)
+            raise
         finally:
             self._starting -= 1
 
@@ -244,17 +259,23 @@ class Engine:
         )
         knowledge = self.knowledge if model.searches else None
         first = _first_event(placed.question, now, searching=knowledge is not None)
-        outcome = await self.store.create(
-            ports.StreamSpec(
-                id=stream,
-                owner=caller.consumer,
-                content_type=CONTENT_TYPE,
-                fingerprint=ask.fingerprint(),
-                meta=encode_meta(meta),
-            ),
-            writer=self.node,
-            records=[encode(first)],
+        spec = ports.StreamSpec(
+            id=stream,
+            owner=caller.consumer,
+            content_type=CONTENT_TYPE,
+            fingerprint=ask.fingerprint(),
+            meta=encode_meta(meta),
         )
+        turns = within_context(placed.turns, model.provider.context_tokens)
+        # Before anything is created: a question that cannot be paid for leaves no trace.
+        meter = await self.metering.begin(caller, model.name, turns)
+        try:
+            outcome = await self.store.create(spec, writer=self.node, records=[encode(first)])
+        except BaseException:
+            await meter.cancel()
+            raise
+        if not isinstance(outcome, ports.Created):
+            await meter.cancel()
         if isinstance(outcome, ports.Conflict):
             raise _conflict()
         if isinstance(outcome, ports.Exists):
@@ -274,6 +295,7 @@ class Engine:
             writer=writer,
             provider=model.provider,
             knowledge=knowledge,
+            meter=meter,
             deadline=self.limits.deadline,
             max_chars=self.limits.message_chars,
             clock=self._clock,
@@ -285,7 +307,7 @@ class Engine:
         generation.start(
             GenerationRequest(
                 stream=stream,
-                turns=within_context(placed.turns, model.provider.context_tokens),
+                turns=turns,
                 model=model.upstream_name,
                 parameters=ask.parameters,
                 conversation=placed.conversation.id,
@@ -479,6 +501,24 @@ class Engine:
         """Remove a stream; a running one is stopped first."""
         await self._info(caller, Verb.DELETE, stream)
         await self._remove(stream)
+
+    def standings(self, stream: str) -> tuple[Standing, ...]:
+        """How the budgets stood that an answer is charged to which runs on this node, when they
+        were last asked."""
+        generation = self._running.get(stream)
+        return () if generation is None else generation.meter.standings
+
+    async def budgets(self, caller: Caller) -> list[tuple[str, Standing]]:
+        """How each budget stands that the caller's questions are charged to, with the model that it
+        is counted for, where each has its own."""
+        self._authority.allow(caller, Verb.READ, None)
+        return await self.metering.standings(caller, [model.name for model in self.models.all])
+
+    async def usage(self, caller: Caller, since: str, until: str) -> list[Usage]:
+        """What the caller used, day by day, from one day up to another (``2026-11-20``), both
+        included."""
+        self._authority.allow(caller, Verb.READ, None)
+        return await self.metering.usage(caller.consumer, since, until)
 
     async def passage(self, caller: Caller, id: str) -> Passage:
         """A passage that an answer cited."""

@@ -9,11 +9,12 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from fairlead.engine.metering import Meter
 from fairlead.engine.writer import Writer
 from fairlead.errors import DeadlineExceeded, FairleadError, Interrupted, UpstreamProtocol
 from fairlead.events.answer import Answer
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import Done, Error, Event, Source, Sources
+from fairlead.events.model import Done, Error, Event, Source, Sources, Usage
 from fairlead.events.states import IllegalEvent
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest, Provider
@@ -41,6 +42,7 @@ class Generation:
         writer: Writer,
         provider: Provider,
         knowledge: Knowledge | None,
+        meter: Meter,
         deadline: float,
         max_chars: int,
         clock: Callable[[], float],
@@ -54,6 +56,7 @@ class Generation:
         writer.failed = self.writer_failed
         self._provider = provider
         self._knowledge = knowledge
+        self.meter = meter
         self._deadline = deadline
         self._clock = clock
         self._watched_elsewhere = watched_elsewhere
@@ -200,6 +203,7 @@ class Generation:
                 code=cause.code,
                 retryable=cause.retryable,
                 retry_after=cause.retry_after,
+                budget=str(cause.details.get("budget", "")),
             )
         return cause
 
@@ -207,11 +211,18 @@ class Generation:
         passages = await self._retrieve(question, _asked_before(request))
         if passages is not None:
             request = msgspec.structs.replace(request, passages=tuple(passages))
+        meter = self.meter
+        await meter.asked(request.passages)
         events = self._provider.generate(request)
         writer, answer = self.writer, self._answer
         async with contextlib.aclosing(events) as running:
             async for event in running:
-                if type(event) is Done:
+                if meter.add(event):
+                    # Before it is shown: nobody sees more than there was a budget for.
+                    await meter.room()
+                if type(event) is Usage:
+                    event = await meter.settle(event)
+                elif type(event) is Done:
                     # The end is written now: what the provider still has to tidy up holds up
                     # nobody who reads.
                     event = msgspec.structs.replace(event, at=self._now(), status="completed")
@@ -231,6 +242,8 @@ class Generation:
 
     async def _finish(self, end: Event) -> None:
         self._ending = True
+        # Whoever sees the end may ask again at once, with what was not used.
+        await self.meter.close(end.code if isinstance(end, Error) else "")
         if self.writer.failure is None and not self.writer.ended:
             self.writer.write(end)
             self._answer.add(end)

@@ -126,11 +126,11 @@ class Media(_Base, frozen=True, tag="media"):
 
 
 class BudgetLeft(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What ``remaining`` of a budget, in its ``unit`` (``tokens``, ``requests``, or a currency),
+    """What is ``remaining`` of a budget, in its ``unit`` (``tokens``, ``requests``, or a currency),
     until it refills (``refills_at``: seconds since 1970, UTC)."""
 
     name: str
-    remaining: float
+    remaining: int | float
     unit: str
     refills_at: int
 

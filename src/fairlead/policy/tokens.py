@@ -22,6 +22,14 @@ def estimate(text: str) -> int:
     return max(1, round((len(text) - dense) / 4 + dense * 0.75))
 
 
+def estimate_piece(text: str) -> int:
+    """About how many tokens a piece of a streamed answer is: at least 1, since models' servers send
+    token by token; more only where it is too long to be a single one."""
+    if len(text) <= 16 and text.isascii():
+        return 1
+    return max(1, estimate(text))
+
+
 def estimate_attachment(attachment: Attachment) -> int:
     """About how many tokens an attachment is to a model: a quarter of a text's bytes, which holds
     for Chinese too; for anything else what an ordinary picture costs."""

@@ -81,6 +81,7 @@ _PROBE: Final = b"\\u0001"
 _encode = msgspec.json.Encoder().encode
 _text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
 _count: msgspec.json.Decoder[int] = msgspec.json.Decoder(int)
+_object: msgspec.json.Decoder[Fields] = msgspec.json.Decoder(Fields)
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|(?P<open>[\[{])|(?P<close>[\]}])', re.DOTALL)
 
 
@@ -467,6 +468,7 @@ class ChunkFold:
             used is None or written is None,
             self._answered_by or self._model,
             self._raw({"usage": fields} if fields else {}),
+            _cached(fields),
         )
 
     # -- the short way -----------------------------------------------------------------------------
@@ -527,6 +529,18 @@ def _arguments(raw: msgspec.Raw) -> str:
         return _text.decode(raw)
     except BAD_JSON:
         return bytes(raw).decode("utf-8", "replace")
+
+
+def _cached(usage: Fields) -> int:
+    """How many of the prompt's tokens were in the server's cache, as OpenAI or DeepSeek says."""
+    raw = usage.get("prompt_cache_hit_tokens")
+    details = usage.get("prompt_tokens_details")
+    if raw is None and details is not None:
+        try:
+            raw = _object.decode(details).get("cached_tokens")
+        except BAD_JSON:
+            return 0
+    return _tokens(raw) or 0
 
 
 def _tokens(raw: msgspec.Raw | None) -> int | None:

@@ -32,6 +32,7 @@ CODES: dict[str, Code] = {
     "gone": Code.OUT_OF_RANGE,
     "too_large": Code.RESOURCE_EXHAUSTED,
     "unsupported_attachment": Code.INVALID_ARGUMENT,
+    "budget_exhausted": Code.RESOURCE_EXHAUSTED,
     "internal": Code.INTERNAL,
     "interrupted": Code.UNAVAILABLE,
     "deadline_exceeded": Code.DEADLINE_EXCEEDED,
