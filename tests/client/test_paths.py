@@ -1,6 +1,7 @@
 """Both clients through paths that cut, buffer, swallow and split, to the real server.
 
-``FAIRLEAD_CUTS`` says how many connections the hostile path spoils in each test (default 150).
+``FAIRLEAD_CUTS`` says how many connections the hostile path spoils in each test (default 150);
+with thousands, give ``--timeout`` as well.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ CUTS = int(os.environ.get("FAIRLEAD_CUTS", "150"))
 TOKENS = tuple(f"{n} – déjà 🚢 船 \\n" for n in range(400))
 TEXT = "".join(TOKENS)
 
-Transport = Literal["auto", "sse", "poll"]
+Transport = Literal["auto", "sse", "websocket", "poll"]
+
+every_transport = pytest.mark.parametrize("transport", ["sse", "websocket", "poll", "auto"])
 
 
 @pytest.fixture
@@ -87,21 +90,28 @@ def hostile(seed: int) -> list[Behaviour]:
     return [dice.choice(kinds)() for _ in range(CUTS)] + [Pass()]
 
 
-@pytest.mark.parametrize("transport", ["sse", "poll"])
+@every_transport
 async def test_whatever_is_cut_the_text_is_exact(
     server: ServerProcess, upstream: ScriptedUpstream, transport: Transport
 ) -> None:
     upstream.script(Answer(tokens=TOKENS))
     asked = 0
-    async with ToxicProxy(server.port, *hostile(len(transport))) as proxy:
+    async with (
+        ToxicProxy(server.port, *hostile(len(transport))) as proxy,
+        Client(server.url) as straight,
+    ):
         while proxy.connections < CUTS:
-            async with Client(proxy.url, transport=transport, sleep=at_once) as client:
-                check_once([event async for event in client.ask(f"Question {asked}")])
+            async with Client(
+                proxy.url, transport=transport, interruptible=asked % 2 == 1, sleep=at_once
+            ) as client:
+                events = [event async for event in client.ask(f"Question {asked}")]
+            check_once(events, (await straight.answer(events[0].stream)).text)
+            assert text(events) == TEXT
             asked += 1
     assert len(upstream.requests) == asked  # nothing was asked twice
 
 
-@pytest.mark.parametrize("transport", ["sse", "poll"])
+@every_transport
 async def test_it_is_cut_while_it_is_written(
     server: ServerProcess, upstream: ScriptedUpstream, transport: Transport
 ) -> None:

@@ -31,6 +31,7 @@ from fairlead.client.messages import Message, event_of, message_of
 from fairlead.client.place import Place
 from fairlead.client.problems import not_understood, reason_of, refusal, stated
 from fairlead.errors import FairleadError, TooLarge, Unauthenticated
+from fairlead.events.attachment import Attachment
 
 #: Streams that a server lets one socket read at once.
 MAX_STREAMS = 100
@@ -156,7 +157,7 @@ class Socket:
         self._failure: FairleadError | None = None
         self._idle: asyncio.TimerHandle | None = None
         #: What is to be sent, in its order; None asks to close a socket that is idle.
-        self._queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[dict[str, Any] | bytes | None] = asyncio.Queue()
         self._reading = asyncio.create_task(self._read())
         self._writing = asyncio.create_task(self._write())
 
@@ -181,8 +182,24 @@ class Socket:
                 request["type"] = "interrupt"
                 request["stream"] = place.supersedes
                 request["shown"] = place.shown
+            if "attachments" in request:
+                given = msgspec.convert(request["attachments"], list[Attachment])
+                request["attachments"] = [self._upload(each, line) for each in given]
         self._ask(request, line)
+        if self._reading.done():
+            line.end(self._ending(asked=True))
         return line
+
+    def _upload(self, attachment: Attachment, line: Line) -> str:
+        """Send an attachment ahead of its question; the id that names it. Texts may not be as large
+        as bytes."""
+        self._requests += 1
+        id = str(self._requests)
+        self._asked[id] = line  # which hears of what is wrong with it
+        data = {"content_type": attachment.type, "name": attachment.name}
+        head = msgspec.json.encode({"type": "attachment", "id": id, "data": data})
+        self._queue.put_nowait(head + b"\n" + attachment.data)
+        return id
 
     def leave(self, line: Line) -> None:
         """The line is read no more. The answer goes on."""
@@ -262,6 +279,8 @@ class Socket:
                 asked.set_result(message)
             return
         line = asked
+        if message.type == "uploaded":
+            return
         if message.type == "error":
             error, retryable = stated(message.data)
             self._drop(line)
@@ -322,7 +341,9 @@ class Socket:
         with contextlib.suppress(ConnectionClosed):
             while True:
                 request = await self._queue.get()
-                if request is not None:
+                if isinstance(request, bytes):
+                    await self._connection.send(request)
+                elif request is not None:
                     await self._connection.send(msgspec.json.encode(request).decode())
                 elif not (self._lines or self._asked):
                     self.open = False
@@ -361,7 +382,7 @@ class Sockets:
         self._silence = silence
         self._patience = patience
         self._open: list[Socket] = []
-        self._opening: asyncio.Task[None] | None = None
+        self._opening: asyncio.Task[Socket] | None = None
 
     async def read(self, place: Place) -> AsyncGenerator[Event, None]:
         """The events of one line, until it ends: ``place`` then says what comes next.
@@ -421,9 +442,11 @@ class Sockets:
                 self._opening = asyncio.create_task(self._connect())
                 self._opening.add_done_callback(_look)
             # Whoever waits with us is not to suffer from our leaving.
-            await asyncio.shield(self._opening)
+            socket = await asyncio.shield(self._opening)
+            if not socket.open:
+                return socket  # it was closed at once: what begins there is told why
 
-    async def _connect(self) -> None:
+    async def _connect(self) -> Socket:
         try:
             headers = await self._credential.headers()
             connection = await _Connect(
@@ -453,11 +476,15 @@ class Sockets:
             raise NoWebSocket(not_understood("something other than a WebSocket"), False) from None
         except ConnectionResetError:
             raise Broken("the connection broke") from None
+        except TimeoutError:
+            raise
         except OSError as error:
             raise NobodyThere(reason_of(error)) from None
         finally:
             self._opening = None
-        self._open.append(Socket(connection))
+        socket = Socket(connection)
+        self._open.append(socket)
+        return socket
 
 
 class _Connect(connect):
@@ -478,7 +505,7 @@ def _settle(place: Place, ending: _Ending) -> None:
         place.failed(ending.reason, ending.retry_after)
 
 
-def _look(task: asyncio.Task[None]) -> None:
+def _look(task: asyncio.Task[Socket]) -> None:
     """Whoever waited for it has seen its error, if anybody still did."""
     if not task.cancelled():
         task.exception()
