@@ -14,24 +14,12 @@ import uvloop
 
 from bench.fairlead_server import listen, server
 from bench.ticker import Ticker, token_text
-from fairlead.engine.engine import Engine
-from fairlead.engine.limits import Limits
-from fairlead.engine.models import Model, Models
+from fairlead.engine.models import Model
 from fairlead.events.model import Event, Token
-from fairlead.identity.static_keys import StaticKeys
-from fairlead.policy.caller import ANONYMOUS
-from fairlead.ports.conversations import Conversations
 from fairlead.ports.provider import GenerationRequest
-from fairlead.ports.store import Durability, Store
+from fairlead.server.composition import compose
 from fairlead.server.config import Config
-from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
-from fairlead.stores.memory import MemoryStore
-from fairlead.stores.memory_conversations import MemoryConversations
-from fairlead.stores.sqlite.store import SqliteStore
-from fairlead.stores.sqlite_conversations import SqliteConversations
-from fairlead.transports.callers import Callers
-from fairlead.transports.connections import Connections, Settings
 
 #: More than any workload asks for.
 _MANY = 1_000_000
@@ -66,37 +54,20 @@ class TickingProvider:
 
 async def serve(options: argparse.Namespace) -> None:
     """Serve until SIGTERM."""
-    store: Store = MemoryStore()
-    conversations: Conversations = MemoryConversations()
-    if options.durability != "memory":
-        store = SqliteStore(
-            options.data_dir / "journal.db", durability=Durability(options.durability)
-        )
-        conversations = SqliteConversations(options.data_dir / "records.db")
-    await store.open()
-    await conversations.open()
+    config = Config(
+        data_dir=options.data_dir,
+        durability=options.durability,
+        knowledge=False,
+        max_generations=_MANY,
+        max_readers=_MANY,
+        drain_grace=0,
+    )
     ticker = Ticker(options.streams, options.rate)
-    engine = Engine(
-        store=store,
-        conversations=conversations,
-        models=Models([Model("ticking", TickingProvider(ticker, options.tokens))]),
-        knowledge=None,
-        secret=b"a secret for nothing but measuring",
-        limits=Limits(generations=_MANY, readers=_MANY),
-    )
-    await engine.open()
-    system = System(
-        config=Config(data_dir=options.data_dir, drain_grace=0, max_readers=_MANY),
-        engine=engine,
-        callers=Callers(StaticKeys([], anonymous=ANONYMOUS)),
-        connections=Connections(Settings()),
-    )
-    sock = listen()
-    print(sock.getsockname()[1], flush=True)
-    await server(system).serve(sockets=[sock])
-    await engine.close()
-    await conversations.close()
-    await store.close()
+    speaker = Model("ticking", TickingProvider(ticker, options.tokens))
+    async with compose(config, own=[speaker]) as system:
+        sock = listen()
+        print(sock.getsockname()[1], flush=True)
+        await server(system).serve(sockets=[sock])
 
 
 def main() -> None:
