@@ -1,7 +1,7 @@
 """Several upstreams as one provider: picks, fails over before the first piece, falls back.
 
-Once an upstream has begun to answer, its events are handed on by its own generator: what stands
-before it costs one plain call for each, no coroutine.
+Once an upstream has begun to answer, its events come from its own generator: nothing stands between
+it and whoever reads.
 """
 
 from __future__ import annotations
@@ -256,13 +256,16 @@ class _BalancedAnswer:
     """An answer under way: at first what :meth:`BalancedProvider.begin` gives, then the chosen
     upstream's own generator. Implements :class:`~fairlead.ports.provider.Events`."""
 
-    __slots__ = ("_beginning", "_events", "_next", "_visit")
+    # A slot of this name is what ``async for`` calls, with no call of ours in between.
+    __slots__ = ("__anext__", "_beginning", "_events", "_visit")
+
+    __anext__: Callable[[], Awaitable[Event]]
 
     def __init__(self, provider: BalancedProvider, request: GenerationRequest) -> None:
         self._beginning = provider.begin(request, self)
-        self._next: Callable[[], Awaitable[Event]] = self._begin
         self._events: Events | None = None
         self._visit: Visit | None = None
+        self.__anext__ = self._begin
 
     def visiting(self, events: Events, visit: Visit) -> None:
         """These are the events of who is being asked."""
@@ -272,16 +275,13 @@ class _BalancedAnswer:
     def __aiter__(self) -> Self:
         return self
 
-    def __anext__(self) -> Awaitable[Event]:
-        return self._next()
-
     async def _begin(self) -> Event:
         with contextlib.suppress(StopAsyncIteration):
             return await anext(self._beginning)
         if self._events is None:
             raise StopAsyncIteration
-        self._next = self._events.__anext__
-        return await self._next()
+        self.__anext__ = self._events.__anext__
+        return await self.__anext__()
 
     async def aclose(self) -> None:
         """Stop the work at once.
@@ -292,6 +292,7 @@ class _BalancedAnswer:
         """
         error = sys.exception()
         await self._beginning.aclose()
+        self.__anext__ = self._beginning.__anext__  # which is over; and no cycle is left behind
         events = self._events
         if events is None:
             return
