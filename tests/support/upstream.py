@@ -1,0 +1,49 @@
+"""A model server as a process of its own, which can be killed and comes back on the same port."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from types import TracebackType
+from typing import Self
+
+
+class UpstreamProcess:
+    """``python -m fairlead.testing.upstream``. An asynchronous context manager."""
+
+    def __init__(self, *args: str) -> None:
+        self.base_url = ""
+        self._args = args
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start, and wait until it listens."""
+        port = self.base_url.removesuffix("/v1").rpartition(":")[2] or "0"
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "fairlead.testing.upstream", "--port", port, *self._args,
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert self._process.stdout is not None
+        async with asyncio.timeout(30):
+            self.base_url = (await self._process.stdout.readline()).decode().strip()
+        assert self.base_url, "the upstream did not start"
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGKILL)
+            await self._process.wait()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.kill()
