@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import grpc
 import pytest
@@ -19,10 +20,10 @@ from tests.support.rpc import PROTOCOLS, client, free_port, text
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 
 
-async def code_of(call: object) -> Code:
+async def code_of(call: Any) -> Code:
     """The code that a call ends with."""
     try:
-        await (text(call) if hasattr(call, "__aiter__") else call)  # type: ignore[misc]
+        await (text(call) if hasattr(call, "__aiter__") else call)
     except ConnectError as error:
         return error.code
     except grpc.aio.AioRpcError as error:

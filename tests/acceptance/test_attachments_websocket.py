@@ -95,13 +95,10 @@ async def test_what_is_wrong_is_said_and_harms_nothing(
             assert await client.closed() == 1009
 
 
-async def test_a_question_that_was_not_begun_leaves_them(
-    serve: Serve, upstream: ScriptedUpstream
-) -> None:
-    upstream.script(Answer("I see."))
+async def test_a_question_that_was_not_begun_has_used_them_too(serve: Serve) -> None:
     async with serve() as server, Client(server.url) as client:
         await client.upload("t", TEXT.type, TEXT.data)
-        await client.send("chat", message="", attachments=["t"])
-        assert (await client.answer("error"))["data"]["code"] == "bad_request"
-        await client.end(await client.ask("?", attachments=["t"]))
-        assert NOTES.decode() in (await upstream.wait_request()).message_texts("user")[0]
+        await client.send("chat", message="", attachments=["t"], id="1")
+        assert "'message' is missing" in (await client.answer("error", id="1"))["data"]["error"]
+        await client.send("chat", message="?", attachments=["t"], id="2")
+        assert "no attachment 't'" in (await client.answer("error", id="2"))["data"]["error"]

@@ -220,3 +220,19 @@ async def test_a_terminal_gets_a_status_line_and_no_foreign_control(server: Serv
     assert b"\r\x1b[2K" in shown
     assert b"bowline" in shown
     assert b"fairlead ask -c" in shown
+
+
+async def test_files_go_along(server: ServerProcess, tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("The harbour opens at seven.\n")
+    ask = ("ask", "--server", server.url, "--file", str(path))
+    result = await run(*ask, "When does the harbour open?")
+    assert (result.status, result.err.count("harbour")) == (0, 0), result.err
+    assert "The harbour opens at seven. (notes.txt)" in result.out
+    for wrong in ("absent.txt", "picture.png"):
+        (tmp_path / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+        result = await run(*ask, "-f", str(tmp_path / wrong), "When?")
+        assert result.status == 1
+        assert wrong in result.err
+    result = await run("ask", "--attach", "x", "-f", str(path))
+    assert result.status == 2

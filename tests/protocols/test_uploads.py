@@ -18,12 +18,11 @@ def test_a_question_takes_what_it_names() -> None:
     uploads.hold("a", PICTURE)
     uploads.hold("b", TEXT)
     inline = Attachment("text/plain", b"x")
-    assert uploads.named(["b", inline, "a", "b"]) == (TEXT, inline, PICTURE, TEXT)
     assert uploads.size == LIMITS.total
-    uploads.free(["b", inline, "a", "b"])
+    assert uploads.take(["b", inline, "a", "b"]) == (TEXT, inline, PICTURE, TEXT)
     assert uploads.size == 0
     with pytest.raises(BadRequest, match="no attachment 'a'"):
-        uploads.named(["a"])
+        uploads.take(["a"])
 
 
 def test_what_is_held_is_bounded() -> None:
@@ -36,7 +35,7 @@ def test_what_is_held_is_bounded() -> None:
         uploads.hold("c", TEXT)
     uploads.hold("b", TEXT)  # in place of what is there
     assert uploads.size == LIMITS.total
-    assert uploads.named(["a", "b"]) == (PICTURE, TEXT)
+    assert uploads.take(["a", "b"]) == (PICTURE, TEXT)
 
 
 def test_what_is_wrong_leaves_what_is_there() -> None:
@@ -46,5 +45,5 @@ def test_what_is_wrong_leaves_what_is_there() -> None:
         uploads.hold("a", Attachment("image/png", NOTES))
     with pytest.raises(UnsupportedAttachment):
         uploads.hold("b", Attachment("application/zip", b"PK"))
-    assert uploads.named(["a"]) == (TEXT,)
     assert uploads.size == len(NOTES)
+    assert uploads.take(["a"]) == (TEXT,)

@@ -25,6 +25,16 @@ def ask(
         typer.Option("--conversation", "-c", metavar="ID", help="Go on with this dialogue."),
     ] = None,
     model: Annotated[str | None, typer.Option(metavar="NAME", help="Which model to ask.")] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--file",
+            "-f",
+            metavar="FILE",
+            help="A picture or text to go along; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
     detach: Annotated[
         bool, typer.Option("--detach", help="Print the answer's id and leave it running.")
     ] = False,
@@ -48,9 +58,13 @@ def ask(
       fairlead ask --detach "Explain all of it"     prints an id
       fairlead ask --attach 7b1z…                   follows it
       git diff | fairlead ask -
+      fairlead ask -f chart.png "What stands out?"
     """
     if (question is None) == (attach is None):
         err().print("Give a question, or --attach ID. See: fairlead ask --help")
+        raise typer.Exit(WRONG_USAGE)
+    if files and attach is not None:
+        err().print("--file goes along with a question, not with --attach.")
         raise typer.Exit(WRONG_USAGE)
     if question == "-":
         question = sys.stdin.read(_MAX_QUESTION)
@@ -61,8 +75,8 @@ def ask(
     if attach is not None:
         status = asking.attach(attach)
     elif detach:
-        status = asking.detach(question or "", conversation, model)
+        status = asking.detach(question or "", conversation, model, files)
     else:
-        status = asking.ask(question or "", conversation, model)
+        status = asking.ask(question or "", conversation, model, files)
     if status:
         raise typer.Exit(status)

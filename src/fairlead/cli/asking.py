@@ -30,11 +30,19 @@ class Asking:
         self._interrupts = 0
         self._stopping: asyncio.Task[None] | None = None
 
-    def ask(self, question: str, conversation: str | None, model: str | None) -> int:
+    def ask(
+        self,
+        question: str,
+        conversation: str | None,
+        model: str | None,
+        files: list[str] | None = None,
+    ) -> int:
         """Ask and follow."""
 
         async def run(client: Client) -> int:
-            events = client.ask(question, conversation_id=conversation, model=model)
+            events = client.ask(
+                question, conversation_id=conversation, model=model, attachments=files
+            )
             return await self._follow(client, events)
 
         return self._run(run)
@@ -48,12 +56,22 @@ class Asking:
 
         return self._run(run)
 
-    def detach(self, question: str, conversation: str | None, model: str | None) -> int:
+    def detach(
+        self,
+        question: str,
+        conversation: str | None,
+        model: str | None,
+        files: list[str] | None = None,
+    ) -> int:
         """Ask, print the stream's id, and leave."""
 
         async def run(client: Client) -> int:
             stream = await client.start(
-                question, conversation_id=conversation, model=model, background=True
+                question,
+                conversation_id=conversation,
+                model=model,
+                attachments=files,
+                background=True,
             )
             print(stream, flush=True)
             self._view.note(f"It is being written. Follow it with: fairlead ask --attach {stream}")

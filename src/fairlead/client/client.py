@@ -8,6 +8,7 @@ or a WebSocket where answers are interrupted; where something on the way holds t
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import random as random_module
 import secrets
@@ -23,6 +24,7 @@ import msgspec
 
 from fairlead import __version__
 from fairlead.client.answers import Answer, Event, Reconnecting
+from fairlead.client.attachments import attached
 from fairlead.client.credential import ApiKey, Credential
 from fairlead.client.messages import event_of, polled_of
 from fairlead.client.path import Path, Transport
@@ -51,6 +53,7 @@ POLL_WAIT = 25
 MAX_FAILURES = 8
 _MAX_ANSWER = 64 * 1024 * 1024
 _MAX_EVENT = 16 * 1024 * 1024
+_BODY_AT_ONCE = 64 * 1024
 _NOBODY_THERE = (
     aiohttp.ClientConnectorError,
     aiohttp.ConnectionTimeoutError,
@@ -141,9 +144,11 @@ class Client:
 
         ``fields`` are further ones of ``POST /chat/stream``: ``conversation_id``, ``model``,
         ``system``, ``parent``, ``regenerate``, ``parameters``, ``orphan_window``, ``background``;
-        None leaves one out. ``key`` is the idempotency key, by default a random one, so that a
-        question whose connection broke is never asked twice. Closing the generator detaches; it
-        does not stop the answer.
+        None leaves one out. ``attachments`` are paths, bytes or
+        :class:`~fairlead.events.attachment.Attachment`: see
+        :func:`~fairlead.client.attachments.attached`. ``key`` is the idempotency key, by default a
+        random one, so that a question whose connection broke is never asked twice. Closing the
+        generator detaches; it does not stop the answer.
         """
         return self._reading(_place(message, key, fields))
 
@@ -354,7 +359,7 @@ class Client:
             headers["Content-Type"] = "application/json"
             request = self._session().post(
                 f"{self.base_url}/chat/stream",
-                data=place.question,
+                data=_body(place.question),
                 headers=headers,
                 allow_redirects=False,
                 timeout=timeout,
@@ -472,7 +477,14 @@ def _check_names(**given: str) -> None:
 
 def _question(message: str, fields: dict[str, Any]) -> bytes:
     given = {name: value for name, value in fields.items() if value is not None}
+    if "attachments" in given:
+        given["attachments"] = [attached(each) for each in given["attachments"]]
     return msgspec.json.encode({"message": message, **given})
+
+
+def _body(question: bytes) -> bytes | io.BytesIO:
+    # As a file a large one is written piece by piece.
+    return question if len(question) <= _BODY_AT_ONCE else io.BytesIO(question)
 
 
 def _document_of(body: bytes) -> Answer:

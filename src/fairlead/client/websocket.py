@@ -173,7 +173,7 @@ class Socket:
         line = Line(place.stream)
         if place.stream:
             self._lines[place.stream] = line
-            request = {"type": "attach", "stream": place.stream}
+            request: dict[str, Any] = {"type": "attach", "stream": place.stream}
             if place.position:
                 request["after"] = place.position
         else:

@@ -43,8 +43,9 @@ class Uploads:
         self._held[id] = attachment
         return attachment
 
-    def named(self, given: Sequence[str | Attachment]) -> tuple[Attachment, ...]:
-        """The attachments of a question, of which some are only named."""
+    def take(self, given: Sequence[str | Attachment]) -> tuple[Attachment, ...]:
+        """The attachments of a question, of which some are only named. Those are let go of,
+        whatever becomes of the question: nothing that nobody asks with stays here."""
         found: list[Attachment] = []
         for each in given:
             if isinstance(each, str):
@@ -56,10 +57,7 @@ class Uploads:
                 found.append(self._held[each])
             else:
                 found.append(each)
-        return tuple(found)
-
-    def free(self, given: Sequence[str | Attachment]) -> None:
-        """Let go of those that a question has used."""
         for each in given:
             if isinstance(each, str):
                 self._held.pop(each, None)
+        return tuple(found)

@@ -142,15 +142,13 @@ class _Dialogue:
         engine, socket, caller = self._engine, self._socket, self._caller
         match act:
             case native.Begin():
-                self._check_room()
-                started = await engine.start(caller, self._asked(act), act.key)
-                self._uploads.free(act.attachments)
-                await self._read(act.id, started)
-            case native.Supersede():
-                self._check_room()
                 ask = self._asked(act)
+                self._check_room()
+                await self._read(act.id, await engine.start(caller, ask, act.key))
+            case native.Supersede():
+                ask = self._asked(act)
+                self._check_room()
                 started = await engine.interrupt(caller, act.stream, act.shown, ask, act.key)
-                self._uploads.free(act.attachments)
                 await self._read(act.id, started)
             case native.Join():
                 if act.stream not in socket.readers:
@@ -171,7 +169,7 @@ class _Dialogue:
 
     def _asked(self, act: native.Begin | native.Supersede) -> Ask:
         """The question with its attachments."""
-        return replace(act.ask, attachments=self._uploads.named(act.attachments))
+        return replace(act.ask, attachments=self._uploads.take(act.attachments))
 
     def _check_room(self) -> None:
         """Asked before anything is started, so that no answer is begun that could not be read."""
