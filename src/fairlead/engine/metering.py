@@ -132,9 +132,7 @@ class Metering:
         prompt that a budget could never hold, and :class:`~fairlead.errors.Misconfigured` for a
         model without a price where it needs one.
         """
-        prompt = 0
-        if self.budgets.all:
-            prompt = sum(map(self._tokens, turns))
+        prompt = sum(map(self._tokens, turns))
         meter = Meter(self, f"{self._node}.{next(self._numbers)}", caller, model, prompt)
         try:
             await meter.begin()
