@@ -8,6 +8,7 @@ import os
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -16,10 +17,11 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
 @contextlib.asynccontextmanager
-async def served(app: ASGIApp) -> AsyncGenerator[str, None]:
-    """Serve an application in this process, with its lifespan; its address."""
+async def served(app: ASGIApp, **options: Any) -> AsyncGenerator[str, None]:
+    """Serve an application in this process, with its lifespan; its address. ``options`` are
+    uvicorn's."""
     config = uvicorn.Config(
-        app, port=0, lifespan="on", log_level="warning", timeout_graceful_shutdown=10
+        app, port=0, lifespan="on", log_level="warning", timeout_graceful_shutdown=10, **options
     )
     server = uvicorn.Server(config)
     listening = asyncio.Event()

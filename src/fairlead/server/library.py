@@ -17,6 +17,7 @@ from typing import Any, Self
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.websockets import WebSocket
 
 from fairlead.engine.ask import Ask
 from fairlead.engine.explicit import Output
@@ -30,6 +31,7 @@ from fairlead.server.app import build_app
 from fairlead.server.composition import compose
 from fairlead.server.config import Config
 from fairlead.server.http import error_response
+from fairlead.server.socket import refuse
 from fairlead.server.system import System
 
 #: Seconds that readers have to take their last events when it closes.
@@ -138,14 +140,15 @@ class Fairlead:
             await self._own_lifespan(receive, send)
         elif self._served is not None:
             await self._served(scope, receive, send)
-        elif scope["type"] == "http":
+        else:
             error = Draining(
                 "this part of the application does not run: it has yet to be started (with "
                 "'lifespan=fairlead.lifespan' or 'async with fairlead'), or has ended"
             )
-            await error_response(error, Request(scope))(scope, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1012})
+            if scope["type"] == "http":
+                await error_response(error, Request(scope))(scope, receive, send)
+            else:
+                await refuse(WebSocket(scope, receive, send), error)
 
     async def _own_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
