@@ -94,6 +94,10 @@ def problem(error: FairleadError, accept_language: str = "") -> Problem:
         seconds = max(1, math.ceil(error.retry_after))
         body["retry_after"] = seconds
         headers.append((b"retry-after", str(seconds).encode()))
+        if error.code == "budget_exhausted":
+            # draft-ietf-httpapi-ratelimit-headers-10, section 4; names of budgets need no escapes.
+            state = f'"{error.details["budget"]}";r=0;t={seconds}'
+            headers.append((b"ratelimit", state.encode()))
     if STATUS[error.code] == 401:
         headers.append((b"www-authenticate", b'Bearer realm="fairlead"'))
     return Problem(STATUS[error.code], tuple(headers), msgspec.json.encode(body))

@@ -17,9 +17,10 @@ from starlette.websockets import WebSocket
 
 import fairlead
 from fairlead.errors import BadRequest, FairleadError, NotFound
-from fairlead.server import about, chat, dialogues, rpc, socket, streams
+from fairlead.server import about, budgets, chat, dialogues, rpc, socket, streams
 from fairlead.server.http import error_response
 from fairlead.server.system import System
+from fairlead.transports import rate_limit
 from fairlead.transports.body import Unwound
 
 _log = structlog.get_logger("fairlead.server")
@@ -90,6 +91,7 @@ def build_app(system: System) -> ASGIApp:
         streams.router,
         dialogues.router,
         about.router,
+        budgets.router,
     ):
         app.include_router(router)
     app.router.routes.append(rpc.route(system))
@@ -122,6 +124,7 @@ def build_app(system: System) -> ASGIApp:
                 "Fairlead-Conversation",
                 "Fairlead-Protocol",
                 "Retry-After",
+                *rate_limit.NAMES,
                 *rpc.RESPONSE_HEADERS,
             ],
             max_age=600,

@@ -16,6 +16,7 @@ from fairlead.journal.position import Position, parse_position
 from fairlead.policy.caller import Caller
 from fairlead.primitives import is_id
 from fairlead.server import http
+from fairlead.transports import rate_limit
 from fairlead.transports.body import BodyWire, StreamResponse
 from fairlead.transports.messages import MessageWire
 from fairlead.transports.poll import Poll
@@ -108,11 +109,12 @@ async def attach(
 def respond(request: Request, reader: Reader[BodyWire], shown: Presentation) -> Response:
     """The response that streams ``reader`` and detaches it in the end."""
     system = http.system(request)
+    standings = system.engine.standings(reader.live.stream)
     return StreamResponse(
         system.engine,
         reader,
         system.connections,
-        _headers(reader),
+        _headers(reader) | rate_limit.headers(standings),
         batch_window=shown.window / 1000,
     )
 

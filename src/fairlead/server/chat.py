@@ -16,6 +16,7 @@ from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import attach, last_event, presentation, respond
 from fairlead.server.streams import document
+from fairlead.transports import rate_limit
 
 router = APIRouter(tags=["answers"])
 
@@ -175,7 +176,8 @@ async def _answer(request: Request, caller: Caller, ask: Ask, key: str) -> Respo
         engine = http.system(request).engine
         stream = known.stream if known else (await engine.start(caller, ask, key)).stream
         so_far = document(await engine.read(caller, stream))
-        return http.json_response(so_far, headers={"fairlead-stream": stream})
+        limits = rate_limit.headers(engine.standings(stream))
+        return http.json_response(so_far, headers={"fairlead-stream": stream, **limits})
     shown = presentation(request)
     if known is not None:
         return await attach(request, caller, known.stream, known.after, shown)

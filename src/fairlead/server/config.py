@@ -19,6 +19,7 @@ from fairlead.errors import Misconfigured
 from fairlead.framing.message import MAX_HEAD
 from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
 from fairlead.server.settings import Secret, Setting, settings_of, show
+from fairlead.server.tables.budget import BudgetTable, PriceTable, unpriced
 from fairlead.server.tables.key import Key
 from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
 from fairlead.server.tables.table import Table
@@ -167,6 +168,24 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_generations: Annotated[
         int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
     ] = 200
+    budgets: Annotated[
+        tuple[BudgetTable, ...],
+        _meta(
+            "Limits",
+            "How many tokens and requests, and how much money, may be used in which time.",
+            why="several values belong together: write [[budgets]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    prices: Annotated[
+        tuple[PriceTable, ...],
+        _meta(
+            "Limits",
+            "What models cost, for budgets of money and for the ledger of usage.",
+            why="several values belong together: write [[prices]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
     max_body_bytes: Annotated[
         int, _meta("Limits", "Size of a request's body or of a socket's message.", **_BYTES)
     ] = 1 << 20
@@ -397,6 +416,9 @@ def _check_together(config: Config) -> None:
         raise Misconfigured(
             f"model: no upstream offers {config.model[:80]!r}; {which}", setting="model"
         )
+    answering = {model for upstream in config.answerers for model in upstream.models}
+    if wrong := unpriced(config.budgets, config.prices, answering):
+        raise Misconfigured(wrong, setting="prices")
 
 
 #: What no type can say, by setting: each tells what is wrong and what would be right.

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fairlead.dialects import native
 from fairlead.dialects.native import source
 from fairlead.engine.answers import Snapshot
 from fairlead.ports.store import StreamInfo
@@ -92,11 +93,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
     if answer.reasoning:
         made["reasoning"] = answer.reasoning
     if answer.usage is not None:
-        made["usage"] = {
-            "input_tokens": answer.usage.input_tokens,
-            "output_tokens": answer.usage.output_tokens,
-            "estimated": answer.usage.estimated,
-        }
+        made["usage"] = native.usage(answer.usage)
     if answer.done is not None and answer.done.reason:
         made["reason"] = answer.done.reason
     if answer.error is not None:

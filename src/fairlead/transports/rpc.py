@@ -25,7 +25,7 @@ from fairlead.events.attachment import Attachment
 from fairlead.journal.log import position
 from fairlead.journal.position import parse_position
 from fairlead.policy.caller import Caller
-from fairlead.transports import direct, h2
+from fairlead.transports import direct, h2, rate_limit
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 from fairlead.transports.rpc_wire import HEARTBEAT, RpcWire, answer, failure, messages
@@ -219,6 +219,9 @@ class AnswersService(Answers):
         try:
             ctx.response_headers["fairlead-stream"] = reader.live.stream
             ctx.response_headers["fairlead-conversation"] = reader.live.meta.conversation
+            standings = self._engine.standings(reader.live.stream)
+            for name, value in rate_limit.headers(standings).items():
+                ctx.response_headers[name] = value
             while (message := await call.next()) is not None:
                 yield cast("pb.Event", message)  # see ReadyMade
         except Exception as error:

@@ -1,0 +1,38 @@
+"""Budgets, counters and ledger, as the configuration has them."""
+
+from __future__ import annotations
+
+import contextlib
+
+from fairlead.engine.metering import Metering
+from fairlead.policy.budgets import Budgets
+from fairlead.policy.prices import Prices
+from fairlead.ports.counters import Counters
+from fairlead.ports.usage import UsageLedger
+from fairlead.server.config import Config
+from fairlead.stores.memory_counters import MemoryCounters
+from fairlead.stores.memory_usage import MemoryUsage
+from fairlead.stores.sqlite_counters import SqliteCounters
+from fairlead.stores.sqlite_gateway import SqliteGateway
+from fairlead.stores.sqlite_usage import SqliteUsage
+
+
+def budgets_of(config: Config) -> Budgets:
+    """The budgets of a configuration."""
+    return Budgets(
+        (table.budget for table in config.budgets),
+        Prices(table.price for table in config.prices),
+    )
+
+
+async def open_metering(
+    config: Config, stack: contextlib.AsyncExitStack, gateway: SqliteGateway | None
+) -> Metering:
+    """What meters answers; ``gateway`` is the open file for it, None: all is in memory. It is
+    closed with ``stack``."""
+    counters: Counters = MemoryCounters() if gateway is None else SqliteCounters(gateway)
+    ledger: UsageLedger = MemoryUsage() if gateway is None else SqliteUsage(gateway)
+    for store in (counters, ledger):
+        await store.open()
+        stack.push_async_callback(store.close)
+    return Metering(budgets=budgets_of(config), counters=counters, ledger=ledger)
