@@ -31,8 +31,10 @@ class Handed:
         self.name = name
         self.over = False
         self.ended = _nothing
-        self._given: asyncio.Queue[Event | Exception | None] = asyncio.Queue()
+        self._given: asyncio.Queue[Event | Exception | asyncio.Future[None] | None]
+        self._given = asyncio.Queue()
         self._taken = asyncio.Event()
+        self._marks: set[asyncio.Future[None]] = set()
 
     async def hand(self, event: Event) -> None:
         """Hand in one event; waits while the store is behind."""
@@ -44,6 +46,14 @@ class Handed:
             self._taken.clear()
             await self._taken.wait()
 
+    async def all_written(self) -> None:
+        """Wait until what was handed in so far has been given to the writer, or it is over."""
+        if not self.over:
+            mark: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._marks.add(mark)
+            self._given.put_nowait(mark)
+            await mark
+
     def finish(self, error: Exception | None) -> None:
         """Nothing more comes."""
         self._given.put_nowait(error)
@@ -53,6 +63,10 @@ class Handed:
         try:
             while (given := await self._given.get()) is not None:
                 self._taken.set()
+                if isinstance(given, asyncio.Future):
+                    # It is asked for more only after the event before has been written.
+                    self._pass(given)
+                    continue
                 if isinstance(given, Exception):
                     raise given
                 yield given
@@ -64,7 +78,14 @@ class Handed:
         if not self.over:
             self.over = True
             self._taken.set()
+            for mark in tuple(self._marks):
+                self._pass(mark)
             self.ended()
+
+    def _pass(self, mark: asyncio.Future[None]) -> None:
+        self._marks.discard(mark)
+        if not mark.done():
+            mark.set_result(None)
 
     async def close(self) -> None:
         """There is nothing to free."""
@@ -89,7 +110,9 @@ class Output:
         self._source = source
         self._pen = pen
         self._task: asyncio.Task[object] | None = None
-        self._over: asyncio.Task[None] | None = None
+        # A generation that is ended before its first step never asks its provider.
+        self._over = asyncio.create_task(generation.wait())
+        self._over.add_done_callback(lambda _: source.end())
         self._cancelling = 0
         self._cancelled = False
 
@@ -135,14 +158,25 @@ class Output:
 
     # -- life
 
+    async def stored(self) -> None:
+        """Wait until everything written is durable, or the answer has ended. Raises why it cannot
+        be stored."""
+        await self._source.all_written()
+        await self._generation.writer.durable()
+
+    def interrupt(self, error: FairleadError) -> None:
+        """End the answer by ``error``, at once. Idempotent."""
+        self._generation.interrupt(error)
+
+    async def wait(self) -> None:
+        """Wait until the answer has ended."""
+        await asyncio.wait([self._over])
+
     async def __aenter__(self) -> Self:
         self._task = asyncio.current_task()
         assert self._task is not None
         self._cancelling = self._task.cancelling()
         self._source.ended = self._cancel
-        # A generation that is ended before its first step never asks its provider.
-        self._over = asyncio.create_task(self._generation.wait())
-        self._over.add_done_callback(lambda _: self._source.end())
         if self._source.over:
             self._cancel()
         return self
@@ -155,7 +189,6 @@ class Output:
     ) -> bool:
         task, self._task = self._task, None
         assert task is not None
-        assert self._over is not None
         if self._cancelled:
             if error is None:
                 with contextlib.suppress(asyncio.CancelledError):
@@ -163,14 +196,16 @@ class Output:
             outside = task.uncancel() > self._cancelling
         else:
             outside = error is not None
-            await self._finish(error)
+            await self.finish(error)
         await self._over
         if outside or not (error is None or isinstance(error, asyncio.CancelledError)):
             return False
         self._check()
         return True
 
-    async def _finish(self, error: BaseException | None) -> None:
+    async def finish(self, error: BaseException | None = None) -> None:
+        """End the answer, for a program that does not use the block: as completed, or by
+        ``error``."""
         if error is None:
             with contextlib.suppress(Interrupted):
                 for event in self._pen.end():

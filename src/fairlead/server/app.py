@@ -16,8 +16,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 import fairlead
+from fairlead.engine.outside import Outside
 from fairlead.errors import BadRequest, FairleadError, NotFound
-from fairlead.server import about, budgets, chat, dialogues, rpc, socket, streams
+from fairlead.server import about, budgets, chat, dialogues, rpc, socket, streams, writing
 from fairlead.server.http import error_response
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
@@ -85,10 +86,12 @@ def build_app(system: System) -> ASGIApp:
         redoc_url=None,
     )
     app.state.system = system
+    app.state.outside = Outside(system.engine)
     for router in (
         chat.router,
         socket.router,
         streams.router,
+        writing.router,
         dialogues.router,
         about.router,
         budgets.router,

@@ -76,7 +76,7 @@ async def json_body(request: Request, type: type[T], limit: int | None = None) -
             f"{content_type[:100] or 'nothing'!r}"
         )
     usual = system(request).config.max_body_bytes
-    data = await _bounded_body(request, usual if limit is None else limit)
+    data = await bounded_body(request, usual if limit is None else limit)
     try:
         return msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
@@ -87,7 +87,9 @@ async def json_body(request: Request, type: type[T], limit: int | None = None) -
         raise BadRequest("the body is nested too deeply") from None
 
 
-async def _bounded_body(request: Request, limit: int) -> bytes:
+async def bounded_body(request: Request, limit: int) -> bytes:
+    """The body, of at most ``limit`` bytes. Raises :class:`~fairlead.errors.TooLarge`, and
+    :class:`~fairlead.errors.BadRequest` when it does not come to its end."""
     too_large = TooLarge(f"the body is larger than {limit} bytes, which is the limit")
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
