@@ -9,7 +9,7 @@ a secret. How a code looks on a wire (HTTP status, vendor shape) is the business
     │   ├── BadRequest       ├── BadPosition     ├── Unauthenticated   ├── Forbidden
     │   │                                        │   └── Revoked
     │   ├── NotFound         ├── Conflict        ├── HistoryGone       ├── TooLarge
-    │   ├── UnsupportedAttachment                └── BudgetExhausted
+    │   ├── UnsupportedAttachment  ├── TooMany   └── BudgetExhausted
     ├── ServerError          ours: the request may be fine
     │   ├── Busy             ├── Draining        ├── Interrupted       ├── DeadlineExceeded
     │   ├── StoreUnavailable ├── StoreCorrupt    ├── IdentityUnavailable
@@ -127,6 +127,13 @@ class BudgetExhausted(CallerError):
     when it refills."""
 
     code = "budget_exhausted"
+    retryable = True
+
+
+class TooMany(CallerError):
+    """As many of this caller's questions run and wait as may; one that ends makes room."""
+
+    code = "too_many"
     retryable = True
 
 

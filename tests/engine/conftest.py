@@ -17,6 +17,7 @@ from fairlead.engine.models import Model, Models
 from fairlead.engine.reader import Reader
 from fairlead.framing.event_stream import Parser
 from fairlead.journal.position import Position, parse_position
+from fairlead.policy.admission import Room
 from fairlead.policy.caller import Caller
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
@@ -123,7 +124,7 @@ async def bench() -> AsyncGenerator[Bench, None]:
     store, conversations, provider = MemoryStore(), MemoryConversations(), ScriptedProvider()
     await store.open()
     await conversations.open()
-    engine = make_engine(store, conversations, provider, generations=5, readers=8)
+    engine = make_engine(store, conversations, provider, room=Room(running=5, waiting=0), readers=8)
     await engine.open()
     yield Bench(engine, provider)
     await engine.close()

@@ -132,7 +132,9 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
         case Token():
             return "token", _part({"token": event.text}, event.part)
         case Thinking():
-            thinking = {"status": event.status, "message": event.message}
+            thinking: dict[str, Any] = {"status": event.status, "message": event.message}
+            if event.position:
+                thinking["position"] = event.position
             if event.provider:
                 thinking |= {"provider": event.provider, "model": event.model}
             return "thinking", thinking

@@ -25,6 +25,7 @@ STATUS: dict[str, int] = {
     "too_large": 413,
     "unsupported_attachment": 415,
     "budget_exhausted": 429,  # RFC 6585, section 4
+    "too_many": 429,
     "internal": 500,
     "interrupted": 500,
     "deadline_exceeded": 500,

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -22,12 +22,13 @@ from fairlead.engine.authority import Authority
 from fairlead.engine.dialogue import Exchange, exchange, within_context
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
-from fairlead.engine.generation import Generation
+from fairlead.engine.generation import Generation, queued
 from fairlead.engine.limits import Limits
 from fairlead.engine.metering import Metering
 from fairlead.engine.models import Model, Models
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
+from fairlead.engine.turns import Turn, Turns
 from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.vigil import Vigil
 from fairlead.engine.wire import W, WireFactory
@@ -51,6 +52,7 @@ from fairlead.events.pieces import Pen
 from fairlead.journal.log import At, locate
 from fairlead.journal.position import Position
 from fairlead.journal.retention import Retention
+from fairlead.policy.admission import Share
 from fairlead.policy.budgets import Standing
 from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb
@@ -77,6 +79,7 @@ class Engine:
     ``secret`` (of the deployment) makes ids of idempotency keys; ``notice`` is a line for people
     about who answers, shown with each answer (empty: none). ``revocable`` knows which callers'
     credentials have ended; without it they end when they expire. ``metering`` has the budgets.
+    ``shares``: of the room for generations, by consumer, where one has another than the rest.
     """
 
     def __init__(
@@ -92,6 +95,7 @@ class Engine:
         notice: str = "",
         revocable: Revocable | None = None,
         metering: Metering | None = None,
+        shares: Mapping[str, Share] | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -108,7 +112,7 @@ class Engine:
         self._clock = clock
         self._entropy = entropy
         self._running: dict[str, Generation] = {}
-        self._starting = 0
+        self.turns = Turns(self.limits.room, shares, patience=self.limits.patience)
         self._idle = asyncio.Event()
         self._idle.set()
         self._signals: ports.Subscription | None = None
@@ -182,7 +186,8 @@ class Engine:
 
         Raises :class:`~fairlead.errors.BadRequest` and :class:`~fairlead.errors.TooLarge` for what
         cannot be asked, :class:`~fairlead.errors.Conflict` when the key was used for another
-        question, :class:`~fairlead.errors.Busy` at the cap and
+        question, :class:`~fairlead.errors.Busy` when the queue is full and
+        :class:`~fairlead.errors.TooMany` when the caller's part of it is,
         :class:`~fairlead.errors.Draining` when nothing new is begun,
         :class:`~fairlead.errors.BudgetExhausted` when a budget has not enough left.
         """
@@ -202,14 +207,9 @@ class Engine:
             stream = random_id(self._entropy(16))
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        if len(self._running) + self._starting >= self.limits.generations:
-            raise Busy(
-                f"{self.limits.generations} answers are being written, which is the cap",
-                retry_after=5,
-            )
-        self._starting += 1
+        turn = self.turns.take(caller.consumer)
         try:
-            return await self._create(caller, ask, model, stream)
+            return await self._create(caller, ask, model, stream, turn)
         except BudgetExhausted:
             # The same question may have been begun meanwhile, with just what is missing now.
             if key:
@@ -217,7 +217,8 @@ class Engine:
                     return self._same(await self.store.info(stream), ask)
             raise
         finally:
-            self._starting -= 1
+            if not turn.used:
+                turn.leave()
 
     async def write(self, caller: Caller, ask: Ask, key: str = "", name: str = "program") -> Output:
         """Start an answer that the calling program writes itself, called ``name`` as its provider.
@@ -236,7 +237,9 @@ class Engine:
             raise Interrupted("the answer ended before anything was written")
         return Output(generation, source, Pen(lambda: int(self._clock() * 1000)))
 
-    async def _create(self, caller: Caller, ask: Ask, model: Model, stream: str) -> Started:
+    async def _create(
+        self, caller: Caller, ask: Ask, model: Model, stream: str, turn: Turn
+    ) -> Started:
         now = self._clock()
         placed = await exchange(
             self.conversations,
@@ -258,7 +261,9 @@ class Engine:
             orphan_window=None if ask.background else window,
         )
         knowledge = self.knowledge if model.searches else None
-        first = _first_event(placed.question, now, searching=knowledge is not None)
+        at = int(now * 1000)
+        opening = _opening(placed.question, at, searching=knowledge is not None)
+        first = queued(placed.question, at, turn.place) if turn.place else opening
         spec = ports.StreamSpec(
             id=stream,
             owner=caller.consumer,
@@ -296,6 +301,7 @@ class Engine:
             provider=model.provider,
             knowledge=knowledge,
             meter=meter,
+            turn=turn,
             deadline=self.limits.deadline,
             max_chars=self.limits.message_chars,
             clock=self._clock,
@@ -313,6 +319,7 @@ class Engine:
                 conversation=placed.conversation.id,
             ),
             placed.question,
+            opening,
         )
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
@@ -565,14 +572,15 @@ class Engine:
         return await self.store.watchers(stream) > 0
 
 
-def _first_event(question: str, now: float, *, searching: bool) -> Thinking:
+def _opening(question: str, at: int, *, searching: bool) -> Thinking:
+    """What is shown when the work begins."""
     if not searching:
         status, message = "writing", "正在回答…" if is_dense(question) else "Writing…"
     elif is_dense(question):
         status, message = "retrieving", "正在检索文档…"
     else:
         status, message = "retrieving", "Searching the documents…"
-    return Thinking(int(now * 1000), status, message)
+    return Thinking(at, status, message)
 
 
 def _conflict() -> Conflict:

@@ -10,12 +10,14 @@ import msgspec
 import structlog
 
 from fairlead.engine.metering import Meter
+from fairlead.engine.turns import Turn
 from fairlead.engine.writer import Writer
 from fairlead.errors import DeadlineExceeded, FairleadError, Interrupted, UpstreamProtocol
 from fairlead.events.answer import Answer
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import Done, Error, Event, Source, Sources, Usage
+from fairlead.events.model import Done, Error, Event, Source, Sources, Thinking, Usage
 from fairlead.events.states import IllegalEvent
+from fairlead.policy.tokens import is_dense
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.store import StreamInfo
@@ -43,6 +45,7 @@ class Generation:
         provider: Provider,
         knowledge: Knowledge | None,
         meter: Meter,
+        turn: Turn,
         deadline: float,
         max_chars: int,
         clock: Callable[[], float],
@@ -57,6 +60,8 @@ class Generation:
         self._provider = provider
         self._knowledge = knowledge
         self.meter = meter
+        self.turn = turn
+        turn.used = True
         self._deadline = deadline
         self._clock = clock
         self._watched_elsewhere = watched_elsewhere
@@ -73,10 +78,13 @@ class Generation:
 
     # -- life
 
-    def start(self, request: GenerationRequest, question: str) -> asyncio.Task[None]:
-        """Begin the work in the background."""
+    def start(
+        self, request: GenerationRequest, question: str, opening: Thinking
+    ) -> asyncio.Task[None]:
+        """Begin the work in the background. ``opening`` is in the log already, unless the
+        generation has to wait for its turn."""
         self._task = asyncio.create_task(
-            self._run(request, question), name=f"generation {self.stream}"
+            self._run(request, question, opening), name=f"generation {self.stream}"
         )
         self._arm()
         return self._task
@@ -157,10 +165,10 @@ class Generation:
 
     # -- work
 
-    async def _run(self, request: GenerationRequest, question: str) -> None:
+    async def _run(self, request: GenerationRequest, question: str, opening: Thinking) -> None:
         self._begun = True
         try:
-            end = await self._outcome(request, question)
+            end = await self._outcome(request, question, opening)
             await self._finish(end)
         finally:
             if self._orphan_timer is not None:
@@ -169,10 +177,12 @@ class Generation:
                 self._orphan_check.cancel()
             await self._finished(self, self._answer)
 
-    async def _outcome(self, request: GenerationRequest, question: str) -> Event:
+    async def _outcome(self, request: GenerationRequest, question: str, opening: Thinking) -> Event:
         """Do the work; the terminal event that ends it."""
         try:
             if self._cause is None:
+                if self.turn.place:
+                    await self._queue(question, opening)
                 async with asyncio.timeout(self._deadline):
                     await self._work(request, question)
         except asyncio.CancelledError:
@@ -206,6 +216,12 @@ class Generation:
                 budget=str(cause.details.get("budget", "")),
             )
         return cause
+
+    async def _queue(self, question: str, opening: Thinking) -> None:
+        """Wait for the turn, and tell its place."""
+        self.turn.moved = lambda place: self.writer.write(queued(question, self._now(), place))
+        await self.turn.wait()
+        self.writer.write(msgspec.structs.replace(opening, at=self._now()))
 
     async def _work(self, request: GenerationRequest, question: str) -> None:
         passages = await self._retrieve(question, _asked_before(request))
@@ -242,7 +258,8 @@ class Generation:
 
     async def _finish(self, end: Event) -> None:
         self._ending = True
-        # Whoever sees the end may ask again at once, with what was not used.
+        # Whoever sees the end may ask again at once, in its room and with what was not used.
+        self.turn.leave()
         await self.meter.close(end.code if isinstance(end, Error) else "")
         if self.writer.failure is None and not self.writer.ended:
             self.writer.write(end)
@@ -253,6 +270,12 @@ class Generation:
 
     def _now(self) -> int:
         return int(self._clock() * 1000)
+
+
+def queued(question: str, at: int, place: int) -> Thinking:
+    """What is shown of a place in the queue."""
+    message = f"排队中，第 {place} 位…" if is_dense(question) else f"Waiting, place {place}…"
+    return Thinking(at, "queued", message, position=place)
 
 
 def _asked_before(request: GenerationRequest) -> str:

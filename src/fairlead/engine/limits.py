@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import msgspec
 
+from fairlead.policy.admission import Room
 from fairlead.policy.attachments import AttachmentLimits
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """``generations`` running and ``readers`` open at once on this node; ``prompt_chars`` of one
-    message; ``event_bytes`` of one event; ``deadline`` of a generation and its ``orphan_window``
-    when nobody watches, in seconds; ``history_messages`` given to a provider at most;
-    ``message_chars`` of an answer that its message keeps (its stream keeps all); ``attachments`` of
-    a question."""
+    """``room`` for generations on this node, and how many seconds one waits for it (``patience``);
+    ``readers`` open at once; ``prompt_chars`` of one message; ``event_bytes`` of one event;
+    ``deadline`` of a generation and its ``orphan_window`` when nobody watches, in seconds;
+    ``history_messages`` given to a provider at most; ``message_chars`` of an answer that its message
+    keeps (its stream keeps all); ``attachments`` of a question."""
 
-    generations: int = 200
+    room: Room = Room()
+    patience: float = 60.0
     readers: int = 1000
     prompt_chars: int = 100_000
     event_bytes: int = 1024 * 1024

@@ -32,13 +32,15 @@ class _Base(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
 class Thinking(_Base, frozen=True, tag="thinking"):
     """What is being done before (or between) pieces of the answer: ``status`` is a word for
     programs (``queued``, ``retrieving``, ``reading``, ``writing``), ``message`` one for people.
-    ``provider`` and ``model``: who answers, where that was chosen among several."""
+    ``provider`` and ``model``: who answers, where that was chosen among several. ``position``: the
+    place in the queue, from 1; 0: not in one."""
 
     at: int
     status: str
     message: str = ""
     provider: str = ""
     model: str = ""
+    position: int = 0
 
 
 class Source(msgspec.Struct, frozen=True, omit_defaults=True):

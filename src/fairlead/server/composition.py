@@ -19,6 +19,7 @@ from fairlead.identity.static_keys import StaticKey, StaticKeys
 from fairlead.journal.retention import Retention
 from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
+from fairlead.policy.admission import Room
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.policy.attachments import AttachmentLimits
 from fairlead.policy.caller import ANONYMOUS
@@ -65,7 +66,13 @@ async def compose(
             knowledge=knowledge,
             secret=secret,
             limits=Limits(
-                generations=config.max_generations,
+                room=Room(
+                    running=config.max_generations,
+                    running_each=config.max_generations_each,
+                    waiting=config.queue,
+                    waiting_each=config.queue_each,
+                ),
+                patience=config.queue_wait,
                 readers=config.max_readers,
                 prompt_chars=config.max_prompt_chars,
                 event_bytes=config.max_event_bytes,
@@ -86,6 +93,7 @@ async def compose(
         )
         await engine.open()
         stack.push_async_callback(engine.close)
+            shares={each.consumer: each.share for each in config.consumers},
         await stack.enter_async_context(_checking(offer))
         if notice:
             _log.info("extractive", notice=notice)

@@ -33,6 +33,7 @@ CODES: dict[str, Code] = {
     "too_large": Code.RESOURCE_EXHAUSTED,
     "unsupported_attachment": Code.INVALID_ARGUMENT,
     "budget_exhausted": Code.RESOURCE_EXHAUSTED,
+    "too_many": Code.RESOURCE_EXHAUSTED,
     "internal": Code.INTERNAL,
     "interrupted": Code.UNAVAILABLE,
     "deadline_exceeded": Code.DEADLINE_EXCEEDED,
@@ -99,7 +100,13 @@ class RpcWire:
             case model.Token():
                 return _event("token", pb.Token(text=event.text, part=event.part))
             case model.Thinking():
-                thinking = pb.Thinking(status=event.status, message=event.message)
+                thinking = pb.Thinking(
+                    status=event.status,
+                    message=event.message,
+                    provider=event.provider,
+                    model=event.model,
+                    position=event.position,
+                )
                 return _event("thinking", thinking)
             case model.Sources():
                 found = pb.Sources(sources=[source(s) for s in event.sources])

@@ -15,7 +15,7 @@ from fairlead.server.tables.table import Table, says
 #: Scopes that an API key may have.
 SCOPES = ALL_SCOPES | {ADMIN}
 
-_CONSUMER = re.compile(r"[\w.@:+-]{1,128}")
+CONSUMER = re.compile(r"[\w.@:+-]{1,128}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -64,7 +64,7 @@ class Key(Table, frozen=True, kw_only=True):
     def check(cls, tables: tuple[Self, ...]) -> str:
         known: dict[str, str] = {}
         for key in tables:
-            if not _CONSUMER.fullmatch(key.consumer):
+            if not CONSUMER.fullmatch(key.consumer):
                 return "a consumer is named by 1 to 128 letters, digits and . @ : + - _"
             if key.sha256 and not _SHA256.fullmatch(key.sha256):
                 return f"{key.consumer}: sha256 must be 64 hexadecimal digits (0-9, a-f)"
