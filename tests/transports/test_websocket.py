@@ -21,6 +21,7 @@ from fairlead.ports.store import Batch
 from fairlead.providers.balanced import Upstreams
 from fairlead.server.app import build_app
 from fairlead.server.config import Config
+from fairlead.server.doors import open_doors
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
@@ -137,10 +138,13 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
     await engine.open()
     connections = Connections(Settings(heartbeat=0.2, stall_timeout=0.4))
     config = Config(data_dir=tmp_path)
+    stack = contextlib.AsyncExitStack()
+    doors = await open_doors(config, stack, gateway=None, secret=b"", own=Tickets())
     system = System(
         config=config,
         engine=engine,
-        callers=Callers(Tickets()),
+        callers=Callers(doors.identity),
+        doors=doors,
         connections=connections,
         upstreams=Upstreams(()),
     )
@@ -148,6 +152,7 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
     found.connections = connections
     yield found
     await engine.close()
+    await stack.aclose()
     await conversations.close()
     await store.close()
 

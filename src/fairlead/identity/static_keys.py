@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from fairlead.errors import Misconfigured, Unauthenticated
+from fairlead.errors import Misconfigured, Revoked, Unauthenticated
 from fairlead.policy.caller import Caller
+from fairlead.primitives import base32
 
-#: Longer credentials are refused unread.
-MAX_CREDENTIAL = 4096
+#: What callers' credentials begin with that are keys of the configuration.
+KIND = "configured:"
 
 
 class StaticKey(NamedTuple):
@@ -23,35 +24,35 @@ class StaticKey(NamedTuple):
 
 
 class StaticKeys:
-    """Implements :class:`~fairlead.ports.identity.Identity`.
+    """Implements :class:`~fairlead.ports.identity.Identity` and
+    :class:`~fairlead.ports.identity.Revocable`. A consumer may have several keys, so that they can
+    be changed one by one."""
 
-    ``anonymous`` is who asks without a key, and counts only where there are no keys at all; None:
-    everybody needs one. A consumer may have several keys, so that they can be changed one by one.
-    """
-
-    def __init__(self, keys: Sequence[StaticKey], anonymous: Caller | None = None) -> None:
+    def __init__(self, keys: Sequence[StaticKey]) -> None:
         for key in keys:
             if len(key.sha256) != hashlib.sha256().digest_size:
                 raise Misconfigured(f"keys: {key.consumer}: its SHA-256 must have 32 bytes")
         self._keys = [
-            (key.sha256, Caller(key.consumer, scopes=frozenset(key.scopes))) for key in keys
+            (
+                key.sha256,
+                Caller(key.consumer, scopes=frozenset(key.scopes), credential=_id(key.sha256)),
+            )
+            for key in keys
         ]
-        self._anonymous = None if keys else anonymous
+        self._ids = {caller.credential for _, caller in self._keys}
 
     async def identify(self, credential: str | None) -> Caller:
-        """The caller whose key the credential is.
-
-        Where no keys are configured, a credential is passed over: clients of vendors' APIs always
-        send one.
-        """
-        if self._anonymous is not None:
-            return self._anonymous
-        if not credential:
+        """The caller whose key the credential is."""
+        found = self.find(credential or "")
+        if found is None:
             raise Unauthenticated(
-                "an API key is needed: send it in the header Authorization: Bearer <key>"
+                "this API key is not known here: check it for a typing error, or ask whoever runs "
+                "the server for one"
             )
-        if len(credential) > MAX_CREDENTIAL:
-            raise Unauthenticated("the API key is longer than any that this server knows")
+        return found
+
+    def find(self, credential: str) -> Caller | None:
+        """The caller whose key the credential is; None: it is none of these keys."""
         # surrogateescape: a header may hold any bytes, and a wrong key is still just wrong.
         digest = hashlib.sha256(credential.encode("utf-8", "surrogateescape")).digest()
         found: Caller | None = None
@@ -59,9 +60,17 @@ class StaticKeys:
         for known, caller in self._keys:
             if hmac.compare_digest(known, digest):
                 found = caller
-        if found is None:
-            raise Unauthenticated(
-                "this API key is not known here: check it for a typing error, or ask whoever runs "
-                "the server for one"
-            )
         return found
+
+    async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:
+        """Which of the credentials are keys that the configuration has no more."""
+        return {
+            one: Revoked("the API key has been taken out of the server's configuration")
+            for one in credentials
+            if one.startswith(KIND) and one not in self._ids
+        }
+
+
+def _id(sha256: bytes) -> str:
+    # A hash once more: what is shown must not help to check a guess against the configuration.
+    return KIND + base32(hashlib.sha256(sha256).digest())[:12]

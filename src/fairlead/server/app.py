@@ -18,7 +18,7 @@ from starlette.websockets import WebSocket
 import fairlead
 from fairlead.engine.outside import Outside
 from fairlead.errors import BadRequest, FairleadError, NotFound
-from fairlead.server import about, budgets, chat, dialogues, rpc, socket, streams, writing
+from fairlead.server import about, budgets, chat, dialogues, login, rpc, socket, streams, writing
 from fairlead.server.http import error_response
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
@@ -94,6 +94,7 @@ def build_app(system: System) -> ASGIApp:
         writing.router,
         dialogues.router,
         about.router,
+        login.router,
         budgets.router,
     ):
         app.include_router(router)
@@ -120,6 +121,7 @@ def build_app(system: System) -> ASGIApp:
                 "Last-Event-ID",
                 "Idempotency-Key",
                 "Cache-Control",
+                "Fairlead-Reader",
                 *rpc.REQUEST_HEADERS,
             ],
             expose_headers=[

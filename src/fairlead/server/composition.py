@@ -15,24 +15,24 @@ from fairlead.engine.engine import Engine
 from fairlead.engine.limits import Limits
 from fairlead.engine.models import Model
 from fairlead.errors import Misconfigured
-from fairlead.identity.static_keys import StaticKey, StaticKeys
 from fairlead.journal.retention import Retention
 from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
 from fairlead.policy.admission import Room
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.policy.attachments import AttachmentLimits
-from fairlead.policy.caller import ANONYMOUS
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
 from fairlead.ports.store import Durability, Store
 from fairlead.server.config import NO_MODEL, Config
+from fairlead.server.doors import open_doors
 from fairlead.server.models import Offer
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite.store import SqliteStore
 from fairlead.stores.sqlite_conversations import SqliteConversations
+from fairlead.stores.sqlite_gateway import SqliteGateway
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections, Settings
 
@@ -55,6 +55,8 @@ async def compose(
         stack.push_async_callback(store.close)
         await conversations.open()
         stack.push_async_callback(conversations.close)
+        gateway = await _gateway(config, stack)
+        doors = await open_doors(config, stack, gateway=gateway, secret=secret, own=identity)
         knowledge = await _knowledge(config, stack) if config.knowledge else None
         offer = Offer(config, own)
         stack.push_async_callback(offer.close)
@@ -90,6 +92,7 @@ async def compose(
                 max_bytes=config.retention_stream_bytes,
             ),
             notice=notice,
+            revocable=doors.identity,
         )
         await engine.open()
         stack.push_async_callback(engine.close)
@@ -101,13 +104,12 @@ async def compose(
             config=config,
             engine=engine,
             callers=Callers(
-                identity
-                or StaticKeys(
-                    [StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys],
-                    anonymous=None if config.keys else ANONYMOUS,
-                ),
+                doors.identity,
                 offer.models.keep,
+                cookie=doors.cookie,
+                origins=config.cors_origins,
             ),
+            doors=doors,
             connections=Connections(
                 Settings(
                     heartbeat=config.heartbeat,
@@ -163,6 +165,17 @@ def _stores(config: Config) -> tuple[Store, Conversations]:
         SqliteStore(config.data_dir / "journal.db", durability=durability),
         SqliteConversations(config.data_dir / "records.db"),
     )
+
+
+async def _gateway(config: Config, stack: contextlib.AsyncExitStack) -> SqliteGateway | None:
+    """The file of what the gateway knows of its callers; None: that is kept in memory."""
+    durability = Durability(config.durability)
+    if durability is Durability.MEMORY:
+        return None
+    gateway = SqliteGateway(config.data_dir / "gateway.db", durability=durability)
+    await gateway.open()
+    stack.push_async_callback(gateway.close)
+    return gateway
 
 
 async def _knowledge(config: Config, stack: contextlib.AsyncExitStack) -> SqliteKnowledge:

@@ -22,7 +22,10 @@ from fairlead.server.settings import Secret, Setting, settings_of, show
 from fairlead.server.tables.budget import BudgetTable, PriceTable, unpriced
 from fairlead.server.tables.consumer import Consumer
 from fairlead.server.tables.jwt import Jwt
+from fairlead.server.tables.jwt import Jwt
 from fairlead.server.tables.key import Key
+from fairlead.server.tables.oauth2 import OAuth2
+from fairlead.server.tables.oidc import Oidc
 from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
 from fairlead.server.tables.table import Table
 from fairlead.server.tables.upstream import Upstream, address, check_url
@@ -70,18 +73,45 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         _meta("Address", "Web pages that may call this server, such as https://app.example."),
     ] = ()
     insecure: Annotated[
-        bool, _meta("Address", "Serve a public address although no API key is set.")
+        bool, _meta("Identity", "Serve a public address although everybody may ask.")
     ] = False
     keys: Annotated[
         tuple[Key, ...],
         _meta(
-            "Address",
+            "Identity",
             "API keys, as consumer=secret,… (the variable), or as [[keys]] in the file.",
             flag=False,
             env="FAIRLEAD_API_KEYS",
             why="flags show in process lists; use the variable FAIRLEAD_API_KEYS",
         ),
     ] = ()
+    jwt: Annotated[
+        Jwt,
+        _meta(
+            "Identity",
+            "Signed tokens of an issuer, as [jwt] in the file.",
+            why="several values belong together: write [jwt] in the configuration file",
+            **_TABLE,
+        ),
+    ] = Jwt()
+    oauth2: Annotated[
+        OAuth2,
+        _meta(
+            "Identity",
+            "Opaque tokens, by asking their issuer, as [oauth2] in the file.",
+            why="several values belong together: write [oauth2] in the configuration file",
+            **_TABLE,
+        ),
+    ] = OAuth2()
+    oidc: Annotated[
+        Oidc,
+        _meta(
+            "Identity",
+            "Logging in with a browser, as [oidc] in the file.",
+            why="several values belong together: write [oidc] in the configuration file",
+            **_TABLE,
+        ),
+    ] = Oidc()
 
     upstream: Annotated[
         str,
@@ -318,9 +348,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         attached = self.max_attachment_bytes + MAX_HEAD + 1 if self.max_attachments else 0
         return max(self.max_body_bytes, attached)
 
-    def check_serving(self) -> None:
+    @property
+    def identified(self) -> bool:
+        """Whether callers need a credential, by this configuration."""
+        return bool(self.keys or self.jwt.issuer or self.oauth2.label() or self.oidc.issuer)
+
+    def check_serving(self, *, stored_keys: bool = False) -> None:
         """Raise :class:`~fairlead.errors.Misconfigured` for what no server must be started with: a
-        public address that anybody may use, or a named secret that is not in the environment."""
+        public address that anybody may use, or a named secret that is not in the environment.
+        ``stored_keys``: whether API keys were made in the data folder."""
         for setting in SETTINGS:
             for table in self.tables(setting.name):
                 if lacks := table.lacks():
@@ -333,12 +369,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
                 offered.setdefault(model, []).append(upstream.name)
         if wrong := check_routing(offered, (), self.routes, self.aliases):
             raise Misconfigured(wrong, setting=wrong.partition(":")[0])
-        if not (self.loopback or self.keys or self.insecure):
+        if not (self.loopback or self.identified or stored_keys or self.insecure):
             origin = self.origins.get("host", "default")
             raise Misconfigured(
                 f"host: {self.host} ({origin}) can be reached by others, and no API key is set. "
-                "Set FAIRLEAD_API_KEYS=name=secret, or listen on 127.0.0.1, or allow everybody "
-                "with --insecure",
+                "Make one with 'fairlead keys create', or set FAIRLEAD_API_KEYS=name=secret, or "
+                "listen on 127.0.0.1, or allow everybody with --insecure",
                 setting="host",
             )
 

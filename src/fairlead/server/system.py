@@ -7,6 +7,7 @@ import msgspec
 from fairlead.engine.engine import Engine
 from fairlead.ports.health import Health
 from fairlead.server.config import Config
+from fairlead.server.doors import Doors
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 
@@ -18,6 +19,7 @@ class System(msgspec.Struct, frozen=True):
     config: Config
     engine: Engine
     callers: Callers
+    doors: Doors
     connections: Connections
     upstreams: Health
     notice: str = ""

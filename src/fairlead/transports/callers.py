@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 from starlette.types import Scope
 
+from fairlead.errors import Forbidden, Unauthenticated
 from fairlead.policy.caller import Caller
 from fairlead.policy.facts import Facts, Keep
 from fairlead.ports.identity import Identity
@@ -16,31 +19,77 @@ from fairlead.ports.identity import Identity
 #: which are never echoed, with the characters percent-encoded that a subprotocol cannot hold.
 KEY_PROTOCOL = "fairlead.key."
 
+#: What a one-use ticket begins with.
+TICKET = "flt_"
+#: The longest name that a reader may give itself.
+MAX_READER = 64
+
 _MOST_FIELDS = 100
+# What an EventSource can read.
+_STREAMS = re.compile(r"/(?:chat/stream|streams/[0-9a-z]+)$")
 
 
 class Callers:
-    """Names the caller of each request. ``keep``: what of a request decisions ask about."""
+    """Names the caller of each request. ``keep``: what of a request decisions ask about. ``cookie``
+    names the one that holds a session's credential (empty: none does); ``origins`` are the web
+    pages, besides the server's own, that may use it."""
 
-    def __init__(self, identity: Identity, keep: Keep | None = None) -> None:
+    def __init__(
+        self,
+        identity: Identity,
+        keep: Keep | None = None,
+        *,
+        cookie: str = "",
+        origins: Collection[str] = (),
+    ) -> None:
         self.identity = identity
         self.keep = keep or Keep()
+        self.cookie = cookie
+        self._origins = origins
 
     async def of(self, scope: Scope) -> Caller:
         """Who makes this request (an ASGI scope of HTTP or WebSocket). Raises
-        :class:`~fairlead.errors.Unauthenticated`."""
-        caller = await self.identity.identify(credential(scope))
-        return msgspec.structs.replace(caller, facts=facts(scope, self.keep))
+        :class:`~fairlead.errors.Unauthenticated`, and :class:`~fairlead.errors.Forbidden` for a
+        foreign page that uses its visitor's session."""
+        found = credential(scope) or ticket(scope)
+        if found is None and self.cookie and (found := _cookies(scope).get(self.cookie)):
+            self._check_page(scope)
+        caller = await self.identity.identify(found)
+        return self._known(caller, facts(scope, self.keep))
 
     async def renewed(self, caller: Caller, credential: str) -> Caller:
         """Who a connection's caller is from now on, by a new credential that came over it."""
-        found = await self.identity.identify(credential)
-        return msgspec.structs.replace(found, facts=caller.facts)
+        return self._known(await self.identity.identify(credential), caller.facts)
+
+    def _known(self, caller: Caller, facts: Facts) -> Caller:
+        claims = caller.claims
+        if claims:
+            # A token says a lot, and a reader may stay for hours.
+            claims = {name: claims[name] for name in self.keep.claims if name in claims}
+        return msgspec.structs.replace(caller, facts=facts, claims=claims)
+
+    def _check_page(self, scope: Scope) -> None:
+        """A browser adds cookies to whatever page's requests. Where a request may change something,
+        and for WebSockets, whose answers any page could read, it must prove whose page it is: by
+        ``Sec-Fetch-Site`` (Fetch Metadata, W3C), or by ``Origin`` (RFC 6454)."""
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS"):
+            return
+        origin = _header(scope, b"origin").decode("latin-1")
+        if origin:
+            own = _host(origin) == _header(scope, b"host").decode("latin-1").lower()
+            if own or origin in self._origins:
+                return
+        elif _header(scope, b"sec-fetch-site") == b"same-origin":
+            return
+        raise Forbidden(
+            "a session may be used by this server's own pages only, and the request does not prove "
+            "to come from one; allow its origin with 'cors_origins'"
+        )
 
 
 def credential(scope: Scope) -> str | None:
     """The bearer credential of the header, else that of a WebSocket's subprotocol."""
-    scheme, _, found = _header(scope, b"authorization").partition(" ")
+    scheme, _, found = _header(scope, b"authorization").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and found.strip():
         return found.strip()
     for name in scope.get("subprotocols", ()):
@@ -49,14 +98,36 @@ def credential(scope: Scope) -> str | None:
     return None
 
 
+def ticket(scope: Scope) -> str | None:
+    """The one-use ticket in the URL of a WebSocket or of a stream that is read. Raises
+    :class:`~fairlead.errors.Unauthenticated` for anything else that stands there."""
+    if b"ticket=" not in scope.get("query_string", b""):
+        return None
+    if scope["type"] == "http" and (scope["method"] != "GET" or not _STREAMS.search(scope["path"])):
+        return None
+    for name, value in _query(scope["query_string"].decode("latin-1")):
+        if name == "ticket":
+            if not value.startswith(TICKET):
+                raise Unauthenticated(
+                    "'ticket' takes one-use tickets only (POST /tickets): a credential that lasts "
+                    "must not stand in a URL"
+                )
+            return value
+    return None
+
+
 def facts(scope: Scope, keep: Keep) -> Facts:
     """What decisions are made on, of an ASGI scope."""
     client = scope.get("client")
-    headers = {name: _header(scope, name.encode()) for name in keep.headers}
+    headers = {name: _header(scope, name.encode()).decode("latin-1") for name in keep.headers}
     query: dict[str, str] = {}
-    if keep.query:
-        text = scope.get("query_string", b"").decode("latin-1")
-        query = {name: value for name, value in _query(text) if name in keep.query}
+    raw: bytes = scope.get("query_string", b"")
+    if keep.query or b"reader=" in raw:
+        given = dict(_query(raw.decode("latin-1")))
+        query = {name: given[name] for name in keep.query if name in given}
+        reader = given.get("reader", "")
+    else:
+        reader = ""
     cookies: dict[str, str] = {}
     if keep.cookies:
         cookies = {name: value for name, value in _cookies(scope).items() if name in keep.cookies}
@@ -67,12 +138,19 @@ def facts(scope: Scope, keep: Keep) -> Facts:
         headers={name: value for name, value in headers.items() if value},
         query=query,
         cookies=cookies,
+        reader=(_header(scope, b"fairlead-reader").decode("latin-1") or reader)[:MAX_READER],
     )
 
 
-def _header(scope: Scope, wanted: bytes) -> str:
-    found = [value for name, value in scope["headers"] if name == wanted]
-    return b", ".join(found).decode("latin-1") if found else ""
+def _header(scope: Scope, wanted: bytes) -> bytes:
+    return b", ".join([value for name, value in scope["headers"] if name == wanted])
+
+
+def _host(origin: str) -> str:
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return ""
 
 
 def _query(text: str) -> list[tuple[str, str]]:
@@ -84,7 +162,7 @@ def _query(text: str) -> list[tuple[str, str]]:
 
 def _cookies(scope: Scope) -> dict[str, str]:
     try:
-        parsed = SimpleCookie(_header(scope, b"cookie").replace(", ", "; "))
+        parsed = SimpleCookie(_header(scope, b"cookie").decode("latin-1").replace(", ", "; "))
     except CookieError:
         return {}
     return {name: morsel.value for name, morsel in parsed.items()}

@@ -1,0 +1,99 @@
+"""All ways to be known, one behind the other: the shape of a credential decides who is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Sequence
+
+import structlog
+
+from fairlead.errors import FairleadError, Unauthenticated
+from fairlead.identity import sessions, stored_keys, tickets
+from fairlead.identity.introspection import Introspection
+from fairlead.identity.jwt import MAX_TOKEN, JwtIdentity, has_shape
+from fairlead.identity.static_keys import StaticKeys
+from fairlead.policy.caller import Caller
+from fairlead.ports.identity import Identity, Revocable
+
+_log = structlog.get_logger("fairlead.identity")
+
+
+class Chain:
+    """Implements :class:`~fairlead.ports.identity.Identity` and
+    :class:`~fairlead.ports.identity.Revocable`.
+
+    What Fairlead issued says so itself (``flk_``, ``flt_``, ``fls_``). Anything else is a token of
+    the issuer where it looks like one, a key of the configuration, or a token to be asked about.
+
+    ``anonymous`` is who asks without any of these, and counts only while nothing is configured and
+    no key was ever made; None: everybody needs a credential.
+    """
+
+    def __init__(
+        self,
+        *,
+        stored: stored_keys.StoredKeys,
+        sessions: sessions.SessionIdentity,
+        tickets: tickets.TicketIdentity,
+        static: StaticKeys,
+        jwt: JwtIdentity | None = None,
+        introspection: Introspection | None = None,
+        anonymous: Caller | None = None,
+    ) -> None:
+        self._stored = stored
+        self._sessions = sessions
+        self._tickets = tickets
+        self._static = static
+        self._jwt = jwt
+        self._introspection = introspection
+        self._anonymous = anonymous
+        self._revocable: Sequence[Revocable] = [
+            one for one in (stored, sessions, static, introspection) if one is not None
+        ]
+
+    async def identify(self, credential: str | None) -> Caller:
+        """The caller whom the one who knows such credentials names.
+
+        Where nobody needs one, a credential is passed over: clients of vendors' APIs always send
+        one.
+        """
+        if self._anonymous is not None and not await self._stored.any():
+            return self._anonymous
+        if not credential:
+            raise Unauthenticated(
+                "a credential is needed: send an API key or token in the header "
+                "Authorization: Bearer <credential>"
+            )
+        if len(credential) > MAX_TOKEN:
+            raise Unauthenticated("the credential is longer than any that this server knows")
+        return await self._who_knows(credential).identify(credential)
+
+    def _who_knows(self, credential: str) -> Identity:
+        match credential[:4]:
+            case stored_keys.PREFIX:
+                return self._stored
+            case sessions.PREFIX:
+                return self._sessions
+            case tickets.PREFIX:
+                return self._tickets
+        if self._jwt is not None and has_shape(credential):
+            return self._jwt
+        if self._introspection is not None and self._static.find(credential) is None:
+            return self._introspection
+        return self._static
+
+    async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:
+        """Which of the credentials have ended, by those who named their callers."""
+        found: dict[str, Unauthenticated] = {}
+        answers = await asyncio.gather(
+            *(one.ended(credentials) for one in self._revocable), return_exceptions=True
+        )
+        for answer in answers:
+            if isinstance(answer, FairleadError):
+                # What the others know must not wait for it.
+                _log.error("ends_not_known", code=answer.code, error=answer.message)
+            elif isinstance(answer, BaseException):
+                raise answer
+            else:
+                found.update(answer)
+        return found

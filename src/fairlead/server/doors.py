@@ -1,0 +1,198 @@
+"""The doors: every way in which a caller may be known, put together from the configuration."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fairlead.errors import IdentityUnavailable, Misconfigured
+from fairlead.identity.algorithms import LEEWAY, USUAL
+from fairlead.identity.chain import Chain
+from fairlead.identity.introspection import Introspection, IntrospectionRules
+from fairlead.identity.issuer import Client, Discovery
+from fairlead.identity.jwks import Jwks, public_keys
+from fairlead.identity.jwt import JwtIdentity, JwtRules
+from fairlead.identity.oidc import Login, LoginRules
+from fairlead.identity.own import OwnIdentity
+from fairlead.identity.sessions import SessionIdentity
+from fairlead.identity.static_keys import StaticKey, StaticKeys
+from fairlead.identity.stored_keys import StoredKeys
+from fairlead.identity.tickets import TicketIdentity
+from fairlead.policy.caller import ANONYMOUS
+from fairlead.ports.identity import Identity
+from fairlead.ports.keys import Keys
+from fairlead.server.config import Config
+from fairlead.stores.memory_keys import MemoryKeys
+from fairlead.stores.memory_sessions import MemorySessions
+from fairlead.stores.memory_tickets import MemoryTickets
+from fairlead.stores.sqlite_gateway import SqliteGateway
+from fairlead.stores.sqlite_keys import SqliteKeys
+from fairlead.stores.sqlite_sessions import SqliteSessions
+from fairlead.stores.sqlite_tickets import SqliteTickets
+
+
+class Doors(msgspec.Struct, frozen=True, kw_only=True):
+    """``identity`` names callers, and knows what has ended. ``login``: with a browser; None: there
+    is none. ``cookie`` names the one that holds a session's credential; empty: none does."""
+
+    identity: Chain | OwnIdentity
+    keys: Keys
+    tickets: TicketIdentity
+    sessions: SessionIdentity
+    login: Login | None
+    cookie: str
+
+
+async def open_doors(
+    config: Config,
+    stack: AsyncExitStack,
+    *,
+    gateway: SqliteGateway | None,
+    secret: bytes,
+    own: Identity | None = None,
+) -> Doors:
+    """The doors that ``config`` describes; ``stack`` closes them. ``gateway``: the file that holds
+    keys, sessions and tickets; None: they are in memory. ``secret`` is the deployment's. A
+    program's ``own`` identity stands in for all but the tickets."""
+    keys: Keys = MemoryKeys() if gateway is None else SqliteKeys(gateway)
+    stores = (
+        keys,
+        kept_sessions := MemorySessions() if gateway is None else SqliteSessions(gateway),
+        kept_tickets := MemoryTickets() if gateway is None else SqliteTickets(gateway),
+    )
+    for store in stores:
+        await store.open()
+    tickets, sessions = TicketIdentity(kept_tickets), SessionIdentity(kept_sessions)
+    client = Client()
+    stack.push_async_callback(client.close)
+    login = _login(config, client, sessions, secret) if config.oidc.issuer else None
+    cookie = ""
+    if login is not None:
+        # The prefix: it was set by this host, over TLS, and for all its paths (RFC 6265bis,
+        # section 4.1.3.2), so that no other host of the site can plant one.
+        cookie = "__Host-fairlead" if config.oidc.secure else "fairlead"
+    if own is not None:
+        identity: Chain | OwnIdentity = OwnIdentity(own, tickets)
+    else:
+        introspection = _introspection(config, client) if config.oauth2.label() else None
+        if introspection is not None:
+            stack.push_async_callback(introspection.close)
+        identity = Chain(
+            stored=StoredKeys(keys),
+            sessions=sessions,
+            tickets=tickets,
+            static=StaticKeys([StaticKey(k.consumer, k.digest, k.scopes) for k in config.keys]),
+            jwt=await _jwt(config, client) if config.jwt.issuer else None,
+            introspection=introspection,
+            anonymous=None if config.identified else ANONYMOUS,
+        )
+    return Doors(
+        identity=identity,
+        keys=keys,
+        tickets=tickets,
+        sessions=sessions,
+        login=login,
+        cookie=cookie,
+    )
+
+
+async def _jwt(config: Config, client: Client) -> JwtIdentity:
+    table = config.jwt
+    load = _from_issuer(client, table.issuer, table.jwks_url)
+    if table.jwks_file:
+        path = Path(table.jwks_file)
+        load = _from_file(path)
+        try:
+            found = public_keys(await load())
+        except IdentityUnavailable as error:
+            raise Misconfigured(f"jwt: jwks_file: {error.message}", setting="jwt") from None
+        if not found:
+            raise Misconfigured(
+                f"jwt: jwks_file: {path} holds no public key that can verify", setting="jwt"
+            )
+    rules = JwtRules(
+        issuer=table.issuer,
+        audiences=frozenset(table.audience),
+        algorithms=frozenset(table.algorithms),
+        leeway=table.leeway,
+        claims=table.rules(),
+    )
+    return JwtIdentity(rules, Jwks(load, max_age=table.jwks_seconds, pause=table.jwks_pause))
+
+
+def _introspection(config: Config, client: Client) -> Introspection:
+    table = config.oauth2
+    discovery = Discovery(client, table.issuer)
+
+    async def ask(token: str) -> Any:
+        url = table.introspection_url or await discovery.get("introspection_endpoint")
+        form = {"token": token, "token_type_hint": "access_token"}
+        return await client.post(url, form, table.client_id, table.client_secret.reveal())
+
+    rules = IntrospectionRules(
+        # A client's own token (RFC 6749, section 4.4) has no subject.
+        claims=table.rules("client_id"),
+        cache=table.cache_seconds,
+        recheck=table.recheck_seconds,
+        stale=table.stale_seconds,
+        issuer=table.issuer,
+        audiences=frozenset(table.audience),
+        remembered=max(10_000, 2 * config.max_readers),
+    )
+    return Introspection(rules, ask)
+
+
+def _login(config: Config, client: Client, sessions: SessionIdentity, secret: bytes) -> Login:
+    table = config.oidc
+    discovery = Discovery(client, table.issuer)
+    rules = JwtRules(
+        issuer=table.issuer,
+        audiences=frozenset((table.client_id,)),
+        algorithms=frozenset(USUAL),
+        leeway=LEEWAY,
+        claims=table.rules(),
+    )
+    return Login(
+        LoginRules(
+            issuer=table.issuer,
+            client_id=table.client_id,
+            client_secret=table.client_secret.reveal(),
+            url=table.url,
+            request_scopes=table.request_scopes,
+            seconds=table.session_hours * 3600,
+            claims=table.rules(),
+        ),
+        client=client,
+        discovery=discovery,
+        tokens=JwtIdentity(rules, Jwks(_from_issuer(client, table.issuer, ""))),
+        sessions=sessions,
+        secret=secret,
+        entropy=os.urandom,
+    )
+
+
+def _from_issuer(client: Client, issuer: str, url: str) -> Callable[[], Awaitable[Any]]:
+    discovery = Discovery(client, issuer)
+
+    async def load() -> Any:
+        return await client.get(url or await discovery.get("jwks_uri"))
+
+    return load
+
+
+def _from_file(path: Path) -> Callable[[], Awaitable[Any]]:
+    def read() -> Any:
+        try:
+            return msgspec.json.decode(path.read_bytes())
+        except (OSError, msgspec.DecodeError) as error:
+            raise IdentityUnavailable(
+                f"{path} cannot be read as JSON ({type(error).__name__})"
+            ) from None
+
+    return lambda: asyncio.get_running_loop().run_in_executor(None, read)
