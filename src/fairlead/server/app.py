@@ -94,8 +94,8 @@ def build_app(system: System) -> ASGIApp:
         writing.router,
         dialogues.router,
         about.router,
-        login.router,
         budgets.router,
+        login.router,
     ):
         app.include_router(router)
     app.router.routes.append(rpc.route(system))

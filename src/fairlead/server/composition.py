@@ -18,8 +18,8 @@ from fairlead.errors import Misconfigured
 from fairlead.journal.retention import Retention
 from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
-from fairlead.policy.admission import Room
 from fairlead.knowledge.sqlite import SqliteKnowledge
+from fairlead.policy.admission import Room
 from fairlead.policy.attachments import AttachmentLimits
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
@@ -91,12 +91,12 @@ async def compose(
                 max_age=config.retention_days * 86_400,
                 max_bytes=config.retention_stream_bytes,
             ),
+            shares={each.consumer: each.share for each in config.consumers},
             notice=notice,
             revocable=doors.identity,
         )
         await engine.open()
         stack.push_async_callback(engine.close)
-            shares={each.consumer: each.share for each in config.consumers},
         await stack.enter_async_context(_checking(offer))
         if notice:
             _log.info("extractive", notice=notice)

@@ -22,7 +22,6 @@ from fairlead.server.settings import Secret, Setting, settings_of, show
 from fairlead.server.tables.budget import BudgetTable, PriceTable, unpriced
 from fairlead.server.tables.consumer import Consumer
 from fairlead.server.tables.jwt import Jwt
-from fairlead.server.tables.jwt import Jwt
 from fairlead.server.tables.key import Key
 from fairlead.server.tables.oauth2 import OAuth2
 from fairlead.server.tables.oidc import Oidc
@@ -200,6 +199,34 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_generations: Annotated[
         int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
     ] = 200
+    max_generations_each: Annotated[
+        int,
+        _meta(
+            "Limits",
+            "Answers of one consumer at once; 0: all there is room for.",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 0
+    queue: Annotated[
+        int, _meta("Limits", "Questions that wait for room; 0: none does.", ge=0, le=100_000)
+    ] = 100
+    queue_each: Annotated[
+        int,
+        _meta("Limits", "Of these, one consumer's; 0: as many as all.", ge=0, le=100_000),
+    ] = 20
+    queue_wait: Annotated[
+        float, _meta("Limits", "How long a question waits for room.", gt=0, **_SECONDS)
+    ] = 60.0
+    consumers: Annotated[
+        tuple[Consumer, ...],
+        _meta(
+            "Limits",
+            "Consumers that get another share than the rest.",
+            why="several values belong together: write [[consumers]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
     budgets: Annotated[
         tuple[BudgetTable, ...],
         _meta(
@@ -229,34 +256,6 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         tuple[str, ...],
         _meta("Limits", "Media types of attachments that a question may have."),
     ] = DEFAULT_TYPES
-    max_generations_each: Annotated[
-        int,
-        _meta(
-            "Limits",
-            "Answers of one consumer at once; 0: all there is room for.",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 0
-    queue: Annotated[
-        int, _meta("Limits", "Questions that wait for room; 0: none does.", ge=0, le=100_000)
-    ] = 100
-    queue_each: Annotated[
-        int,
-        _meta("Limits", "Of these, one consumer's; 0: as many as all.", ge=0, le=100_000),
-    ] = 20
-    queue_wait: Annotated[
-        float, _meta("Limits", "How long a question waits for room.", gt=0, **_SECONDS)
-    ] = 60.0
-    consumers: Annotated[
-        tuple[Consumer, ...],
-        _meta(
-            "Limits",
-            "Consumers that get another share than the rest.",
-            why="several values belong together: write [[consumers]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
     max_attachments: Annotated[
         int, _meta("Limits", "Attachments of one question; 0: none are taken.", ge=0, le=1000)
     ] = 8
