@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from fairlead.errors import StoreCorrupt
 from fairlead.events.codec import decode, encode
-from fairlead.events.model import Event, Token, Unknown
+from fairlead.events.model import Event, Relayed, Token, Unknown
+from fairlead.framing.event_stream import Parser
 from tests.events.strategies import events
 
 
@@ -32,6 +33,26 @@ def test_a_record_is_one_line_of_json_with_its_kind_first(event: Event) -> None:
     value = json.loads(record)
     assert next(iter(value)) == "kind"
     assert value["at"] == event.at
+
+
+lines = st.text(st.characters(blacklist_characters="\r\n\0", codec="utf-8"), max_size=20)
+
+
+@given(
+    st.builds(
+        Relayed,
+        at=st.just(0),
+        data=st.lists(lines, min_size=1).map(lambda several: "\n".join(several).encode()),
+        event=lines,
+        id=st.text("0123456789abcdef:;-_~", max_size=20),
+        retry=st.none() | st.integers(0, 10**9),
+    )
+)
+def test_another_applications_event_is_kept_as_its_lines(event: Relayed) -> None:
+    record = encode(event)
+    assert decode(record) == event
+    (came,) = Parser().feed(record + b"\n\n")
+    assert (came.data, came.event, came.id or "") == (event.data, event.event, event.id)
 
 
 @given(st.text(min_size=1).filter(lambda kind: kind.isupper()), st.integers())

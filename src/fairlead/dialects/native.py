@@ -7,6 +7,7 @@ may be merged when a reader catches up: their texts joined, under the position o
 from __future__ import annotations
 
 import base64
+import re
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -21,6 +22,7 @@ from fairlead.events.model import (
     Part,
     Progress,
     Reasoning,
+    Relayed,
     Reset,
     Source,
     Sources,
@@ -33,6 +35,9 @@ from fairlead.events.model import (
 
 #: Whether a reader may be shown merged deltas in this dialect.
 MERGEABLE = True
+
+#: Names of another application's events that are handed on where they stand in JSON.
+_NAME = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 class Options(NamedTuple):
@@ -78,7 +83,8 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
         return state, ()
     name, fields = _fields(event)
     if state.meta is not None:
-        fields |= _introduction(state.stream, state.meta)
+        if not isinstance(event, Relayed):
+            fields |= _introduction(state.stream, state.meta)
         state = state._replace(meta=None)
     return state, (frame(name, fields, state.options),)
 
@@ -131,6 +137,8 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
     match event:
         case Token():
             return "token", _part({"token": event.text}, event.part)
+        case Relayed():
+            return _relayed(event)
         case Thinking():
             thinking: dict[str, Any] = {"status": event.status, "message": event.message}
             if event.position:
@@ -190,6 +198,16 @@ def usage(event: Usage) -> dict[str, Any]:
     if event.budgets:
         fields["budgets"] = event.budgets
     return fields
+
+
+def _relayed(event: Relayed) -> tuple[str, dict[str, Any]]:
+    """Another application's event: its data if that is a JSON object, else ``{"data": text}``."""
+    try:
+        data = msgspec.json.decode(event.data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        data = None
+    name = event.event if _NAME.fullmatch(event.event) else "message"
+    return name, data if isinstance(data, dict) else {"data": event.data.decode()}
 
 
 def _part(fields: dict[str, Any], part: int) -> dict[str, Any]:

@@ -72,6 +72,9 @@ class Readers:
             # What is at hand may be behind what a reader has been shown from the store itself.
             info = await self._store.info(stream)
             place = locate(info.head, after)
+        if isinstance(place, Lost) and meta.relayed:
+            # Another application's events have no whole that could replace them.
+            raise HistoryGone("the store has lost records that this reader was shown")
         if isinstance(place, Gone):
             raise HistoryGone(
                 "the records after this position were removed by retention",

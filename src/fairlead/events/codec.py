@@ -1,14 +1,19 @@
-"""Events to records and back. A record is one JSON object in UTF-8, its ``kind`` first."""
+"""Events to records and back. A record is one JSON object in UTF-8, its ``kind`` first; that of
+another application's event is the event's lines in event-stream format (WHATWG HTML, 9.2.5)."""
 
 from __future__ import annotations
 
 import msgspec
 
 from fairlead.errors import StoreCorrupt
-from fairlead.events.model import Event, Unknown
+from fairlead.events.model import Event, Relayed, Unknown
 
 #: The content type of a generation stream, fixed at its creation.
 CONTENT_TYPE = "application/vnd.fairlead.events+json"
+#: That of a stream whose events are another application's.
+RELAYED_TYPE = "text/event-stream"
+
+_FIELDS = (b"id: ", b"event: ", b"retry: ", b"data: ")
 
 
 class _Kind(msgspec.Struct):
@@ -23,6 +28,8 @@ _KNOWN = frozenset(member.__struct_config__.tag for member in Event.__args__)
 
 def encode(event: Event) -> bytes:
     """The record of an event."""
+    if type(event) is Relayed:
+        return _lines(event)
     return _encoder.encode(event)
 
 
@@ -34,6 +41,8 @@ def decode(record: bytes) -> Event | Unknown:
     try:
         return _decoder.decode(record)
     except msgspec.MsgspecError as error:
+        if record.startswith(_FIELDS):
+            return _of_lines(record)
         try:
             kind = _kind.decode(record).kind
         except msgspec.MsgspecError:
@@ -41,3 +50,32 @@ def decode(record: bytes) -> Event | Unknown:
         if not kind or kind in _KNOWN:
             raise StoreCorrupt(f"a record does not hold an event: {error}") from error
         return Unknown(kind, record)
+
+
+def _lines(event: Relayed) -> bytes:
+    lines = [
+        f"{name}: {value}".encode()
+        for name, value in (("id", event.id), ("event", event.event), ("retry", event.retry))
+        if value not in ("", None)
+    ]
+    lines += [b"data: " + line for line in event.data.split(b"\n")]
+    return b"\n".join(lines)
+
+
+def _of_lines(record: bytes) -> Relayed:
+    """What :func:`_lines` wrote."""
+    fields: dict[bytes, str] = {}
+    data: list[bytes] = []
+    for line in record.split(b"\n"):
+        name, _, value = line.partition(b": ")
+        if name == b"data":
+            data.append(value)
+        else:
+            fields[name] = value.decode()
+    return Relayed(
+        at=0,
+        data=b"\n".join(data),
+        event=fields.get(b"event", ""),
+        id=fields.get(b"id", ""),
+        retry=int(fields[b"retry"]) if b"retry" in fields else None,
+    )

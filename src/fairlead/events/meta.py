@@ -11,7 +11,8 @@ class GenerationMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     """``conversation``, ``question`` and ``message`` are ids: the dialogue, the message asked and
     the answer's message (empty where the generation belongs to no dialogue). ``provider`` and
     ``model`` say who answers; ``notice`` is a line for people about that. ``orphan_window``: the
-    seconds that it goes on unwatched, None for ever."""
+    seconds that it goes on unwatched, None for ever. ``relayed``: it is the event stream of another
+    application, called ``provider``."""
 
     provider: str
     model: str = ""
@@ -20,6 +21,7 @@ class GenerationMeta(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Tr
     question: str = ""
     message: str = ""
     orphan_window: float | None = 60.0
+    relayed: bool = False
 
 
 _decoder = msgspec.json.Decoder(GenerationMeta)

@@ -185,6 +185,19 @@ class Error(_Base, frozen=True, tag="error"):
     budget: str = ""
 
 
+class Relayed(_Base, frozen=True, tag="relayed"):
+    """An event of another application's event stream: its ``data`` (UTF-8), its type (``event``;
+    empty: ``message``), its own ``id`` (empty: none, or one that cannot be handed on), and the time
+    before reconnecting that it asks for, in milliseconds. Its record is not JSON but its lines in
+    event-stream format, so that any text can be kept; the time is not."""
+
+    at: int
+    data: bytes
+    event: str = ""
+    id: str = ""
+    retry: int | None = None
+
+
 class Unknown(msgspec.Struct, frozen=True):
     """An event of a kind that this version does not know: kept in the log, passed over here."""
 
@@ -207,4 +220,5 @@ Event = (
     | Reset
     | Done
     | Error
+    | Relayed
 )

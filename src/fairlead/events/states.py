@@ -20,6 +20,7 @@ from fairlead.events.model import (
     PartKind,
     Progress,
     Reasoning,
+    Relayed,
     Reset,
     Sources,
     Thinking,
@@ -43,12 +44,12 @@ _P, _A, _E = Phase.PREPARING, Phase.ANSWERING, Phase.ENDED
 MOVES: dict[Phase, dict[type[Event], Phase]] = {
     _P: {
         Thinking: _P, Sources: _P, Progress: _P, Usage: _P, Reset: _P,
-        Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A,
+        Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A, Relayed: _A,
         Done: _E, Error: _E,
     },
     _A: {
         Thinking: _A, Sources: _A, Progress: _A, Usage: _A, Reset: _P,
-        Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A,
+        Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A, Relayed: _A,
         Done: _E, Error: _E,
     },
     _E: {},

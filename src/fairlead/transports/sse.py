@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from fairlead.dialects import native
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import MAIN_PART, Event, Token, Unknown
+from fairlead.events.model import MAIN_PART, Done, Event, Relayed, Token, Unknown
 from fairlead.framing.event_stream import HEARTBEAT, encode
 from fairlead.transports.body import STREAMING
 
@@ -46,6 +46,10 @@ class SseWire:
             # every event comes this way.
             data = native.token_data(event.text)
             return state, b"%b%b\nevent: token\ndata: %b\n\n" % (self._id, position, data)
+        if type(event) is Relayed:
+            return state, self._relayed(event, position)
+        if type(event) is Done and event.status == "completed" and self._meta.relayed:
+            return state, b""  # the application has said its own end, if it has one
         state, frames = native.step(state, event)
         return state, b"".join([self.block(frame, position) for frame in frames])
 
@@ -64,6 +68,17 @@ class SseWire:
         if position:
             return self.block(frame, position)
         return encode(frame.data, event=frame.event or None)
+
+    def _relayed(self, event: Relayed, position: bytes) -> bytes:
+        """Another application's event as that sent it, under an id of ours; its own one follows
+        after a blank."""
+        id = self._id.removeprefix(b"id: ") + position
+        return encode(
+            event.data,
+            event=event.event.encode() if event.event else None,
+            id=b"%b %b" % (id, event.id.encode()) if event.id else id,
+            retry=event.retry,
+        )
 
     def block(self, frame: native.Frame, position: bytes) -> bytes:
         """One block. The data is JSON, so it holds no line ends; names and ids are ours."""
