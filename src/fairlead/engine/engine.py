@@ -24,10 +24,11 @@ from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
 from fairlead.engine.limits import Limits
-from fairlead.engine.metering import Metering
+from fairlead.engine.metering import Meter, Metering
 from fairlead.engine.models import Model, Models
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
+from fairlead.engine.relay import Relay, fingerprint
 from fairlead.engine.turns import Turn, Turns
 from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.vigil import Vigil
@@ -63,7 +64,7 @@ from fairlead.ports.conversations import (
 )
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
-from fairlead.ports.provider import GenerationRequest
+from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
@@ -194,17 +195,11 @@ class Engine:
         self._authority.allow(caller, Verb.START, None)
         ask = ask.checked(self.limits)
         model = model or self.models.choose(ask.model, caller)
+        stream = self._id(caller, key)
         if key:
-            if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
-                raise BadRequest(
-                    f"an idempotency key must be at most {MAX_NAME} printable ASCII characters"
-                )
-            stream = keyed_id(self._secret, caller.consumer, key)
             # Found before any limit is charged: a repetition costs nothing.
             with contextlib.suppress(NotFound):
                 return self._same(await self.store.info(stream), ask)
-        else:
-            stream = random_id(self._entropy(16))
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
         turn = self.turns.take(caller.consumer)
@@ -219,6 +214,57 @@ class Engine:
         finally:
             if not turn.used:
                 turn.leave()
+
+    async def relay(self, caller: Caller, relay: Relay, key: str = "") -> ports.StreamInfo:
+        """Keep another application's events as a stream of the caller's, which is attached to like
+        any other. What the idempotency key has begun already is found instead; then, and when this
+        raises, the relay's source has not been asked, and is the caller's to close.
+
+        Raises :class:`~fairlead.errors.Conflict`, :class:`~fairlead.errors.Draining`, and as
+        :meth:`start` does where there is no room.
+        """
+        self._authority.allow(caller, Verb.START, None)
+        stream = self._id(caller, key)
+        if self.draining:
+            raise Draining("the server starts nothing new while it shuts down", retry_after=2)
+        turn = self.turns.take(caller.consumer)
+        try:
+            await turn.wait()
+            spec = relay.spec(stream, caller.consumer)
+            outcome = await self.store.create(spec, writer=self.node)
+            if isinstance(outcome, ports.Conflict):
+                raise _conflict()
+            if isinstance(outcome, ports.Created):
+                # Its tokens are nobody's to count.
+                meter = await Metering(clock=self._clock).begin(caller, "", ())
+                generation = self._generation(outcome, relay.meta, relay.source, None, meter, turn)
+                opening = _opening("", int(self._clock() * 1000), searching=False)
+                generation.start(GenerationRequest(stream=stream, turns=()), "", opening)
+            return outcome.info
+        finally:
+            if not turn.used:
+                turn.leave()
+
+    async def relayed(self, caller: Caller, request: bytes, key: str) -> ports.StreamInfo | None:
+        """The stream that the idempotency key has begun for this request of another application's,
+        if any. Raises :class:`~fairlead.errors.Conflict` if it was for another one."""
+        self._authority.allow(caller, Verb.START, None)
+        with contextlib.suppress(NotFound):
+            info = await self.store.info(self._id(caller, key))
+            if info.spec.fingerprint != fingerprint(request):
+                raise _conflict()
+            return info
+        return None
+
+    def _id(self, caller: Caller, key: str) -> str:
+        """The id of a stream that the caller starts."""
+        if not key:
+            return random_id(self._entropy(16))
+        if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
+            raise BadRequest(
+                f"an idempotency key must be at most {MAX_NAME} printable ASCII characters"
+            )
+        return keyed_id(self._secret, caller.consumer, key)
 
     async def write(self, caller: Caller, ask: Ask, key: str = "", name: str = "program") -> Output:
         """Start an answer that the calling program writes itself, called ``name`` as its provider.
@@ -285,31 +331,8 @@ class Engine:
             raise _conflict()
         if isinstance(outcome, ports.Exists):
             return self._same(outcome.info, ask)
-        assert outcome.epoch is not None
-        writer = Writer(
-            self.store,
-            stream,
-            outcome.epoch,
-            outcome.info.head.tail,
-            max_event_bytes=self.limits.event_bytes,
-        )
-        writer.follow(first)
-        generation = Generation(
-            info=outcome.info,
-            meta=meta,
-            writer=writer,
-            provider=model.provider,
-            knowledge=knowledge,
-            meter=meter,
-            turn=turn,
-            deadline=self.limits.deadline,
-            max_chars=self.limits.message_chars,
-            clock=self._clock,
-            watched_elsewhere=lambda: self._watched_elsewhere(stream),
-            finished=self._finished,
-        )
-        self._running[stream] = generation
-        self._idle.clear()
+        generation = self._generation(outcome, meta, model.provider, knowledge, meter, turn)
+        generation.writer.follow(first)
         generation.start(
             GenerationRequest(
                 stream=stream,
@@ -324,6 +347,43 @@ class Engine:
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
         return Started(stream, meta, outcome.info, created=True)
+
+    def _generation(
+        self,
+        created: ports.Created,
+        meta: GenerationMeta,
+        provider: Provider,
+        knowledge: Knowledge | None,
+        meter: Meter,
+        turn: Turn,
+    ) -> Generation:
+        """The generation of a stream that is ours to write, counted as running, yet to start."""
+        stream = created.info.spec.id
+        assert created.epoch is not None
+        writer = Writer(
+            self.store,
+            stream,
+            created.epoch,
+            created.info.head.tail,
+            max_event_bytes=self.limits.event_bytes,
+        )
+        generation = Generation(
+            info=created.info,
+            meta=meta,
+            writer=writer,
+            provider=provider,
+            knowledge=knowledge,
+            meter=meter,
+            turn=turn,
+            deadline=self.limits.deadline,
+            max_chars=self.limits.message_chars,
+            clock=self._clock,
+            watched_elsewhere=lambda: self._watched_elsewhere(stream),
+            finished=self._finished,
+        )
+        self._running[stream] = generation
+        self._idle.clear()
+        return generation
 
     async def _remember(self, generation: Generation, placed: Exchange) -> None:
         try:
