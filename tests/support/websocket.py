@@ -130,6 +130,17 @@ class Client:
         await self._until(there)
         return found
 
+    async def reply(self, id: str) -> dict[str, Any]:
+        """The answer to the request with this id, or the error it met; waits for it."""
+        found: list[dict[str, Any]] = []
+
+        def there() -> bool:
+            found[:] = [answer for answer in self.answers if answer.get("id") == id]
+            return bool(found)
+
+        await self._until(there)
+        return found[0]
+
     async def end(self, stream: str) -> dict[str, Any]:
         """The stream's terminal event, waiting for it."""
         await self._until(lambda: self.seen(stream).ended)

@@ -26,6 +26,7 @@ from fairlead.ports.identity import Identity
 from fairlead.ports.store import Durability, Store
 from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.doors import open_doors
+from fairlead.server.metering import open_metering
 from fairlead.server.models import Offer
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
@@ -57,6 +58,7 @@ async def compose(
         stack.push_async_callback(conversations.close)
         gateway = await _gateway(config, stack)
         doors = await open_doors(config, stack, gateway=gateway, secret=secret, own=identity)
+        metering = await open_metering(config, stack, gateway)
         knowledge = await _knowledge(config, stack) if config.knowledge else None
         offer = Offer(config, own)
         stack.push_async_callback(offer.close)
@@ -94,6 +96,7 @@ async def compose(
             shares={each.consumer: each.share for each in config.consumers},
             notice=notice,
             revocable=doors.identity,
+            metering=metering,
         )
         await engine.open()
         stack.push_async_callback(engine.close)
@@ -105,7 +108,7 @@ async def compose(
             engine=engine,
             callers=Callers(
                 doors.identity,
-                offer.models.keep,
+                offer.models.keep | metering.budgets.keep,
                 cookie=doors.cookie,
                 origins=config.cors_origins,
             ),

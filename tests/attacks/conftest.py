@@ -1,0 +1,92 @@
+"""What the attacks share: an upstream that counts, servers with budgets, and the bound.
+
+``FAIRLEAD_ATTACKS`` says how many times an attack is tried (200); 10,000 take minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from fairlead.policy.tokens import estimate
+from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
+from tests.support.server import ServerProcess
+
+TIMES = int(os.environ.get("FAIRLEAD_ATTACKS", "200"))
+KEYS = {"FAIRLEAD_API_KEYS": "ann=key-of-ann,bob=key-of-bob"}
+ANN = {"Authorization": "Bearer key-of-ann"}
+BOB = {"Authorization": "Bearer key-of-bob"}
+
+#: Seconds from token to token, as a quick model's server has it.
+PACE = 0.005
+#: Tokens of an answer that was cut which may have been on the wire: they were sent, and nobody had
+#: counted them when the connection was closed. Half a second's worth, for a machine that is busy.
+WIRE = round(0.5 / PACE)
+
+Serve = Callable[..., ServerProcess]
+
+
+@pytest.fixture
+async def upstream() -> AsyncGenerator[ScriptedUpstream, None]:
+    """A model that never comes to an end by itself."""
+    async with ScriptedUpstream() as server:
+        server.script(Answer(tokens=["word "] * 5000, pace=Pace(delay_s=PACE)))
+        yield server
+
+
+@pytest.fixture
+async def session() -> AsyncGenerator[aiohttp.ClientSession, None]:
+    connector = aiohttp.TCPConnector(limit=0)
+    async with aiohttp.ClientSession(connector=connector, headers=ANN) as session:
+        yield session
+
+
+@pytest.fixture
+async def serve(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncGenerator[Serve, None]:
+    """Makes servers with the given tables in their configuration, all on the same files."""
+    async with AsyncExitStack() as stack:
+
+        def make(tables: str, *arguments: str) -> ServerProcess:
+            config = tmp_path / "fairlead.toml"
+            config.write_text(tables)
+            server = ServerProcess(
+                tmp_path / "data",
+                *("--config", str(config), "--upstream", upstream.base_url),
+                *("--model", "scripted", "--no-knowledge", *arguments),
+                env=KEYS,
+            )
+            stack.push_async_exit(server.__aexit__)
+            return server
+
+        yield make
+
+
+def spent(upstream: ScriptedUpstream) -> int:
+    """What the model's server read and wrote, in tokens, by its own count of what it wrote."""
+    prompts = sum(
+        estimate(text) for request in upstream.requests for text in request.message_texts()
+    )
+    return prompts + upstream.tokens_sent
+
+
+async def quiet(upstream: ScriptedUpstream) -> None:
+    """Wait until nobody asks the model any more."""
+    for request in upstream.requests:
+        await request.wait_ended()
+
+
+async def standing(
+    session: aiohttp.ClientSession, server: ServerProcess, name: str, who: dict[str, str] = ANN
+) -> dict[str, Any]:
+    """How a budget stands, as the consumer sees it."""
+    async with session.get(f"{server.url}/budgets", headers=who) as response:
+        assert response.status == 200, await response.text()
+        budgets = (await response.json())["budgets"]
+    (found,) = [each for each in budgets if each["name"] == name]
+    return dict(found)

@@ -1,0 +1,204 @@
+"""One request costs the model a thousand times what it costs who makes it: whatever a script does,
+the model's server is never asked for more than the budget, by its own count.
+
+The bound is the budget and, for each answer that was cut, what was on the wire just then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import aiohttp
+import pytest
+
+from fairlead.testing.upstream import ScriptedUpstream
+from tests.attacks.conftest import ANN, BOB, TIMES, WIRE, Serve, quiet, spent, standing
+from tests.support.server import ServerProcess
+from tests.support.websocket import Client
+
+LIMIT = 1000
+#: By the month, so that no window ends meanwhile (but for one test run in a few million).
+BUDGET = f"""
+[[budgets]]
+name = "month"
+limit = {LIMIT}
+per = "month"
+"""
+REFUSED = (413, 429, 503)
+
+
+async def ask(session: aiohttp.ClientSession, server: ServerProcess, **fields: object) -> int:
+    """Ask, read the beginning of the answer, and leave. The status."""
+    headers = {str(k): str(v) for k, v in dict(fields.pop("headers", {})).items()}  # type: ignore[call-overload]
+    body = {"message": "Tell me everything.", **fields}
+    async with session.post(f"{server.url}/chat/stream", json=body, headers=headers) as response:
+        if response.status == 200:
+            await response.content.readany()
+        else:
+            problem = await response.json()
+            assert response.status in REFUSED, problem
+            assert problem["code"] in ("budget_exhausted", "too_many", "busy", "too_large")
+            if problem["code"] == "budget_exhausted":
+                assert int(response.headers["Retry-After"]) == problem["retry_after"]
+                assert response.headers["RateLimit"].startswith('"month";r=0;t=')
+        response.close()
+        return response.status
+
+
+async def over(
+    upstream: ScriptedUpstream, session: aiohttp.ClientSession, server: ServerProcess
+) -> int:
+    """Wait until it is over, hold the bill against the model's own count, and give that count."""
+    await quiet(upstream)
+    cut = len(upstream.requests)
+    total = spent(upstream)
+    assert total <= LIMIT + cut * WIRE
+    used = (await standing(session, server, "month"))["used"]
+    # Nobody had anything for nothing; of an answer that is cut, one token is counted too many.
+    assert total <= used + cut * WIRE
+    assert used <= LIMIT + cut
+    return total
+
+
+@pytest.mark.parametrize(
+    "leaves",
+    [{"orphan_window": 0}, {"orphan_window": 3600}, {"background": True}],
+    ids=["at once", "later", "never"],
+)
+async def test_open_ask_and_leave(
+    serve: Serve,
+    upstream: ScriptedUpstream,
+    session: aiohttp.ClientSession,
+    leaves: dict[str, object],
+) -> None:
+    async with serve(BUDGET) as server:
+        statuses = [await ask(session, server, **leaves) for _ in range(TIMES)]
+        total = await over(upstream, session, server)
+        assert total < TIMES * 100
+        if leaves.get("orphan_window") != 0:
+            assert await ask(session, server) == 429
+            assert statuses.count(200) == len(upstream.requests)
+        # Another consumer has his own.
+        assert await ask(session, server, headers=BOB) == 200
+
+
+async def test_many_connections_at_once(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(BUDGET, "--queue-each", "0", "--max-generations", "500") as server:
+        statuses = await asyncio.gather(*(ask(session, server) for _ in range(TIMES)))
+        assert 0 < statuses.count(200) < TIMES
+        await over(upstream, session, server)
+
+
+async def test_two_processes_at_once(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(BUDGET) as one, serve(BUDGET) as two:
+        statuses = await asyncio.gather(*(ask(session, (one, two)[n % 2]) for n in range(TIMES)))
+        assert 0 < statuses.count(200) < TIMES
+        await over(upstream, session, two)
+        assert await standing(session, one, "month") == await standing(session, two, "month")
+
+
+async def test_the_same_key_again_and_again(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(BUDGET) as server:
+        same = {"Idempotency-Key": "the same"}
+        statuses = await asyncio.gather(*(ask(session, server, headers=same) for _ in range(TIMES)))
+        assert set(statuses) == {200}
+        assert len(upstream.requests) == 1
+        await over(upstream, session, server)
+        # What was begun can be read though nothing is left; nothing new can be begun.
+        assert await ask(session, server, headers=same) == 200
+        assert await ask(session, server, headers={"Idempotency-Key": "another"}) == 429
+        assert len(upstream.requests) == 1
+
+
+async def test_another_key_each_time(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(BUDGET) as server:
+        for n in range(TIMES):
+            await ask(session, server, headers={"Idempotency-Key": f"key {n}"}, orphan_window=0)
+        await over(upstream, session, server)
+
+
+async def test_a_storm_of_interruptions(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(BUDGET) as server:
+        async with Client(server.url, additional_headers=ANN) as client:
+            stream = await client.ask("Tell me everything.")
+            for n in range(TIMES):
+                await client.send("interrupt", stream=stream, message=f"No, {n}.", id=str(n))
+                answer = await client.reply(str(n))
+                if answer["type"] == "error":
+                    assert answer["data"]["code"] == "budget_exhausted", answer
+                    assert answer["data"]["retry_after"] > 0
+                    break
+                stream = answer["stream"]
+            else:
+                pytest.fail("the budget never ended")
+        await over(upstream, session, server)
+
+
+async def test_huge_prompts(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    async with serve(BUDGET) as server:
+        # Larger than all there is: refused, and nobody is asked.
+        assert await ask(session, server, message="x" * 99_999) == 413
+        assert not upstream.requests
+        # As large as just fits: then there is nothing left for another.
+        sizes = [await ask(session, server, message="x" * 4 * (LIMIT - 100)) for _ in range(20)]
+        assert sizes.count(200) == 1
+        await over(upstream, session, server)
+
+
+async def test_long_histories(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    """Each question brings the whole conversation along, which costs the model again each time."""
+    async with serve(BUDGET) as server:
+        for _ in range(TIMES):
+            status = await ask(
+                session, server, message="x" * 400, conversation_id="long", orphan_window=0
+            )
+            if status != 200:
+                break
+        else:
+            pytest.fail("the budget never ended")
+        await over(upstream, session, server)
+
+
+async def test_other_names_in_a_header_open_no_other_budget(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    """Who invents tenants has a budget for each, and that of the consumer for all of them."""
+    tenants = BUDGET + '[[budgets]]\nname = "tenant"\nlimit = 500\nkeyed_by = ["header:x-tenant"]\n'
+    async with serve(tenants) as server:
+        for n in range(TIMES):
+            await ask(session, server, headers={"X-Tenant": f"tenant {n}"}, orphan_window=0)
+        await over(upstream, session, server)
+
+
+async def test_requests_count_although_they_come_to_nothing(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    table = '[[budgets]]\nname = "month"\nlimit = 20\nunit = "requests"\nper = "month"\n'
+    async with serve(table) as server:
+        statuses = []
+        for _ in range(TIMES):
+            async with session.post(
+                f"{server.url}/chat/stream", json={"message": "Tell me everything."}
+            ) as response:
+                statuses.append(response.status)
+                if response.status == 200:
+                    stream = response.headers["Fairlead-Stream"]
+                    async with session.post(f"{server.url}/streams/{stream}/stop") as stopped:
+                        assert json.loads(await stopped.read())["status"] == "stopped"
+        assert statuses == [200] * 20 + [429] * (TIMES - 20)
+        assert len(upstream.requests) <= 20
