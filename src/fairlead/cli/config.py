@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 import msgspec
@@ -40,6 +41,9 @@ def config(
             table.add_row(row.name, Text(printable(row.value)), row.origin, style=style)
         out().print(table)
     try:
-        config.check_serving()
+        # Only now: it brings SQLite along.
+        from fairlead.server.keys import any_stored
+
+        config.check_serving(stored_keys=asyncio.run(any_stored(config)))
     except Misconfigured as error:
         err().print(Text(f"serve would refuse this: {error.message}", "yellow"))

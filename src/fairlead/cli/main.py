@@ -10,6 +10,7 @@ import fairlead
 from fairlead.cli.ask import ask
 from fairlead.cli.config import config
 from fairlead.cli.ingest import ingest
+from fairlead.cli.keys import app as keys
 from fairlead.cli.serve import serve
 from fairlead.cli.settings import SettingsCommand
 
@@ -43,6 +44,7 @@ def fairlead_command(
       fairlead serve                       run it, on http://127.0.0.1:8000
       fairlead ask "What is a position?"   ask it: the answer streams in here
       fairlead ingest ./handbook           give it documents to answer from
+      fairlead keys create alice           make an API key
       fairlead config                      every setting, its value and origin
     """
 
@@ -51,6 +53,7 @@ app.command(cls=SettingsCommand)(serve)
 app.command()(ask)
 app.command()(ingest)
 app.command(cls=SettingsCommand)(config)
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:

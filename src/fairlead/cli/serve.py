@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 
 import typer
@@ -28,7 +29,11 @@ def serve(config: Config) -> None:
 
     The key of a model server stands in the variable FAIRLEAD_UPSTREAM_KEY.
     """
-    config.check_serving()
+    # Only now, as below: it brings SQLite along.
+    from fairlead.server.keys import any_stored
+
+    stored = not (config.loopback or config.identified) and asyncio.run(any_stored(config))
+    config.check_serving(stored_keys=stored)
     if sys.stderr.isatty():
         banner(config, err())
     # Only now: FastAPI and uvicorn take their time to import.
@@ -54,7 +59,7 @@ def banner(config: Config, console: Console) -> None:
         _line(console, "", f"To add a model: {ADD_A_MODEL}")
     if not config.knowledge:
         _line(console, "documents", "not searched (knowledge is off)")
-    if config.insecure and not config.keys and not config.loopback:
+    if config.insecure and not config.identified and not config.loopback:
         console.print(Text("  Anybody who reaches this address may ask: no API key is set.", "red"))
 
 
