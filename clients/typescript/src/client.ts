@@ -14,6 +14,11 @@ export interface ClientOptions extends Access, Patience {
    * path that holds streams back, and climbs again when it no longer does.
    */
   transport?: "auto" | TransportName;
+  /**
+   * With `auto` begin with `websocket` (false): for answers that people interrupt, or that bring
+   * media, which come there as bytes and not as text.
+   */
+  interruptible?: boolean;
   /** The class to make WebSockets of, where there is none by itself: in Node 20, that of `ws`. */
   WebSocket?: SocketClass;
 }
@@ -24,11 +29,8 @@ export interface ReadOptions {
   signal?: AbortSignal;
   /** Is told how the connection stands. */
   onConnection?: (state: ConnectionState) => void;
-  /**
-   * With `transport: "auto"` read it over a WebSocket, if one gets through: for answers that are to
-   * be interrupted, or that bring media, which come there as bytes and not as text.
-   */
-  socket?: boolean | undefined;
+  /** Instead of the client's own setting. */
+  interruptible?: boolean | undefined;
 }
 
 /** Beside the question (PROTOCOL.md, section 4). */
@@ -58,7 +60,7 @@ export interface AskOptions extends ReadOptions {
 /** How to ask in the middle of an answer. The dialogue is that of the answer. */
 export interface InterruptOptions extends Omit<
   AskOptions,
-  "conversationId" | "parent" | "regenerate" | "socket"
+  "conversationId" | "parent" | "regenerate" | "interruptible"
 > {
   /**
    * The position up to which the person has seen the answer. By default that of the last event that
@@ -91,13 +93,15 @@ export class Fairlead {
   readonly #path = new Path();
   readonly #ladder: Ladder;
   readonly #sockets: Sockets | null;
+  readonly #interruptible: boolean;
   readonly #patience: Required<Patience>;
 
   constructor(options: ClientOptions = {}) {
-    const { transport = "auto", WebSocket = globalThis.WebSocket } = options;
+    const { transport = "auto", interruptible = false, WebSocket = globalThis.WebSocket } = options;
     this.#http = new Http(options);
     this.#sockets = WebSocket ? new Sockets(this.#http, WebSocket) : null;
-    if (transport === "websocket") this.#needSockets();
+    this.#interruptible = interruptible;
+    if (interruptible || transport === "websocket") this.#needSockets();
     this.#ladder =
       transport !== "auto"
         ? [transport]
@@ -148,9 +152,10 @@ export class Fairlead {
   }
 
   #begin(options: ReadOptions, start: Start | null, stream = "", position = ""): Answer {
-    if (options.socket) this.#needSockets();
+    const { interruptible = this.#interruptible } = options;
+    if (interruptible) this.#needSockets();
     const place = { start, stream, position, retry: FIRST_RETRY };
-    return this.#answer(place, options, options.socket ? this.#socketFirst() : this.#ladder);
+    return this.#answer(place, options, interruptible ? this.#socketFirst() : this.#ladder);
   }
 
   /** Stop an answer and ask on. `stream` is known when it has begun. */

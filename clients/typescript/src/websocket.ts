@@ -271,22 +271,15 @@ const LAST: ReadonlySet<string> = new Set(["done", "error", "drain"]);
  * events had begun to come. A socket that ends before that may not have got through at all.
  */
 function meaning(code: number, reason: string, live: boolean): FairleadError | null {
-  switch (code) {
-    case 1008:
-      return new FairleadError({ error: reason || "refused", code: "unauthenticated" });
-    case 1012:
-      return new FairleadError({
-        error: reason || "restarting",
-        code: "draining",
-        retryable: true,
-      });
-    case 1013:
-      return new FairleadError({ error: reason || "overloaded", code: "busy", retryable: true });
-    case 1009:
-      // Whose message it was is not said; one that was answered before it was not.
-      if (!live) return new FairleadError({ error: reason || "too large", code: "too_large" });
-  }
-  return live ? unreachable(`the WebSocket was closed (${code})`) : null;
+  const error = reason || `the WebSocket was closed (${code})`;
+  const refused = (code: string, retryable = false) =>
+    new FairleadError({ error, code, retryable });
+  if (code === 1008) return refused("unauthenticated");
+  if (code === 1012) return refused("draining", true);
+  if (code === 1013) return refused("busy", true);
+  // Whose message it was is not said; one that was answered before it was not.
+  if (code === 1009 && !live) return refused("too_large");
+  return live ? unreachable(error) : null;
 }
 
 const hex = (character: string) => `%${character.charCodeAt(0).toString(16)}`;

@@ -81,7 +81,7 @@ test("over a WebSocket the one socket does it", async () => {
     peer.say(STOPPED);
     return interrupted(said, peer);
   });
-  const answer = auto(url).ask("Count.", { socket: true });
+  const answer = auto(url).ask("Count.", { interruptible: true });
   let next: Promise<string> | undefined;
   const first = answer.result((state) => {
     if (state.text) next ??= all(answer.interrupt("!", { shown: position(1) })).then(textOf);
@@ -184,7 +184,7 @@ test("where a WebSocket is wanted and none gets through, SSE does", async () => 
   });
   const fairlead = auto(url);
   for (let n = 0; n < 2; n += 1) {
-    expect(textOf(await all(fairlead.ask("?", { socket: true })))).toBe(TEXT);
+    expect(textOf(await all(fairlead.ask("?", { interruptible: true })))).toBe(TEXT);
   }
   expect(asked.map(({ url }) => url)).toEqual(["/ws", "/ws", "/chat/stream", "/chat/stream"]);
 });

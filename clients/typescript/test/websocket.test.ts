@@ -50,7 +50,7 @@ test("without a WebSocket it says what is missing", () => {
   const none = { WebSocket: undefined } as unknown as ClientOptions;
   expect(globalThis.WebSocket).toBeUndefined(); // as in Node 20
   expect(() => new Fairlead({ transport: "websocket", ...none })).toThrow("option 'WebSocket'");
-  expect(() => new Fairlead().ask("?", { socket: true })).toThrow("option 'WebSocket'");
+  expect(() => new Fairlead().ask("?", { interruptible: true })).toThrow("option 'WebSocket'");
   expect(() => new Fairlead().attach(STREAM).interrupt("?")).toThrow("option 'WebSocket'");
 });
 
