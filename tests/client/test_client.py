@@ -302,6 +302,40 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
         await talk.ask()
 
 
+async def test_another_key_is_asked_for_when_one_is_refused_or_expires() -> None:
+    expired = {"error": "expired", "code": "unauthenticated", "retryable": False}
+    wire = Wire(
+        [
+            problem("401 Unauthorized", "unauthenticated", False),
+            Reply([head(), thinking(), block(1, "error", expired)]),
+            Reply([head(), token(2, "a"), done(3)]),
+        ]
+    )
+    keys = iter("abc")
+    async with wire.serving(), Client(wire.url, lambda: next(keys), transport="sse") as client:
+        assert text([event async for event in client.ask("hi")]) == "a"
+    assert [asked.headers["authorization"] for asked in wire.asked] == [
+        "Bearer a",
+        "Bearer b",
+        "Bearer c",
+    ]
+
+
+async def test_a_key_that_is_refused_again_ends_it() -> None:
+    wire = Wire([problem("401 Unauthorized", "unauthenticated", False)] * 3)
+    async with wire.serving(), Client(wire.url, lambda: "k") as client:
+        with pytest.raises(errors.Unauthenticated):
+            [event async for event in client.ask("hi")]
+        await client.refresh("k-2")
+        with pytest.raises(errors.Unauthenticated):
+            await client.answer(STREAM)
+    assert [a.headers["authorization"] for a in wire.asked] == [
+        "Bearer k",
+        "Bearer k",
+        "Bearer k-2",
+    ]
+
+
 async def test_an_unknown_event_is_passed_on_and_an_error_ends() -> None:
     failed = {"error": "too long", "code": "upstream_rejected", "retryable": False}
     talk = Talk(Reply([head(), thinking(), block(2, "hologram", {}), block(3, "error", failed)]))

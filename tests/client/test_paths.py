@@ -15,6 +15,7 @@ from typing import Literal
 
 import pytest
 
+from fairlead.client import client as client_module
 from fairlead.client.answers import Event, Reconnecting
 from fairlead.client.client import Client
 from fairlead.client.sync import SyncClient
@@ -24,6 +25,7 @@ from fairlead.testing.toxic import (
     Buffer,
     Cut,
     CutCharacter,
+    Delay,
     HalfClose,
     Pass,
     Reset,
@@ -69,6 +71,10 @@ def check_once(events: list[Event], whole: str = TEXT) -> None:
     assert len({event.stream for event in events}) == 1
 
 
+async def everything(events: AsyncGenerator[Event, None]) -> list[Event]:
+    return [event async for event in events]
+
+
 async def at_once(seconds: float) -> None:
     await asyncio.sleep(0)
 
@@ -85,6 +91,7 @@ def hostile(seed: int) -> list[Behaviour]:
         lambda: HalfClose(dice.randrange(300, 5000)),
         lambda: Cut(dice.randrange(20_000, 60_000)),
         lambda: Split(dice.randrange(100, 2000)),
+        lambda: Delay(0.001),
         Reset,
     ]
     return [dice.choice(kinds)() for _ in range(CUTS)] + [Pass()]
@@ -178,6 +185,93 @@ async def test_a_path_that_stalls_in_the_middle_is_left(
         assert proxy.connections == 2
         # Something came over it, so it is no path that holds everything back.
         assert all("wait=" not in request.target for request in proxy.requests)
+
+
+@every_transport
+async def test_what_keeps_silent_is_left_and_what_is_late_is_waited_for(
+    server: ServerProcess,
+    upstream: ScriptedUpstream,
+    transport: Transport,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upstream.script(Answer(tokens=TOKENS))
+    monkeypatch.setattr(client_module, "POLL_WAIT", 1)
+    spoils: list[Behaviour] = [
+        Delay(0.01),
+        Swallow(2000),
+        Delay(0.1),
+        Swallow(90),
+        Buffer(),
+        Swallow(30_000),
+        Split(),
+    ]
+    async with ToxicProxy(server.port, *spoils, Buffer(700), Pass()) as proxy:
+        for n in range(3):
+            async with Client(
+                proxy.url,
+                transport=transport,
+                interruptible=n == 1,
+                silence=0.5,
+                patience=0.5,
+                sleep=at_once,
+            ) as client:
+                check_once([event async for event in client.ask(f"Question {n}")])
+    assert len(upstream.requests) == 3
+
+
+async def test_a_path_that_holds_back_all_but_whole_blocks_is_polled(
+    server: ServerProcess, upstream: ScriptedUpstream
+) -> None:
+    """Some proxies fill a buffer before they let anything on: events come, and late."""
+    upstream.script(Answer(tokens=TOKENS[:60], pace=Pace(gated=True)))
+    async with (
+        ToxicProxy(server.port, Buffer(1000), Buffer(1000), Pass()) as proxy,
+        Client(proxy.url, silence=0.5, sleep=at_once) as client,
+    ):
+
+        def polled() -> bool:
+            return any("wait=" in request.target for request in proxy.requests)
+
+        answer = client.ask("Why?")
+        reading = asyncio.create_task(anext(answer))
+        await proxy.until_received(b"event: thinking")
+        upstream.release(20)
+        events = [await reading]
+        rest = asyncio.create_task(everything(answer))
+        await proxy.wait_connections(2)
+        upstream.release(20)
+        await proxy.until(polled)
+        upstream.release(100)
+        events += await rest
+    check_once(events, "".join(TOKENS[:60]))
+
+
+async def test_an_answer_that_is_polled_climbs_back(
+    server: ServerProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=TOKENS[:9], pace=Pace(gated=True)))
+    now = 0.0
+    async with (
+        ToxicProxy(server.port, Swallow(), Pass()) as proxy,
+        Client(proxy.url, patience=0.5, sleep=at_once, clock=lambda: now) as client,
+    ):
+
+        def streamed() -> list[str]:
+            return [
+                request.target
+                for request in proxy.requests
+                if request.headers["accept"] == "text/event-stream"
+            ]
+
+        events: list[Event] = []
+        async for event in client.ask("Why?"):
+            events.append(event)
+            if len(events) == 4:
+                assert streamed() == ["/chat/stream"]
+                now = 61.0
+            upstream.release()
+        assert streamed() == ["/chat/stream", f"/streams/{events[0].stream}"]
+    check_once(events, "".join(TOKENS[:9]))
 
 
 async def test_polling_attaches_after_a_position_and_ends(

@@ -373,7 +373,7 @@ class Client:
         """Seconds until the first byte: after a position there may rightly be nothing for a while.
         A path that held everything back is given no more than a new answer needs: if it is to blame
         unjustly, that costs a poll."""
-        if place.transport == "poll":
+        if place.transport == "poll" and place.stream:
             return POLL_WAIT + self._silence
         if place.last_id and not self._path.suspects(place.transport):
             return self._silence

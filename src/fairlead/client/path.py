@@ -50,7 +50,8 @@ class Path:
         self._blocked.pop(name, None)
 
     def blocks(self, name: Transport) -> None:
-        """Nothing came over it."""
-        penalty = self._blocked.get(name, (0.0, FIRST_PENALTY))[1]
-        until = self._clock() + penalty
-        self._blocked[name] = until, min(2 * penalty, LONGEST_PENALTY)
+        """Nothing came over it. Said by several answers at once, it counts once."""
+        now = self._clock()
+        until, penalty = self._blocked.get(name, (now, FIRST_PENALTY))
+        if until <= now:
+            self._blocked[name] = now + penalty, min(2 * penalty, LONGEST_PENALTY)

@@ -377,7 +377,7 @@ class Sockets:
     def __init__(
         self, base_url: str, credential: Credential, silence: float, patience: float
     ) -> None:
-        self._url = base_url.replace("http", "ws", 1) + "/ws"
+        self._url = "ws" + base_url[len("http") :] + "/ws"
         self._credential = credential
         self._silence = silence
         self._patience = patience
