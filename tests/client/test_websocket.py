@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -23,6 +24,7 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.client.wire import STREAM, Reply, Wire, head, problem
 from tests.support.server import ServerProcess
 
+ROOT = Path(__file__).parents[2]
 TOKENS = tuple(f"{n} – déjà 🚢 船 \\n" for n in range(200))
 TEXT = "".join(TOKENS)
 
@@ -274,6 +276,26 @@ async def test_sync_interrupting(server: ServerProcess, upstream: ScriptedUpstre
 
     await asyncio.to_thread(program)
     assert len(upstream.requests) == 3
+
+
+async def test_the_example(server: ServerProcess, upstream: ScriptedUpstream) -> None:
+    upstream.script(
+        Answer(tokens=("One", " two", " three"), pace=Pace(gated=True)), Answer(tokens=TOKENS)
+    )
+    program = await asyncio.create_subprocess_exec(
+        sys.executable,
+        str(ROOT / "examples/interrupt.py"),
+        "Count.",
+        "And then?",
+        server.url,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert program.stdout is not None
+    upstream.release(1)
+    out, _ = await program.communicate()
+    assert program.returncode == 0
+    assert out.decode() == "One –\n" + TEXT
+    assert spoken(upstream) == ["One"]
 
 
 # -- how sockets end, against exact messages
