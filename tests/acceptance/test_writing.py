@@ -171,6 +171,32 @@ async def test_who_begins_again_goes_on_and_the_earlier_writer_may_not(
         assert response.status == 409
 
 
+async def test_what_was_acknowledged_stands_there_whoever_takes_over(
+    writer: Writer, server: ServerProcess
+) -> None:
+    """Many programs with the same key begin again and again; each writes its own words."""
+    acknowledged: dict[int, str] = {}
+
+    async def program(name: int) -> None:
+        mine = Writer(writer.session, server.url)
+        for turn in range(10):
+            at = (await mine.begin("k"))["next"]
+            words = [f"{name}.{turn}.{n} " for n in range(100)]
+            status, answer = await mine.post(at, "\n".join(json.dumps(token(w)) for w in words))
+            if status == 200:
+                acknowledged.update(enumerate(words, start=at))
+            else:
+                assert answer["reason"] == "fenced"
+
+    await asyncio.gather(*(program(name) for name in range(8)))
+    last = await writer.begin("k")
+    await writer.write(last["next"], {"type": "done"})
+    reader = Reader(writer.session, server.url)
+    await reader.attach(writer.stream)
+    assert acknowledged
+    assert reader.text.split() == [acknowledged[n].strip() for n in range(last["next"])]
+
+
 async def test_a_silent_writer_is_given_up_and_one_that_is_heard_is_not(
     server: ServerProcess, session: aiohttp.ClientSession
 ) -> None:
@@ -249,22 +275,27 @@ async def test_what_others_write_is_not_found(serve: Serve, session: aiohttp.Cli
         await alice.write(0, token("a"), {"type": "done"})
 
 
-async def test_a_server_that_ends_interrupts_what_is_written(
-    writer: Writer, server: ServerProcess, session: aiohttp.ClientSession
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+async def test_a_server_that_ends_keeps_what_it_took_and_interrupts_the_rest(
+    writer: Writer, server: ServerProcess, session: aiohttp.ClientSession, how: str
 ) -> None:
     await writer.begin("k")
-    await writer.write(0, token("a"))
-    assert await server.stop() == 0
+    for n, word in enumerate(WORDS):
+        await writer.write(n, token(word))
+    if how == "stopped":
+        assert await server.stop() == 0
+    else:
+        await server.kill()
     await server.start()
     writer.url = server.url
-    assert (await writer.post(1, json.dumps(token("b"))))[0] == 404
+    assert (await writer.post(len(WORDS), json.dumps(token("b"))))[0] == 404
     async with session.post(
         f"{server.url}/streams", json={"message": "The report"}, headers={"Idempotency-Key": "k"}
     ) as response:
         assert (response.status, (await response.json())["stream"]) == (409, writer.stream)
     reader = Reader(session, server.url)
     await reader.attach(writer.stream)
-    assert (reader.text, reader.end["code"]) == ("a", "interrupted")
+    assert (reader.text, reader.end["code"]) == (TEXT, "interrupted")
 
 
 class Node:

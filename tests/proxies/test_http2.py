@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import ssl
@@ -264,6 +265,25 @@ async def test_grpc_and_then_sse(
         rest = "".join([event.text async for event in reading if event.type == "token"])
         whole = await text(answers.attach(AttachRequest(stream=first.stream)))
     assert TOKENS[0] + TOKENS[1] + rest == whole == TEXT
+
+
+@pytest.mark.usefixtures("gated")
+async def test_grpc_calls_that_are_cancelled_by_the_hundred_harm_no_other(
+    proxy: Proxy, upstream: ScriptedUpstream
+) -> None:
+    async with SecureGrpc(proxy) as answers:
+        long = answers.ask(AskRequest(message="Hi"))
+        stream = (await anext(aiter(long))).stream
+
+        async def cancelled() -> None:
+            for _ in range(15):
+                call = answers.attach(AttachRequest(stream=stream))
+                await anext(aiter(call))
+                call.cancel()
+
+        await asyncio.gather(*(cancelled() for _ in range(20)))
+        upstream.release(len(TOKENS) + 1)
+        assert await text(long) == TEXT
 
 
 async def test_no_question_is_logged(

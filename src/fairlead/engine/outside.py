@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from weakref import WeakValueDictionary
 
 from fairlead.engine.ask import Ask
 from fairlead.engine.engine import Engine
@@ -19,6 +20,10 @@ from fairlead.events.model import Terminal
 from fairlead.events.pieces import Pen, Piece
 from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb, may
+
+#: Seconds after the end within which the last request may be repeated by a writer that did not hear
+#: of it.
+_LINGER = 60.0
 
 
 class Writing:
@@ -69,6 +74,8 @@ class Outside:
         self._engine = engine
         self._clock = clock
         self._writings: dict[str, Writing] = {}
+        #: Who begins with the same key at the same time does so one after another.
+        self._keys: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
         self._ends: set[asyncio.Task[None]] = set()
 
     async def begin(
@@ -80,23 +87,29 @@ class Outside:
         Raises what :meth:`Engine.write` raises, :class:`~fairlead.errors.Conflict` for an answer
         that was begun elsewhere.
         """
-        try:
-            output = await self._engine.write(caller, ask, key, name)
-        except Conflict as error:
-            found = self._writings.get(str(error.details.get("stream", "")))
-            if found is None:
-                raise
-            created, writing = False, found
-        else:
-            created, writing = True, Writing(output, caller.consumer, lease)
-            self._writings[output.id] = writing
-            end = asyncio.create_task(self._end(writing))
-            self._ends.add(end)
-            end.add_done_callback(self._ends.discard)
-        writing.writer += 1
-        writing.lease = lease
-        writing.heard()
-        return writing, created
+        lock = asyncio.Lock()
+        if key:
+            lock = self._keys.setdefault((caller.consumer, key), lock)
+        async with lock:
+            try:
+                output = await self._engine.write(caller, ask, key, name)
+            except Conflict as error:
+                found = self._writings.get(str(error.details.get("stream", "")))
+                if found is None:
+                    raise
+                created, writing = False, found
+            else:
+                created, writing = True, Writing(output, caller.consumer, lease)
+                self._writings[output.id] = writing
+                end = asyncio.create_task(self._end(writing))
+                self._ends.add(end)
+                end.add_done_callback(self._ends.discard)
+        # What the earlier writer is just writing counts: the new one goes on after it.
+        async with writing.at_work:
+            writing.writer += 1
+            writing.lease = lease
+            writing.heard()
+            return writing, created
 
     async def append(
         self, caller: Caller, stream: str, writer: int, at: int, pieces: Sequence[Piece]
@@ -172,6 +185,5 @@ class Outside:
     async def _end(self, writing: Writing) -> None:
         await writing.output.wait()
         writing.rest()
-        # The last request may be repeated by a writer that did not hear of the end.
         loop = asyncio.get_running_loop()
-        loop.call_later(writing.lease, self._writings.pop, writing.output.id, None)
+        loop.call_later(_LINGER, self._writings.pop, writing.output.id, None)
