@@ -10,6 +10,7 @@ The words after a block's language say how the tests treat it; readers never see
 - ``sh ingest``, ``sh backup``, ``ini systemd``, ``ini env``, ``toml config``: as they say
 - ``python run``: run as a program; ``python example=FILE``: the same as that file
 - ``js browser=…``: run in Chromium
+- ``ts run``: run in Node; every ``ts`` and ``tsx`` is compiled (``tests/clients``)
 - ``sh shown``: commands for people; a ``make`` target must exist
 """
 
