@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import AsyncGenerator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
-from fairlead.testing.toxic import Pass, Split, ToxicProxy
+import fairlead
+from fairlead.events.pieces import Piece
+from fairlead.ports.provider import GenerationRequest
+from fairlead.testing.toxic import Cut, Pass, Split, ToxicProxy
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
 from tests.clients.lines import PACKAGE, READER, TEXT, TOKENS, as_recorded, exact, reader
+from tests.library.conftest import served
 
 GATED = Pace(gated=True)
 every_transport = pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
@@ -68,6 +74,26 @@ async def test_in_pieces_of_three_bytes(
     ):
         await client.send(ask="Go on.")
         exact(await client.next("answer"))
+
+
+@every_transport
+async def test_media_come_as_their_bytes(tmp_path: Path, transport: str) -> None:
+    picture = bytes(range(256)) * 20
+
+    async def paint(request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+        yield "Here: "
+        yield fairlead.media("image/png", picture)
+
+    ai = fairlead.Fairlead(data_dir=tmp_path, drain_grace=0, providers={"paint": paint})
+    async with (
+        served(ai.asgi()) as url,
+        ToxicProxy(urlsplit(url).port or 0, Cut(1000), Cut(4000), Pass()) as line,
+        reader(line.url, transport=transport, maxDelay=0) as client,
+    ):
+        await client.send(ask="Paint.")
+        answer = await client.next("answer")
+        exact(answer, "Here: ")
+        assert answer["media"] == [picture.hex()]
 
 
 async def test_many_answers_share_one_socket(
