@@ -13,10 +13,9 @@ from bench.processes import Failed, Server, command, free_port
 COMMON = """
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 65536;
 pid {folder}/nginx.pid;
 error_log stderr error;
-events {{ worker_connections 16384; }}
+events {{ worker_connections 8192; }}
 """
 
 _CONF = """
