@@ -3,12 +3,13 @@ brings them up to date."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from bench.chart import svg
 from bench.table import Table
+
+_END = "<!-- end -->"
 
 
 def put(document: Path, tables: Sequence[Table], about: str, command: str) -> list[str]:
@@ -18,14 +19,13 @@ def put(document: Path, tables: Sequence[Table], about: str, command: str) -> li
     charts = document.parent / "charts"
     homeless: list[str] = []
     for table in tables:
-        place = re.compile(
-            rf"(<!-- bench: {re.escape(table.name)} -->\n).*?(<!-- end -->)", re.DOTALL
-        )
-        if not place.search(text):
+        begin = f"<!-- bench: {table.name} -->\n"
+        before, found, rest = text.partition(begin)
+        if not found:
             homeless.append(table.name)
             continue
-        block = f"{render(table)}\n*{about}; `{command}`*\n"
-        text = place.sub(lambda match, block=block: f"{match[1]}{block}{match[2]}", text)
+        after = rest[rest.index(_END) :]
+        text = f"{before}{begin}{render(table)}\n*{about}; `{command}`*\n{after}"
         charts.mkdir(exist_ok=True)
         (charts / f"{table.name}.svg").write_text(svg([table], about), encoding="utf-8")
     document.write_text(text, encoding="utf-8")
