@@ -9,7 +9,7 @@ export interface Access {
   baseUrl?: string;
   /**
    * Sent as `Authorization: Bearer …`, and where that cannot be, on a WebSocket, as a subprotocol. A
-   * function is asked before every request.
+   * function is asked before every request, and so again when a credential has expired.
    */
   apiKey?: string | (() => string | Promise<string>);
   /** Further headers of every request over HTTP. A WebSocket takes none. */
@@ -39,6 +39,11 @@ export class Http {
   async key(): Promise<string | undefined> {
     const { apiKey } = this.#access;
     return typeof apiKey === "function" ? apiKey() : apiKey;
+  }
+
+  /** Whether there may be another credential later. */
+  get renews(): boolean {
+    return typeof this.#access.apiKey === "function";
   }
 
   /** The address for WebSockets. */

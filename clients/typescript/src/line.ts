@@ -67,6 +67,7 @@ export async function* follow(
     onConnection?.({ state: "connecting", transport: name });
 
     let seen = false;
+    let served = false;
     let stalled = false;
     let again = false;
     let ended = false;
@@ -108,6 +109,7 @@ export async function* follow(
           break;
         }
         const event = advance(place, message);
+        served = true;
         if (event === null) continue;
         ended = event.type === "done" || event.type === "error";
         yield event;
@@ -118,7 +120,9 @@ export async function* follow(
       if (error instanceof FairleadError) problem = error;
       else if (stalled) problem = STALLED;
       else throw error;
-      if (!problem.retryable && !(foreign(problem, seen) && hasNext)) throw problem;
+      // A credential that was good for something has expired since; there may be a fresh one.
+      const expired = served && problem.code === "unauthenticated" && http.renews;
+      if (!problem.retryable && !expired && !(foreign(problem, seen) && hasNext)) throw problem;
       asked = seconds(problem.retryAfter);
     } finally {
       watchdog.rest();

@@ -285,6 +285,25 @@ test("an error that is not of the log says that this reader may not read on", as
   expect(answer.position).toBe(position(0));
 });
 
+test("a credential that expires is replaced by a fresh one, where a function gives one", async () => {
+  const { url, asked } = await serve((request, response) => {
+    response.writeHead(200, HEAD);
+    if (request.headers["authorization"] === "Bearer 2") return response.end(body(seen(request)));
+    const data = JSON.stringify({ error: "expired", code: "unauthenticated" });
+    const from = seen(request);
+    return response.end(`${from < 2 ? block(from) : ""}event: error\ndata: ${data}\n\n`);
+  });
+  let keys = 0;
+  const events = await all(client(url, { apiKey: () => String((keys += 1)) }).ask("?"));
+  expect(events).toHaveLength(ANSWER.length);
+  expect(asked).toHaveLength(2);
+  // One that is good for nothing is not tried again.
+  await expect(all(client(url, { apiKey: () => "old" }).ask("?"))).rejects.toMatchObject({
+    code: "unauthenticated",
+  });
+  expect(asked).toHaveLength(5);
+});
+
 test("stop reaches the server, as soon as it has named the stream", async () => {
   let first: import("node:http").ServerResponse;
   const { url, asked } = await serve((request, response) => {
