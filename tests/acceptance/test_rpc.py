@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from fairlead.v1.answers_pb import AskRequest, AttachRequest, Event, GetRequest,
 from fairlead.v1.answers_pb import Error as ErrorMessage
 from tests.acceptance.conftest import Serve
 from tests.acceptance.test_slow_readers import memory
-from tests.support.rpc import PROTOCOLS, Grpc, client, free_port, text
+from tests.support.rpc import PROTOCOLS, Grpc, client, failure, free_port, text
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 
@@ -56,40 +56,9 @@ async def failing(call: Any) -> tuple[Code, ErrorMessage]:
     """The code and the detail of the error that a call ends with, from whichever client."""
     try:
         await (text(call) if hasattr(call, "__aiter__") else call)
-    except ConnectError as error:
-        detail = next(d for d in error.details if d.type_name == "fairlead.v1.Error")
-        return error.code, ErrorMessage.from_binary(detail.message_bytes)
-    except grpc.aio.AioRpcError as error:
-        status = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
-        # google.rpc.Status: 3 are the details, each an Any, of which 2 is the message.
-        first = next(value for number, value in fields(status) if number == 3)
-        detail = next(value for number, value in fields(first) if number == 2)
-        name = error.code().name.replace("CANCELLED", "CANCELED")
-        return Code[name], ErrorMessage.from_binary(detail)
+    except (ConnectError, grpc.aio.AioRpcError) as error:
+        return failure(error)
     raise AssertionError("the call did not fail")
-
-
-def fields(message: bytes) -> Iterator[tuple[int, Any]]:
-    """The fields of a message that holds only varints and bytes."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if byte < 0x80:
-                return value
-
-    while at < len(message):
-        tag = varint()
-        value: Any = varint()
-        if tag & 7 == 2:
-            value, at = message[at : at + value], at + value
-        yield tag >> 3, value
 
 
 @every_protocol

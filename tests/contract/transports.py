@@ -6,32 +6,38 @@ A new transport is one more function here.
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import aiohttp
 from connectrpc.errors import ConnectError
+from grpc.aio import AioRpcError
 from websockets.asyncio.client import connect
 
 from fairlead.framing.event_stream import Parser
 from fairlead.v1.answers_pb import AttachRequest
-from tests.support.rpc import client
+from tests.support.rpc import client, failure
 
 
 class Seen(NamedTuple):
-    """An event as a reader sees it. ``position`` is empty for what is not of the log."""
+    """An event as a reader sees it. ``position`` is empty for what is not of the log, ``code`` for
+    what is no error."""
 
     type: str
     position: str
     text: str
+    code: str = ""
 
 
 class Place(NamedTuple):
-    """Where a server is: its URL, its port for gRPC, and a session for plain HTTP."""
+    """Where a server is: its URL, its port for gRPC, and a session for plain HTTP. ``headers`` go
+    along with every request."""
 
     url: str
     grpc_port: int
     session: aiohttp.ClientSession
+    headers: Mapping[str, str] = MappingProxyType({})
 
 
 class Refused(Exception):
@@ -46,7 +52,7 @@ Events = AsyncGenerator[Seen, None]
 
 
 async def sse(place: Place, stream: str, after: str) -> Events:
-    headers = {"Last-Event-ID": f"{stream}.{after}"} if after else {}
+    headers = {**place.headers, **({"Last-Event-ID": f"{stream}.{after}"} if after else {})}
     async with place.session.get(f"{place.url}/streams/{stream}", headers=headers) as response:
         await _check(response)
         parser = Parser()
@@ -59,7 +65,8 @@ async def sse(place: Place, stream: str, after: str) -> Events:
 
 async def ndjson(place: Place, stream: str, after: str) -> Events:
     url = f"{place.url}/streams/{stream}" + (f"?after={after}" if after else "")
-    async with place.session.get(url, headers={"Accept": "application/x-ndjson"}) as response:
+    headers = {"Accept": "application/x-ndjson", **place.headers}
+    async with place.session.get(url, headers=headers) as response:
         await _check(response)
         async for line in response.content:
             if line.strip():
@@ -70,7 +77,8 @@ async def poll(place: Place, stream: str, after: str) -> Events:
     closed = False
     while not closed:
         query = "?wait=10" + (f"&after={after}" if after else "")
-        async with place.session.get(f"{place.url}/streams/{stream}{query}") as response:
+        url = f"{place.url}/streams/{stream}{query}"
+        async with place.session.get(url, headers=place.headers) as response:
             if response.status == 204:
                 continue
             await _check(response)
@@ -82,7 +90,7 @@ async def poll(place: Place, stream: str, after: str) -> Events:
 
 async def websocket(place: Place, stream: str, after: str) -> Events:
     url = place.url.replace("http", "ws", 1) + "/ws"
-    async with connect(url, max_size=None) as socket:
+    async with connect(url, max_size=None, additional_headers=place.headers) as socket:
         request = {"type": "attach", "stream": stream} | ({"after": after} if after else {})
         await socket.send(json.dumps(request))
         async for text in socket:
@@ -100,14 +108,16 @@ def _rpc(protocol: str) -> Callable[[Place, str, str], Events]:
     async def attach(place: Place, stream: str, after: str) -> Events:
         async with client(protocol, place.url, place.grpc_port) as answers:
             try:
-                async for event in answers.attach(AttachRequest(stream=stream, after=after)):
+                request = AttachRequest(stream=stream, after=after)
+                headers = {name.lower(): value for name, value in place.headers.items()}
+                async for event in answers.attach(request, headers=headers):
                     if event.type == "heartbeat":
                         continue
                     value = event.event.value if event.event is not None else None
                     text = getattr(value, "text", "") if event.type in ("token", "reset") else ""
                     yield Seen(event.type, event.position, text)
-            except ConnectError as error:
-                raise Refused(error.code.value) from None
+            except (ConnectError, AioRpcError) as error:
+                raise Refused(failure(error)[1].code) from None
 
     return attach
 
@@ -134,4 +144,4 @@ def _message(message: dict[str, Any]) -> Seen:
 
 def _seen(type: str, position: str, data: dict[str, Any]) -> Seen:
     text = data.get("token", "") if type == "token" else data.get("text", "")
-    return Seen(type, position, text)
+    return Seen(type, position, text, data.get("code", "") if type == "error" else "")

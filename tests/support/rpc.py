@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Self
 
 import grpc
 from connectrpc.client import ConnectClient
+from connectrpc.code import Code
 from connectrpc.codec import proto_json_codec
+from connectrpc.errors import ConnectError
 from connectrpc.protocol import ProtocolType
 
 from fairlead.v1.answers_connect import AnswersClient
@@ -20,6 +22,7 @@ from fairlead.v1.answers_pb import (
     GetRequest,
     StopRequest,
 )
+from fairlead.v1.answers_pb import Error as ErrorMessage
 
 #: Protocols, and how a client speaks them.
 CONNECT: dict[str, dict[str, Any]] = {
@@ -89,6 +92,42 @@ async def text(events: AsyncIterator[Event], into: list[Event] | None = None) ->
         if event.event is not None and event.event.field == "token":
             pieces.append(event.event.value.text)
     return "".join(pieces)
+
+
+def failure(error: ConnectError | grpc.aio.AioRpcError) -> tuple[Code, ErrorMessage]:
+    """The code and the detail of a call's error, from whichever client."""
+    if isinstance(error, ConnectError):
+        detail = next(d for d in error.details if d.type_name == "fairlead.v1.Error")
+        return error.code, ErrorMessage.from_binary(detail.message_bytes)
+    status = dict(error.trailing_metadata() or ())["grpc-status-details-bin"]
+    # google.rpc.Status: 3 are the details, each an Any, of which 2 is the message.
+    first = next(value for number, value in _fields(status) if number == 3)
+    detail = next(value for number, value in _fields(first) if number == 2)
+    name = error.code().name.replace("CANCELLED", "CANCELED")
+    return Code[name], ErrorMessage.from_binary(detail)
+
+
+def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
+    """The fields of a message that holds only varints and bytes."""
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if byte < 0x80:
+                return value
+
+    while at < len(message):
+        tag = varint()
+        value: Any = varint()
+        if tag & 7 == 2:
+            value, at = message[at : at + value], at + value
+        yield tag >> 3, value
 
 
 def free_port() -> int:

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from fairlead.dialects import native
 from fairlead.dialects.native import source
 from fairlead.engine.answers import Snapshot
+from fairlead.errors import BadRequest, NotFound
 from fairlead.ports.store import StreamInfo
 from fairlead.server import http
 from fairlead.server.attach import NDJSON, after_parameter, attach, poll, presentation
@@ -64,6 +65,29 @@ async def stop_stream(request: Request, stream: str) -> Response:
     http.same_site(request)
     caller = await http.caller(request)
     return http.json_response(document(await http.system(request).engine.stop(caller, stream)))
+
+
+@router.post(
+    "/{stream}/credential",
+    summary="Let an open reader go on under a fresh credential",
+    openapi_extra={
+        "parameters": [{"name": "reader", "in": "query", "schema": {"type": "string"}}],
+    },
+)
+async def renew_reader(request: Request, stream: str) -> Response:
+    """The request carries the fresh credential, of the same consumer; ``reader`` (or the header
+    ``Fairlead-Reader``) is the name with which the reader attached."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    name = caller.facts.reader
+    if not name:
+        raise BadRequest("'reader' is missing: the name with which the reader attached")
+    renewed = await http.system(request).engine.renew(caller, stream, name)
+    if not renewed:
+        raise NotFound("no reader of this name reads the stream here: attach again")
+    return http.json_response(
+        {"consumer": caller.consumer, "expires_at": caller.expires_at, "readers": renewed}
+    )
 
 
 @router.delete("/{stream}", status_code=204, summary="Remove an answer")
