@@ -189,6 +189,10 @@ async def test_only_questions_may_be_that_large(
             f"{server.url}/chat/stream", data=large, headers=headers
         ) as response:
             assert (response.status, await code_of(response)) == (413, "too_large")
+        # What is no attachment has the limit of every body.
+        await ask(session, server, TEXT, parameters={"x": "x" * 60_000})
+        error = await ask(session, server, TEXT, parameters={"x": "x" * 66_000}, status=413)
+        assert "larger than 65536 bytes" in error["error"]
         async with session.patch(
             f"{server.url}/conversations/c", data=large[:70_000], headers=headers
         ) as response:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Literal
@@ -16,6 +18,8 @@ from fairlead.events.attachment import Attachment
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.support.attachments import GIF, JPEG, NOTES, PICTURE, PNG, WEBP
 from tests.support.server import ServerProcess
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize(
@@ -104,3 +108,18 @@ async def test_without_asyncio(server: ServerProcess, upstream: ScriptedUpstream
         assert stream
     request = await upstream.wait_request()
     assert request.message_pictures() == [("image/png", PNG)]
+
+
+async def test_the_example(
+    server: ServerProcess, upstream: ScriptedUpstream, tmp_path: Path
+) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(NOTES)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(ROOT / "examples/attach.py"), "When?", str(path), server.url,
+        stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, _ = await process.communicate()
+    assert (process.returncode, out) == (0, b"I see.")
+    assert NOTES.decode() in (await upstream.wait_request()).message_texts("user")[0]

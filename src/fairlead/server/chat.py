@@ -115,7 +115,9 @@ async def post_chat(request: Request) -> Response:
     caller = await http.caller(request)
     asked = _query(request)
     limit = http.system(request).config.max_ask_bytes
-    body = await http.json_body(request, ChatBody, limit) if http.has_body(request) else asked
+    body = asked
+    if http.has_body(request):
+        body = await http.json_body(request, ChatBody, limit, _attached)
     if not (body.message or body.question or body.regenerate):
         body.message, body.question = asked.message, asked.question
     return await _answer(request, caller, _ask(body), request.headers.get("idempotency-key", ""))
@@ -132,6 +134,11 @@ async def get_chat(request: Request) -> Response:
     http.same_site(request)
     key = request.headers.get("idempotency-key") or request.query_params.get("key", "")
     return await _answer(request, await http.caller(request), _ask(_query(request)), key)
+
+
+def _attached(body: ChatBody) -> int:
+    """How many of the body's bytes are those of its attachments, in base64."""
+    return sum(-(-len(attachment.data) // 3) * 4 for attachment in body.attachments)
 
 
 def _query(request: Request) -> ChatBody:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -62,8 +63,14 @@ def has_body(request: Request) -> bool:
     return headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
 
 
-async def json_body(request: Request, type: type[T], limit: int | None = None) -> T:
-    """The body as a value of ``type``, of at most ``limit`` bytes (None: the configured limit).
+async def json_body(
+    request: Request,
+    type: type[T],
+    limit: int | None = None,
+    beside: Callable[[T], int] | None = None,
+) -> T:
+    """The body as a value of ``type``, of at most ``limit`` bytes (None: the configured limit);
+    those that ``beside`` tells of it do not count for the configured limit.
 
     Raises :class:`~fairlead.errors.TooLarge` and :class:`~fairlead.errors.BadRequest`, which names
     the field. Only ``application/json`` is taken: other types can be sent by any web page without
@@ -78,22 +85,28 @@ async def json_body(request: Request, type: type[T], limit: int | None = None) -
     usual = system(request).config.max_body_bytes
     data = await bounded_body(request, usual if limit is None else limit)
     try:
-        return msgspec.json.decode(data, type=type)
+        value = msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
         raise BadRequest(f"the body is not right: {error}") from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadRequest(f"the body is not valid JSON: {error}") from None
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
+    if beside is not None and len(data) - beside(value) > usual:
+        raise _too_large(usual)
+    return value
+
+
+def _too_large(limit: int) -> TooLarge:
+    return TooLarge(f"the body is larger than {limit} bytes, which is the limit")
 
 
 async def bounded_body(request: Request, limit: int) -> bytes:
     """The body, of at most ``limit`` bytes. Raises :class:`~fairlead.errors.TooLarge`, and
     :class:`~fairlead.errors.BadRequest` when it does not come to its end."""
-    too_large = TooLarge(f"the body is larger than {limit} bytes, which is the limit")
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
-        raise too_large
+        raise _too_large(limit)
     seconds = max(_BODY_TIMEOUT, limit // _SLOWEST)
     chunks: list[bytes] = []
     size = 0
@@ -102,7 +115,7 @@ async def bounded_body(request: Request, limit: int) -> bytes:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
-                    raise too_large
+                    raise _too_large(limit)
                 chunks.append(chunk)
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {seconds:g} s") from None
