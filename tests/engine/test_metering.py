@@ -313,7 +313,7 @@ async def test_a_slow_budget_waits_for_the_next_window(bench: Budgeted) -> None:
     bench.provider.say(*words(70))
     bench.provider.finish()
     reading = await bench.read(stream)
-    seen = 30 - PROMPT
+    seen = 30  # what slows down counts answers alone
     for _ in range(2):
         shown = "".join(words(seen))
         await reading.until(lambda r, shown=shown: r.text == shown)  # type: ignore[misc]
@@ -323,7 +323,36 @@ async def test_a_slow_budget_waits_for_the_next_window(bench: Budgeted) -> None:
     await reading.to_end()
     assert reading.text == "".join(words(70))
     assert reading.names()[-1] == "done"
-    assert (await bench.taken())["pace"] <= 30
+    assert await bench.taken() == {"pace": 10}
+
+
+async def test_a_piece_that_is_larger_than_a_window_waits_for_several(bench: Budgeted) -> None:
+    bench.budgets(
+        Budget(name="pace", limit=30, per="minute", on_exhausted="slow"),
+        Budget(name="day", limit=1000),
+    )
+    stream = await bench.ask("a prompt as long as this one could never be slow " * 10)
+    bench.provider.say("first ", "p" * 400)
+    bench.provider.finish()
+    reading = await bench.read(stream)
+    for _ in range(3):
+        await bench.asleep()
+        assert reading.text in ("", "first ")
+        bench.wake()
+    await reading.to_end()
+    assert reading.text == "first " + "p" * 400
+    assert (await bench.taken())["pace"] == 101 - 90
+
+
+async def test_a_question_may_begin_while_a_slow_budget_is_empty(bench: Budgeted) -> None:
+    bench.budgets(Budget(name="pace", limit=30, per="minute", on_exhausted="slow"))
+    await bench.answer(*words(30))
+    stream = await bench.ask(QUESTION)
+    bench.provider.say("late")
+    bench.provider.finish()
+    await bench.asleep()
+    bench.wake()
+    assert (await (await bench.read(stream)).to_end()).text == "late"
 
 
 async def test_an_answer_that_waits_can_be_stopped(bench: Budgeted) -> None:
@@ -476,6 +505,7 @@ async def test_the_ledger_has_every_answer(bench: Budgeted) -> None:
 
 async def test_passages_are_part_of_the_prompt(bench: Budgeted) -> None:
     bench.budgets(Budget(name="day", limit=100))
+    await bench.answer(*words(40))
     meter = await bench.metering.begin(ALICE, "scripted", [Turn("user", QUESTION)])
     passage = Passage(
         id="p", document="d", title="", address="", heading="", span=(0, 120), text="p" * 120
@@ -483,6 +513,8 @@ async def test_passages_are_part_of_the_prompt(bench: Budgeted) -> None:
     await meter.asked([passage])
     assert meter.input == PROMPT + 30
     with pytest.raises(BudgetExhausted):
+        await meter.asked([passage])
+    with pytest.raises(TooLarge):
         await meter.asked([passage] * 3)
     await meter.close()
 

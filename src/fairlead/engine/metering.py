@@ -253,22 +253,16 @@ class Meter:
 
     async def begin(self) -> None:
         """Reserve the prompt and a first step. Raises as :meth:`Metering.begin`."""
-        for line in self._lines:
-            if line.reach(self.input, line.budget.limit) < 1:
-                raise TooLarge(
-                    f"the prompt is about {self.input} tokens, for which the budget "
-                    f"{line.budget.name!r} ({line.budget.stated()}) has no room at any time",
-                    budget=line.budget.name,
-                )
+        self._check_fits()
         await self._reach(self._step, 1, starting=True)
 
     async def asked(self, passages: Sequence[Passage]) -> None:
         """The model is about to be asked, with these passages: from now on the prompt is charged.
         Raises :class:`~fairlead.errors.BudgetExhausted` if they do not fit."""
-        if self._lines and passages:
+        if passages:
             self.input += self._metering.estimate(passages)
-            # They are paid for out of what was reserved for the answer, if that suffices.
-            await self._reach(self._step, 1)
+            self._check_fits()
+            await self._reach(self._step, 1, starting=True)
         self._asked = True
 
     def add(self, event: Event) -> bool:
@@ -363,48 +357,70 @@ class Meter:
         finally:
             self._fetching = None
 
+    def _check_fits(self) -> None:
+        for line in self._lines:
+            if line.reach(self.input, line.budget.limit) < 1:
+                raise TooLarge(
+                    f"the prompt is about {self.input} tokens, for which the budget "
+                    f"{line.budget.name!r} ({line.budget.stated()}) has no room at any time",
+                    budget=line.budget.name,
+                )
+
     async def _reach(self, want: int, least: int, *, starting: bool = False) -> None:
         """Have ``want`` tokens of the answer granted, or as many as there are, if that is at least
-        ``least``; where all that is missing comes back by itself and may be waited for, then."""
+        ``least``. Budgets that slow down are waited for, and asked for nothing when ``starting``:
+        the first token waits for them."""
         counters = self._metering.counters
+        goal = want
         while self._lines:
             assert counters is not None
-            claims = self._claims(want)
+            claims = self._claims(want, starting)
             reserved = await counters.reserve(self._holder, claims, LEASE)
             self._stand(claims, reserved.taken)
             if reserved.granted:
                 for line, claim in zip(self._lines, claims, strict=True):
                     self._hold(line, claim.counter).amount += claim.amount
+                if starting and any(line.budget.on_exhausted == "slow" for line in self._lines):
+                    self._granted = self._mark = 0
+                    return
                 self._granted = want
                 self._mark = max(want - self._step // 2, min(self.output, want))
-                return
+                if want >= least:
+                    return
+                want = goal
+                continue
             reaches = [
                 line.reach(self.input, self._before(line) + claim.limit - taken)
                 if claim.amount
                 else _NO_LIMIT
                 for line, claim, taken in zip(self._lines, claims, reserved.taken, strict=True)
             ]
-            if min(reaches) >= least:
-                want = min(*reaches, want - 1)
-                continue
             short = [
                 (line.budget, claim.counter.ends)
                 for line, claim, reach in zip(self._lines, claims, reaches, strict=True)
                 if reach < least
             ]
+            cuts = any(budget.on_exhausted == "cut" for budget, _ in short)
+            if not short or (not cuts and min(reaches) > self._granted):
+                # Not all that was wanted: all there is.
+                want = min(*reaches, want - 1)
+                continue
             now = self._metering.clock()
-            if starting or any(budget.on_exhausted == "cut" for budget, _ in short):
+            if cuts:
                 raise _exhausted(short, now)
             await self._metering.sleep(max(end for _, end in short) - now)
+            want = goal
             if self._budgets is not self._metering.budgets:
                 self._look()
 
-    def _claims(self, want: int) -> list[Claim]:
+    def _claims(self, want: int, starting: bool) -> list[Claim]:
         now = self._metering.clock()
         claims = []
         for line in self._lines:
             counter = Counter(line.key, *window(line.budget.per, now))
             amount = max(0, line.amount(self.input, want) - self._before(line))
+            if starting and line.budget.on_exhausted == "slow":
+                amount = 0
             held = self._held.get(line.key, ())
             here = sum(each.amount for each in held if each.counter == counter)
             earlier = sum(each.amount for each in held if each.counter != counter)

@@ -43,7 +43,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     has the limit for itself: ``consumer``, ``address``, ``model``, ``header:x``, ``query:x``,
     ``cookie:x``, ``claim:x``; none: all share it. ``models``: those it concerns; none given: all.
     ``on_exhausted``: an answer under way is ``cut`` at the limit, or waits (``slow``) for the next
-    window.
+    window. What slows down counts answers alone: a prompt cannot come more slowly.
     """
 
     name: str
@@ -110,6 +110,8 @@ class Line(NamedTuple):
     def amount(self, input_tokens: int, output_tokens: int, cached_tokens: int = 0) -> int:
         """What an answer of so many tokens takes of the budget."""
         unit = self.budget.unit
+        if self.budget.on_exhausted == "slow":
+            input_tokens = cached_tokens = 0
         if unit == "tokens":
             return input_tokens + output_tokens
         if unit == "requests":
@@ -121,6 +123,8 @@ class Line(NamedTuple):
         """How many tokens an answer may have that takes at most ``amount`` of the budget; below 0
         where even the prompt takes more."""
         unit = self.budget.unit
+        if self.budget.on_exhausted == "slow":
+            input_tokens = 0
         if unit == "tokens":
             return amount - input_tokens
         if unit == "requests":

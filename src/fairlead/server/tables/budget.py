@@ -41,7 +41,7 @@ class BudgetTable(Table, frozen=True, kw_only=True):
         Literal["cut", "slow"],
         says(
             "what becomes of answers under way: `cut` ends them; `slow` has them wait for the next "
-            "second or minute"
+            "second or minute, and counts no prompts"
         ),
     ] = "cut"
     currency: Annotated[str, says("of `money`, by its three letters")] = "USD"
