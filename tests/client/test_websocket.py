@@ -80,6 +80,23 @@ async def test_many_answers_share_one_socket(
     assert len({events[0].stream for events in answers}) == 20
 
 
+async def test_there_are_as_many_sockets_as_it_takes(
+    server: ServerProcess, upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(websocket, "MAX_STREAMS", 3)
+    upstream.script(Answer(tokens=TOKENS[:5], pace=Pace(gated=True)))
+    async with (
+        ToxicProxy(server.port) as proxy,
+        Client(proxy.url, transport="websocket") as client,
+    ):
+        asking = [client.ask(f"Question {n}") for n in range(10)]
+        await asyncio.gather(*(anext(each) for each in asking))
+        assert 4 <= proxy.connections <= 10
+        upstream.release(100)
+        for each in asking:
+            assert text(await everything(each)) == "".join(TOKENS[:5])
+
+
 async def test_one_answer_is_read_twice_at_once(
     server: ServerProcess, upstream: ScriptedUpstream
 ) -> None:

@@ -192,6 +192,15 @@ def test_a_buffer_keeps_until_it_is_full() -> None:
     assert working.end() == b"f"
 
 
+def test_a_buffer_that_was_full_lets_the_end_of_a_response_pass() -> None:
+    working = flow(Buffer(50))
+    response = b"HTTP/1.1 200 OK\r\ncontent-length: 20\r\n\r\n" + b"x" * 20
+    assert working.feed(response[:55]) == Outcome(response[:55])
+    assert working.feed(response[55:57]) == Outcome(b"")
+    assert working.feed(response[57:] + b"HTTP") == Outcome(response[55:])
+    assert working.end() == b"HTTP"
+
+
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_a_buffer_lets_whole_responses_pass(size: int) -> None:
     whole = (

@@ -131,17 +131,16 @@ class Line:
             self._news.clear()
             await self._news.wait()
 
-    async def messages(self) -> AsyncGenerator[Message, None]:
-        """What comes, until the line ends."""
-        while True:
-            while self._waiting:
-                message, size = self._waiting.popleft()
-                self._size -= size
-                yield message
+    async def next(self) -> Message | None:
+        """What comes next; None when the line has ended."""
+        while not self._waiting:
             if self.ending is not None:
-                return
+                return None
             self._news.clear()
             await self._news.wait()
+        message, size = self._waiting.popleft()
+        self._size -= size
+        return message
 
 
 class Socket:
@@ -406,7 +405,7 @@ class Sockets:
             if line.closed:
                 place.over = True
                 return
-            async for message in line.messages():
+            while (message := await line.next()) is not None:
                 place.went_on()
                 if message.type == "drain":
                     place.drained(message.data.get("retry_after"))

@@ -162,23 +162,30 @@ class _InCharacter(_Passing):
 
 
 class _Keeping:
+    """``_begun`` is all of the responses that are not complete yet, ``_passed`` how much of it has
+    been let through."""
+
     def __init__(self, size: int | None) -> None:
         self._size = size
-        self._kept = bytearray()
+        self._begun = bytearray()
+        self._passed = 0
 
     def feed(self, data: bytes) -> Outcome:
-        self._kept += data
-        if self._size is not None and len(self._kept) >= self._size:
-            return Outcome(self.end())
+        self._begun += data
         whole = 0
-        while length := _response(self._kept, whole):
+        while length := _response(self._begun, whole):
             whole += length
-        passed = bytes(self._kept[:whole])
-        del self._kept[:whole]
+        passed = bytes(self._begun[self._passed : whole])
+        if whole:
+            del self._begun[:whole]
+            self._passed = 0
+        if self._size is not None and len(self._begun) - self._passed >= self._size:
+            passed += self.end()
         return Outcome(passed)
 
     def end(self) -> bytes:
-        kept, self._kept = bytes(self._kept), bytearray()
+        kept = bytes(self._begun[self._passed :])
+        self._passed = len(self._begun)
         return kept
 
 
