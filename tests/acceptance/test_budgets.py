@@ -20,7 +20,7 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest
 from tests.acceptance.conftest import Serve
 from tests.acceptance.test_rpc import failing
-from tests.support.rpc import client, free_port
+from tests.support.rpc import PROTOCOLS, client, free_port
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 from tests.support.websocket import Client
@@ -76,12 +76,6 @@ async def budgets(session: aiohttp.ClientSession, server: ServerProcess) -> dict
         return {each["name"]: each for each in (await response.json())["budgets"]}
 
 
-async def use_up(session: aiohttp.ClientSession, server: ServerProcess) -> None:
-    """Two answers, which cost 42 tokens each."""
-    for _ in range(2):
-        await Reader(session, server.url).ask({"message": QUESTION})
-
-
 async def test_who_asks_sees_what_is_left(
     server: ServerProcess, session: aiohttp.ClientSession
 ) -> None:
@@ -131,107 +125,82 @@ async def test_who_asks_sees_what_is_left(
     assert (await reader.document())["usage"]["budgets"] == usage["budgets"]
 
 
-@pytest.mark.parametrize(
-    "query", ["?since=yesterday", "?since=2026-13-01", "?since=2026-02-01&until=2026-01-01"]
-)
-async def test_days_that_are_none_are_refused(
-    server: ServerProcess, session: aiohttp.ClientSession, query: str
-) -> None:
-    async with session.get(f"{server.url}/usage{query}") as response:
-        assert response.status == 400
-        assert "'since'" in (await response.json())["error"]
-
-
-@pytest.mark.parametrize(
-    "accept", ["text/event-stream", "application/x-ndjson", "application/json"]
-)
 async def test_a_start_says_how_the_budgets_stand(
-    server: ServerProcess, session: aiohttp.ClientSession, upstream: ScriptedUpstream, accept: str
-) -> None:
-    upstream.script(Answer(tokens=["word "] * 12, pace=Pace(gated=True)))
-    async with session.post(
-        f"{server.url}/chat/stream", json={"message": QUESTION}, headers={"Accept": accept}
-    ) as response:
-        assert response.status == 200
-        assert response.headers["RateLimit-Policy"] == (
-            '"tokens";q=100;qu="tokens";w=2592000, "purse";q=1000;qu="micro-usd";w=2592000'
-        )
-        tokens, purse = response.headers["RateLimit"].split(", ")
-        # The prompt and a first step of the answer are held.
-        assert tokens.startswith('"tokens";r=74;t=')
-        assert purse.startswith('"purse";r=958;t=')
-
-
-async def test_http_is_refused_with_429(
     server: ServerProcess, session: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:
-    await use_up(session, server)
+    upstream.script(Answer(tokens=["word "] * 12, pace=Pace(gated=True)))
+    left, purse = 100, 1000
     for accept in ("text/event-stream", "application/x-ndjson", "application/json"):
-        for ask in (
-            session.post(
-                f"{server.url}/chat/stream",
-                json={"message": QUESTION * 2},
-                headers={"Accept": accept},
-            ),
-            session.get(
-                f"{server.url}/chat/stream?message={QUESTION * 2}", headers={"Accept": accept}
-            ),
-        ):
-            async with ask as response:
-                assert response.status == 429
-                problem = await response.json()
-                seconds = int(response.headers["Retry-After"])
-                assert response.headers["RateLimit"] == f'"tokens";r=0;t={seconds}'
-        assert problem["code"] == "budget_exhausted"
-        assert problem["budget"] == "tokens"
-        assert problem["retryable"] is True
-        assert problem["retry_after"] == seconds
-        assert (
-            "the budget 'tokens' (100 tokens per month) is used up; it refills at"
-            in (problem["error"])
-        )
-    assert len(upstream.requests) == 2
-
-
-async def test_a_socket_is_refused_in_a_message(
-    server: ServerProcess, session: aiohttp.ClientSession
-) -> None:
-    await use_up(session, server)
-    async with Client(server.url) as socket:
-        await socket.send("chat", message=QUESTION * 2, id="1")
-        refused = (await socket.reply("1"))["data"]
-        assert refused["code"] == "budget_exhausted"
-        assert refused["budget"] == "tokens"
-        assert refused["retry_after"] > 0
-        await socket.send("ping", id="2")
-        assert (await socket.reply("2"))["type"] == "pong"
-
-
-@pytest.mark.parametrize("protocol", ["connect", "connect-json", "grpc-web", "grpc"])
-async def test_calls_are_refused_as_exhausted(
-    server: ServerProcess, session: aiohttp.ClientSession, grpc_port: int, protocol: str
-) -> None:
-    await use_up(session, server)
-    async with client(protocol, server.url, grpc_port) as calls:
-        code, detail = await failing(calls.ask(AskRequest(message=QUESTION * 2)))
-    assert code is Code.RESOURCE_EXHAUSTED
-    assert detail.code == "budget_exhausted"
-    assert detail.retryable
-    assert detail.retry_after is not None
-    assert detail.retry_after > 0
-    assert "'tokens'" in detail.error
-
-
-async def test_connect_has_the_headers_too(
-    server: ServerProcess, session: aiohttp.ClientSession
-) -> None:
-    message = json.dumps({"message": QUESTION}).encode()
+        # The prompt and a first step of the answer are held.
+        left, purse = left - 26, purse - 42
+        async with session.post(
+            f"{server.url}/chat/stream", json={"message": QUESTION}, headers={"Accept": accept}
+        ) as response:
+            assert response.status == 200
+            assert response.headers["RateLimit-Policy"] == (
+                '"tokens";q=100;qu="tokens";w=2592000, "purse";q=1000;qu="micro-usd";w=2592000'
+            )
+            first, second = response.headers["RateLimit"].split(", ")
+            assert first.startswith(f'"tokens";r={left};t=')
+            assert second.startswith(f'"purse";r={purse};t=')
+    message = json.dumps({"message": "q"}).encode()
     async with session.post(
         f"{server.url}/fairlead.v1.Answers/Ask",
         data=b"\0" + len(message).to_bytes(4, "big") + message,
         headers={"Content-Type": "application/connect+json", "Connect-Protocol-Version": "1"},
     ) as response:
-        assert response.headers["RateLimit"].startswith('"tokens";r=')
+        assert response.headers["RateLimit"].startswith('"tokens";r=5;t=')
+    for query in ("?since=yesterday", "?since=2026-13-01", "?since=2026-02-01&until=2026-01-01"):
+        async with session.get(f"{server.url}/usage{query}") as response:
+            assert response.status == 400
+            assert "'since'" in (await response.json())["error"]
+
+
+async def test_every_transport_refuses_in_its_own_words(
+    server: ServerProcess,
+    session: aiohttp.ClientSession,
+    upstream: ScriptedUpstream,
+    grpc_port: int,
+) -> None:
+    for _ in range(2):  # 42 tokens each
+        await Reader(session, server.url).ask({"message": QUESTION})
+    words = "the budget 'tokens' (100 tokens per month) is used up; it refills at"
+    for accept in ("text/event-stream", "application/x-ndjson", "application/json"):
+        headers, ask = {"Accept": accept}, {"message": QUESTION * 2}
+        address = f"{server.url}/chat/stream"
+        for asking in (
+            session.post(address, json=ask, headers=headers),
+            session.get(address, params=ask, headers=headers),
+        ):
+            async with asking as response:
+                assert response.status == 429
+                problem = await response.json()
+                seconds = int(response.headers["Retry-After"])
+                assert response.headers["RateLimit"] == f'"tokens";r=0;t={seconds}'
+            assert problem.pop("error").startswith(words)
+            assert problem == {
+                "code": "budget_exhausted",
+                "budget": "tokens",
+                "retryable": True,
+                "retry_after": seconds,
+            }
+    async with Client(server.url) as socket:
+        await socket.send("chat", message=QUESTION * 2, id="1")
+        refused = (await socket.reply("1"))["data"]
+        assert refused["error"].startswith(words)
+        assert (refused["code"], refused["budget"]) == ("budget_exhausted", "tokens")
+        assert refused["retry_after"] > 0
+        await socket.send("ping", id="2")
+        assert (await socket.reply("2"))["type"] == "pong"
+    for protocol in PROTOCOLS:
+        async with client(protocol, server.url, grpc_port) as calls:
+            code, detail = await failing(calls.ask(AskRequest(message=QUESTION * 2)))
+        assert code is Code.RESOURCE_EXHAUSTED
+        assert detail.error.startswith(words)
+        assert (detail.code, detail.retryable) == ("budget_exhausted", True)
+        assert detail.retry_after is not None
+        assert detail.retry_after > 0
+    assert len(upstream.requests) == 2
 
 
 async def test_an_answer_is_cut_while_it_flows(
