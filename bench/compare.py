@@ -10,7 +10,7 @@ from bench.options import Options
 from bench.paced import measure, server
 from bench.processes import Failed, load
 from bench.table import Check, Row, Table, optional, ratio
-from bench.transports import FIRST_EVENT, SSE
+from bench.transports import SSE
 
 #: Few enough that no transport is at its limit, each stream as fast as a model writes.
 CONNECTIONS, RATE = 100, 20.0
@@ -84,7 +84,7 @@ def _idle(transport: str, readers: int) -> IdleResult:
             request=transports.ask(transport, running.port, window=3600, key="idle"),
             connections=readers,
             before=_BEFORE,
-            begin=FIRST_EVENT,
+            begin=transports.BEGIN[transport],
             pids=running.pids,
             seconds=1.0,
         )

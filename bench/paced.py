@@ -11,7 +11,7 @@ from bench.options import Options
 from bench.processes import Failed, Server, folder, load, module
 from bench.table import Check, Row, Table, optional, ratio
 from bench.ticker import MARK
-from bench.transports import FIRST_EVENT, SSE, WEBSOCKET
+from bench.transports import SSE, WEBSOCKET
 
 RATE = 100.0
 #: The rivals' modules and their first argument.
@@ -34,7 +34,7 @@ _RUNS = (
 #: On these each token goes into an event of its own, and the server is to keep up so.
 _EVENT_BY_EVENT = (SSE, WEBSOCKET)
 #: Events that must arrive, as a share of those that are due.
-_KEEPS_UP = 0.98
+KEEPS_UP = 0.98
 #: Readers among which one measures latency.
 _TIMING = 20
 
@@ -69,7 +69,7 @@ def measure(
             request=transports.ask(transport, running.port, key=key),
             connections=connections,
             mark=MARK.decode(),
-            begin=FIRST_EVENT,
+            begin=transports.BEGIN[transport],
             pids=running.pids,
             warmup=options.warmup,
             seconds=options.seconds,
@@ -139,5 +139,5 @@ def keeps_up(name: str, result: StreamResult, due: float) -> Check:
     return Check(
         f"{name}: keeps up on one core",
         f"{result.tokens / due:.1%} of the events with {result.cpu:.2f} cores",
-        result.tokens >= _KEEPS_UP * due and result.cpu <= 1.0 and not result.lost,
+        result.tokens >= KEEPS_UP * due and result.cpu <= 1.0 and not result.lost,
     )

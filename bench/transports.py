@@ -21,6 +21,8 @@ ALL = (SSE, WEBSOCKET, POLL, NDJSON, CONNECT)
 
 #: Stands in the first event of every answer, on every transport, and in no other.
 FIRST_EVENT = "thinking"
+#: By that a reader has begun to be served; who polls is given the answer so far.
+BEGIN = {transport: '"status":"running"' if transport == POLL else FIRST_EVENT for transport in ALL}
 #: Seconds that a poll is held (PROTOCOL.md, section 8).
 WAIT = 25
 

@@ -62,7 +62,8 @@ def _measure(name: str, askers: int, tokens: int, options: Options) -> AnswersRe
             mark=MARK.decode(),
             end=_END,
             pids=pids,
-            warmup=tokens / RATE + options.warmup / 2,
+            spread=tokens / RATE,
+            warmup=2 * tokens / RATE + options.warmup / 2,
             # Whole rounds of everybody.
             seconds=max(options.seconds, 2 * tokens / RATE),
             h2=_SHARED if h2 else 0,

@@ -108,25 +108,31 @@ class Askers:
                 self.shared.append(shared)
             await asyncio.sleep(0.2)  # the server's settings, above all how many streams it takes
             return [
-                loop.create_task(self._multiplexed(self.shared[number // plan.h2]))
+                loop.create_task(self._multiplexed(number, self.shared[number // plan.h2]))
                 for number in range(plan.askers)
             ]
         for _ in range(plan.askers):
             _, asker = await loop.create_connection(Asker, "127.0.0.1", plan.request.port)
             self.plain.append(asker)
-        return [loop.create_task(self._alone(asker)) for asker in self.plain]
+        return [loop.create_task(self._alone(n, asker)) for n, asker in enumerate(self.plain)]
 
-    async def _alone(self, asker: Asker) -> None:
+    async def _alone(self, number: int, asker: Asker) -> None:
+        await self._turn(number)
         while True:
             began, times = time.perf_counter(), self._times()
             await asker.ask(self._plan.request, times)
             self._count(began, times)
 
-    async def _multiplexed(self, shared: H2Connection) -> None:
+    async def _multiplexed(self, number: int, shared: H2Connection) -> None:
+        await self._turn(number)
         while True:
             began, times = time.perf_counter(), self._times()
             await shared.ask(self._plan.request, times.see).ended
             self._count(began, times)
+
+    async def _turn(self, number: int) -> None:
+        """People do not ask all at once."""
+        await asyncio.sleep(number / self._plan.askers * self._plan.spread)
 
     def _times(self) -> Times:
         return Times(self._plan.mark.encode(), self._plan.end.encode())

@@ -108,7 +108,8 @@ class Probe(msgspec.Struct, frozen=True, kw_only=True, tag="probe"):
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True, tag="answers"):
     """Ask for answers that end, ``askers`` at a time, each again and again. ``h2``: over HTTP/2,
-    ``h2`` askers to a connection (0: HTTP/1.1, each on its own connection, which is kept).
+    ``h2`` askers to a connection (0: HTTP/1.1, each on its own connection, which is kept). They
+    begin one after the other, within ``spread`` seconds.
 
     ``mark`` stands in each token, ``end`` in what comes last of an answer.
     """
@@ -120,6 +121,7 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True, tag="answers"):
     pids: list[int]
     warmup: float
     seconds: float
+    spread: float
     h2: int = 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import struct
 
 from bench.load.plan import Request
@@ -79,13 +80,16 @@ class PollWire(Wire):
             self._size = at + len(_END) + int(_header(self._seen[:at], b"content-length") or 0)
         if len(self._seen) < self._size:
             return b""
-        head = self._seen[: self._seen.index(_END)]
+        head, _, body = self._seen[: self._size].partition(_END)
         self._seen, self._size = self._seen[self._size :], 0
         stream = _header(head, b"fairlead-stream")
         if not stream:
             return b""  # a refusal: the reader will see the status
-        # The answer to the question itself has no position: it is read from the start.
-        path = f"/streams/{stream}?wait=25&after={_header(head, b'fairlead-position')}"
+        after = _header(head, b"fairlead-position")
+        if not after and b'"text":""' not in body:
+            # The answer to the question itself: the document of what there is so far.
+            after = json.loads(body)["position"]
+        path = f"/streams/{stream}?wait=25&after={after}"
         self.turns += 1
         request = self.request
         headers = {n: v for n, v in request.headers.items() if n != "Idempotency-Key"}
