@@ -16,6 +16,7 @@ from bench.load.body import last_id, text_of, whole_events
 from bench.load.h2 import H2Connection
 from bench.load.plan import Probe, ProbeResult
 from bench.load.storm import fault
+from bench.load.wires import PollWire, WebSocketWire
 from bench.markdown import put
 from bench.options import Options
 from bench.processes import load
@@ -75,6 +76,35 @@ def test_whole_answers_and_streamed_ones_come_to_their_end() -> None:
     for http2 in ("", "/2"):
         streamed = min(v for name, v in firsts.items() if "SSE" in name and http2 in name)
         assert streamed < min(v for name, v in firsts.items() if "whole" in name)
+
+
+@pytest.mark.parametrize(
+    ("document", "after"),
+    [('{"text":"","position":null}', ""), ('{"text":"a","position":"11k-12"}', "11k-12")],
+)
+def test_polling_goes_on_after_the_answer_so_far(document: str, after: str) -> None:
+    wire = PollWire(transports.ask(transports.POLL, 80, key="k"))
+    head = f"HTTP/1.1 200 OK\r\nfairlead-stream: s\r\ncontent-length: {len(document)}\r\n\r\n"
+    # However it is cut.
+    said = [wire.answer(bytes((byte,))) for byte in (head + document).encode()]
+    assert not any(said[:-1])
+    assert said[-1].startswith(f"GET /streams/s?wait=25&after={after} HTTP/1.1\r\n".encode())
+    assert b"Idempotency-Key" not in said[-1]
+    nothing = b"HTTP/1.1 204 No Content\r\nfairlead-stream: s\r\nfairlead-position: 11k-13\r\n\r\n"
+    assert b"after=11k-13 " in wire.answer(nothing)
+    assert wire.turns == 3
+
+
+def test_a_websocket_says_its_message_when_it_is_open() -> None:
+    wire = WebSocketWire(transports.ask(transports.WEBSOCKET, 80))
+    assert b"\r\nUpgrade: websocket\r\n" in wire.begin()
+    assert not wire.answer(b"HTTP/1.1 101 Switching Protocols\r\n")
+    said = wire.answer(b"upgrade: websocket\r\n\r\n")
+    # Text, whole, masked (RFC 6455, section 5.2).
+    assert said[0] == 0x81
+    assert said[1] & 0x80
+    assert said.endswith(b'"orphan_window": 2.0}')
+    assert not wire.listening
 
 
 def test_headers_that_were_sent_before_are_sent_as_one_byte() -> None:
