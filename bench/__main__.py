@@ -14,7 +14,7 @@ import msgspec
 import uvicorn
 from rich.console import Console
 
-from bench import compare, fanout, growth, idle, paced, relay, soak, storm, whole
+from bench import budget, compare, fanout, growth, idle, paced, relay, soak, storm, whole
 from bench.chart import svg
 from bench.markdown import put
 from bench.options import Options
@@ -33,6 +33,7 @@ WORKLOADS: dict[str, Callable[[Options], Table]] = {
     "idle": idle.run,
     "growth": growth.run,
     "soak": soak.run,
+    "budget": budget.run,
 }
 _USUAL = ["paced", "fan-out", "compare", "whole", "relay", "storm", "idle"]
 #: Columns that the widest table needs.

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import idle, paced, proc, storm, transports, whole
+from bench import budget, idle, paced, proc, storm, transports, whole
 from bench.chart import svg
 from bench.load.body import last_id, text_of, whole_events
 from bench.load.h2 import H2Connection
@@ -46,6 +46,12 @@ def test_paced_counts_what_comes_over_each_transport(transport: str) -> None:
     assert result.rss > 0
     assert result.bytes_per_token > TOKEN_CHARS
     assert (result.sent_per_token > 0) == (transport == transports.POLL)
+
+
+def test_a_budgets_decision_is_measured() -> None:
+    table = budget.run(_SMALL)
+    assert all(row.value for row in table.rows)
+    assert table.checks
 
 
 def test_readers_of_one_stream_are_shown_the_same_tokens() -> None:

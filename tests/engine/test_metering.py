@@ -23,7 +23,7 @@ from fairlead.errors import (
     UpstreamRejected,
 )
 from fairlead.events.model import Reasoning, Token, Usage
-from fairlead.policy.budgets import Budget, Budgets, window
+from fairlead.policy.budgets import Budget, Budgets, Per, window
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import Price, Prices
 from fairlead.policy.tokens import estimate
@@ -129,6 +129,10 @@ async def bench() -> AsyncIterator[Budgeted]:
     yield bench
     await bench.engine.close()
     await bench.store.close()
+
+
+def counter(key: str, per: Per, now: float) -> Counter:
+    return Counter(key, window(per, now).start, window(per, now).end)
 
 
 def words(count: int) -> list[str]:
@@ -469,7 +473,7 @@ async def test_the_windows_of_a_long_answer_are_charged_each(bench: Budgeted) ->
     reading = await bench.read(stream)
     bench.provider.say(*words(80))
     await reading.until(lambda r: r.text == "".join(words(80)))
-    before = Counter('minute ["alice"]', *window("minute", bench.clock()))
+    before = counter("minute 'alice'", "minute", bench.clock())
     bench.clock.advance(60)
     bench.provider.say(*words(80))
     bench.provider.finish()
@@ -529,5 +533,5 @@ async def test_a_node_that_lives_keeps_what_it_holds(bench: Budgeted) -> None:
     assert (await bench.taken())["day"] > PROMPT
     bench.clock.advance(LEASE)
     assert await bench.taken() == {"day": PROMPT}
-    claim = Claim(Counter("day", *window("day", bench.clock())), 10, 1, 0)
+    claim = Claim(counter("day", "day", bench.clock()), 10, 1, 0)
     assert (await bench.counters.reserve("other", [claim], LEASE)).granted

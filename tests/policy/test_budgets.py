@@ -15,6 +15,7 @@ from fairlead.policy.budgets import (
     Per,
     Standing,
     Unpriced,
+    Window,
     keep,
     network,
     window,
@@ -44,12 +45,12 @@ def at(*when: int) -> int:
     ],
 )
 def test_windows_are_the_calendars(per: Per, start: int, end: int) -> None:
-    assert window(per, NOW) == (start, end)
+    assert window(per, NOW) == Window(start, end)
 
 
 def test_a_year_ends_with_december() -> None:
-    assert window("month", at(2026, 12, 31, 23, 59, 59)) == (at(2026, 12, 1), at(2027, 1, 1))
-    assert window("month", at(2028, 2, 29)) == (at(2028, 2, 1), at(2028, 3, 1))
+    assert window("month", at(2026, 12, 31, 23, 59, 59)) == Window(at(2026, 12, 1), at(2027, 1, 1))
+    assert window("month", at(2028, 2, 29)) == Window(at(2028, 2, 1), at(2028, 3, 1))
 
 
 @given(st.sampled_from(["second", "minute", "hour", "day", "month"]), st.floats(0, 4e9))

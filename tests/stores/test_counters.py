@@ -54,8 +54,8 @@ async def kit(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[K
 
 
 def counter(kit: Kit, key: str = "k") -> Counter:
-    start, end = window("hour", kit.clock())
-    return Counter(key, start, end)
+    here = window("hour", kit.clock())
+    return Counter(key, here.start, here.end)
 
 
 async def test_what_is_reserved_is_taken_until_it_is_settled(kit: Kit) -> None:

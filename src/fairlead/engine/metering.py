@@ -163,7 +163,7 @@ class Metering:
         found: dict[str, tuple[str, Budget, Counter]] = {}
         for model in models:
             for line in self.lines(caller, model):
-                counter = Counter(line.key, *window(line.budget.per, now))
+                counter = counter_of(line, now)
                 shown = model if "model" in line.budget.keyed_by else ""
                 found.setdefault(line.key, (shown, line.budget, counter))
         if self.counters is None or not found:
@@ -191,6 +191,12 @@ class Metering:
                 f"budget {error.budget.name!r} needs; add one, or name the models that the budget "
                 "concerns"
             ) from None
+
+
+def counter_of(line: Line, now: float) -> Counter:
+    """The counter of a budget that counts at ``now``."""
+    here = window(line.budget.per, now)
+    return Counter(line.key, here.start, here.end)
 
 
 class _Held:
@@ -316,7 +322,7 @@ class Meter:
         self._metering.ended(self)
         now = self._metering.clock()
         # Also what was asked for and never heard of.
-        held = {Counter(line.key, *window(line.budget.per, now)) for line in self._lines}
+        held = {counter_of(line, now) for line in self._lines}
         held |= {each.counter for line in self._held.values() for each in line}
         self._held.clear()
         if held and self._metering.counters is not None:
@@ -417,7 +423,7 @@ class Meter:
         now = self._metering.clock()
         claims = []
         for line in self._lines:
-            counter = Counter(line.key, *window(line.budget.per, now))
+            counter = counter_of(line, now)
             amount = max(0, line.amount(self.input, want) - self._before(line))
             if starting and line.budget.on_exhausted == "slow":
                 amount = 0
@@ -490,7 +496,7 @@ class Meter:
         current: list[tuple[Budget, int, Counter]] = []
         for line in self._lines:
             spread = [Final(held.counter, amount) for held, amount in self._spread(line)]
-            counter = Counter(line.key, *window(line.budget.per, now))
+            counter = counter_of(line, now)
             if not spread or spread[-1].counter != counter:
                 # Nothing of it is held, so this only asks how it stands.
                 spread.append(Final(counter, 0))

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv6Address
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -66,7 +66,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
         return f"{amount}{unit} per {self.per}"
 
 
-class Window(NamedTuple):
+class Window(msgspec.Struct, frozen=True, gc=False):
     """From ``start`` up to ``end``, in seconds since 1970 (UTC)."""
 
     start: int
@@ -78,7 +78,8 @@ def window(per: Per, now: float) -> Window:
     if per == "month":
         return _month(int(now // 86_400))
     length = _SECONDS[per]
-    start = int(now // length) * length
+    start = int(now)
+    start -= start % length
     return Window(start, start + length)
 
 
@@ -100,7 +101,7 @@ def wrong_key(text: str) -> str:
     )
 
 
-class Line(NamedTuple):
+class Line(msgspec.Struct, frozen=True, gc=False):
     """One budget of a question: the counter's key, and the model's price where it is money."""
 
     budget: Budget
@@ -166,8 +167,7 @@ class Budgets:
                 price = self.prices.of(model, budget.currency)
                 if price is None:
                     raise Unpriced(budget, model)
-            values = [part(caller, model) for part in parts]
-            found.append(Line(budget, _key(name, values), price))
+            found.append(Line(budget, _key(name, parts, caller, model), price))
         return tuple(found)
 
 
@@ -187,12 +187,11 @@ def keep(budgets: Iterable[Budget]) -> Keep:
     )
 
 
-_encode = msgspec.json.Encoder().encode
-
-
-def _key(name: str, values: list[str]) -> str:
-    # As JSON, so that no value can look like two.
-    return f"{name} {_encode(values).decode()}" if values else name
+def _key(name: str, parts: tuple[_Part, ...], caller: Caller, model: str) -> str:
+    # Quoted, so that no value can look like two.
+    if len(parts) == 1:
+        return f"{name} {parts[0](caller, model)!r}"
+    return f"{name} {','.join([repr(part(caller, model)) for part in parts])}" if parts else name
 
 
 def _part(item: str) -> _Part:
@@ -247,7 +246,7 @@ def _network(address: str) -> str:
     return f"{IPv6Address(first)}/{_NETWORK_BITS}"
 
 
-class Standing(NamedTuple):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """How a budget stands for one caller: ``taken`` of it in the window that ends at ``refills``
     (seconds since 1970, UTC). What running answers hold in advance is taken."""
 

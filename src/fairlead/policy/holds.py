@@ -14,10 +14,10 @@ Every store of counters moves by these functions, or by the same arithmetic in i
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import msgspec
 
 
-class Hold(NamedTuple):
+class Hold(msgspec.Struct, frozen=True, gc=False):
     """``granted`` in all, ``metered`` of that, and until when (seconds since 1970, UTC) its holder
     is taken to live."""
 
@@ -37,7 +37,9 @@ def fits(taken: int, limit: int, amount: int) -> bool:
 def grant(taken: int, hold: Hold, amount: int, metered: int, until: float) -> tuple[int, Hold]:
     """Hand out ``amount``, which fits; ``metered`` of the whole hold is used already."""
     granted = hold.granted + amount
-    return taken + amount, Hold(granted, max(hold.metered, min(metered, granted)), until)
+    if metered > granted:
+        metered = granted
+    return taken + amount, Hold(granted, max(hold.metered, metered), until)
 
 
 def meter(hold: Hold, metered: int, until: float) -> Hold:

@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+import msgspec
 
-class Counter(NamedTuple):
+
+class Counter(msgspec.Struct, frozen=True, gc=False):
     """A counter: ``window`` is when what it counts began, ``ends`` when it will be of no more use
     (seconds since 1970, UTC)."""
 
@@ -21,7 +23,7 @@ class Counter(NamedTuple):
     ends: int
 
 
-class Claim(NamedTuple):
+class Claim(msgspec.Struct, frozen=True, gc=False):
     """``amount`` is asked for, of which the counter has room up to ``limit``. ``metered``: so much
     of all that the holder has of the counter, this claim included, is used by now."""
 
@@ -31,7 +33,7 @@ class Claim(NamedTuple):
     metered: int
 
 
-class Used(NamedTuple):
+class Used(msgspec.Struct, frozen=True, gc=False):
     """``metered`` of all that the holder has of the counter is used by now."""
 
     holder: str
@@ -39,7 +41,7 @@ class Used(NamedTuple):
     metered: int
 
 
-class Final(NamedTuple):
+class Final(msgspec.Struct, frozen=True, gc=False):
     """``amount`` is what the holder used of the counter in the end: less than it was granted, or
     more."""
 

@@ -33,38 +33,41 @@ class MemoryCounters:
 
     async def reserve(self, holder: str, claims: Sequence[Claim], ttl: float) -> Reserved:
         now = self._clock()
-        until = now + ttl
         fit = True
         counts = []
-        for counter, limit, amount, _ in claims:
-            count = self._counts.get(counter)
+        for claim in claims:
+            count = self._counts.get(claim.counter)
             if count is None:
-                count = self._counts[counter] = _Count()
-            counts.append(count)
-            if not fits(count.taken, limit, amount):
+                count = self._counts[claim.counter] = _Count()
+            if not fits(count.taken, claim.limit, claim.amount):
                 _lapse(count, now)
-                fit = fit and fits(count.taken, limit, amount)
+                fit = fit and fits(count.taken, claim.limit, claim.amount)
+            counts.append(count)
         if fit:
-            for count, (_, _, amount, metered) in zip(counts, claims, strict=True):
-                hold = count.holds.get(holder, NOTHING)
-                count.taken, count.holds[holder] = grant(count.taken, hold, amount, metered, until)
+            until = now + ttl
+            for count, claim in zip(counts, claims, strict=True):
+                holds = count.holds
+                count.taken, holds[holder] = grant(
+                    count.taken, holds.get(holder, NOTHING), claim.amount, claim.metered, until
+                )
         return Reserved(fit, tuple([count.taken for count in counts]))
 
     async def meter(self, used: Sequence[Used], ttl: float) -> None:
         until = self._clock() + ttl
-        for holder, counter, metered in used:
-            count = self._counts.get(counter)
-            if count is not None and holder in count.holds:
-                count.holds[holder] = meter(count.holds[holder], metered, until)
+        for each in used:
+            count = self._counts.get(each.counter)
+            hold = count.holds.get(each.holder) if count is not None else None
+            if count is not None and hold is not None:
+                count.holds[each.holder] = meter(hold, each.metered, until)
 
     async def settle(self, holder: str, finals: Sequence[Final]) -> tuple[int, ...]:
         taken = []
-        for counter, amount in finals:
-            count = self._counts.get(counter)
+        for final in finals:
+            count = self._counts.get(final.counter)
             if count is not None:
                 hold = count.holds.pop(holder, None)
                 if hold is not None:
-                    count.taken = settle(count.taken, hold, amount)
+                    count.taken = settle(count.taken, hold, final.amount)
             taken.append(count.taken if count is not None else 0)
         return tuple(taken)
 

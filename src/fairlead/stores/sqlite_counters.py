@@ -82,20 +82,20 @@ def _reserve(
     now = clock()
     fit = True
     found: list[int] = []
-    for counter, limit, amount, _ in claims:
-        taken = _taken(db, counter)
-        if not fits(taken, limit, amount):
-            taken = _lapse(db, counter, taken, now)
-            fit = fit and fits(taken, limit, amount)
+    for claim in claims:
+        taken = _taken(db, claim.counter)
+        if not fits(taken, claim.limit, claim.amount):
+            taken = _lapse(db, claim.counter, taken, now)
+            fit = fit and fits(taken, claim.limit, claim.amount)
         found.append(taken)
     if not fit:
         return Reserved(False, tuple(found))
     after = []
-    for (counter, _, amount, metered), taken in zip(claims, found, strict=True):
-        hold = _hold(db, counter, holder) or NOTHING
-        taken, hold = grant(taken, hold, amount, metered, now + ttl)
-        _write(db, counter, taken)
-        _keep(db, counter, holder, hold)
+    for claim, taken in zip(claims, found, strict=True):
+        hold = _hold(db, claim.counter, holder) or NOTHING
+        taken, hold = grant(taken, hold, claim.amount, claim.metered, now + ttl)
+        _write(db, claim.counter, taken)
+        _keep(db, claim.counter, holder, hold)
         after.append(taken)
     return Reserved(True, tuple(after))
 
@@ -104,19 +104,20 @@ def _meter(
     db: apsw.Connection, clock: Callable[[], float], used: Sequence[Used], ttl: float
 ) -> None:
     until = clock() + ttl
-    for holder, counter, metered in used:
-        hold = _hold(db, counter, holder)
+    for each in used:
+        hold = _hold(db, each.counter, each.holder)
         if hold is not None:
-            _keep(db, counter, holder, meter(hold, metered, until))
+            _keep(db, each.counter, each.holder, meter(hold, each.metered, until))
 
 
 def _settle(db: apsw.Connection, holder: str, finals: Sequence[Final]) -> tuple[int, ...]:
     after = []
-    for counter, amount in finals:
+    for final in finals:
+        counter = final.counter
         taken = _taken(db, counter)
         hold = _hold(db, counter, holder)
         if hold is not None:
-            taken = settle(taken, hold, amount)
+            taken = settle(taken, hold, final.amount)
             _write(db, counter, taken)
             db.execute(
                 "DELETE FROM holds WHERE key = ? AND window = ? AND holder = ?",
@@ -173,7 +174,7 @@ def _write(db: apsw.Connection, counter: Counter, taken: int) -> None:
     db.execute(
         "INSERT INTO counters (key, window, ends, taken) VALUES (?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET taken = excluded.taken",
-        (*counter, taken),
+        (counter.key, counter.window, counter.ends, taken),
     )
 
 
@@ -192,5 +193,5 @@ def _keep(db: apsw.Connection, counter: Counter, holder: str, hold: Hold) -> Non
         "INSERT INTO holds (key, window, holder, granted, metered, until) "
         "VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET granted = excluded.granted, "
         "metered = excluded.metered, until = excluded.until",
-        (counter.key, counter.window, holder, *hold),
+        (counter.key, counter.window, holder, hold.granted, hold.metered, hold.until),
     )
