@@ -215,10 +215,12 @@ class Engine:
             if not turn.used:
                 turn.leave()
 
-    async def relay(self, caller: Caller, relay: Relay, key: str = "") -> ports.StreamInfo:
+    async def relay(
+        self, caller: Caller, relay: Relay, key: str = ""
+    ) -> ports.Created | ports.Exists:
         """Keep another application's events as a stream of the caller's, which is attached to like
-        any other. What the idempotency key has begun already is found instead; then, and when this
-        raises, the relay's source has not been asked, and is the caller's to close.
+        any other. What the idempotency key has begun already exists; then, and when this raises,
+        the relay's source has not been asked, and is the caller's to close.
 
         Raises :class:`~fairlead.errors.Conflict`, :class:`~fairlead.errors.Draining`, and as
         :meth:`start` does where there is no room.
@@ -240,7 +242,7 @@ class Engine:
                 generation = self._generation(outcome, relay.meta, relay.source, None, meter, turn)
                 opening = _opening("", int(self._clock() * 1000), searching=False)
                 generation.start(GenerationRequest(stream=stream, turns=()), "", opening)
-            return outcome.info
+            return outcome
         finally:
             if not turn.used:
                 turn.leave()

@@ -16,7 +16,7 @@ from fairlead.errors import FairleadError, HistoryGone
 from fairlead.events.codec import decode
 from fairlead.events.merge import merge, mergeable
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import Event, Unknown
+from fairlead.events.model import Done, Event, Unknown
 from fairlead.journal.log import Head, position
 from fairlead.journal.position import Writer as PositionWriter
 from fairlead.policy.caller import Caller
@@ -162,6 +162,16 @@ class Reader(Generic[W]):
             return True
         head = self.live.head
         return head.closed and self.offset >= head.tail and not self._prefix
+
+    async def over(self) -> bool:
+        """Whether nothing is left that it would be shown: it has :attr:`ended`, or all that is left
+        is the end of another application's stream, which says its end itself."""
+        head, meta = self.live.head, self.live.meta
+        if self.ended or not (meta.relayed and head.closed and self.offset == head.tail - 1):
+            return self.ended
+        batch = await self.live.store.read(self.live.stream, self.offset, READ_BYTES)
+        last = decode(batch.records[0]) if batch.records else None
+        return isinstance(last, Done) and last.status == "completed"
 
     @property
     def at_tail(self) -> bool:

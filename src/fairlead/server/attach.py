@@ -43,7 +43,8 @@ def last_event(request: Request) -> LastEvent | None:
     text = request.headers.get("last-event-id", "")
     if not text:
         return None
-    stream, _, after = text.partition(".")
+    # After a blank, another application's own id may stand.
+    stream, _, after = text.partition(" ")[0].partition(".")
     if not is_id(stream):
         raise BadPosition(
             "the 'Last-Event-ID' is not one of this server; it has the form {stream}.{position}"
@@ -100,7 +101,7 @@ async def attach(
         if after is None or shown.lines or request.method != "GET":
             raise
         return _come_again(busy, shown)
-    if after is not None and reader.ended and request.method == "GET":
+    if after is not None and request.method == "GET" and await reader.over():
         engine.detach(reader)
         return Response(status_code=204, headers=_headers(reader))
     return respond(request, reader, shown)
@@ -137,11 +138,10 @@ def _come_again(busy: Busy, shown: Presentation) -> Response:
 
 
 def _headers(reader: Reader[Any]) -> dict[str, str]:
-    return {
-        "fairlead-stream": reader.live.stream,
-        "fairlead-conversation": reader.live.meta.conversation,
-        "fairlead-protocol": PROTOCOL,
-    }
+    headers = {"fairlead-stream": reader.live.stream, "fairlead-protocol": PROTOCOL}
+    if conversation := reader.live.meta.conversation:
+        headers["fairlead-conversation"] = conversation
+    return headers
 
 
 def after_parameter(request: Request, stream: str) -> Position | None:

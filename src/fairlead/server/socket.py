@@ -30,8 +30,8 @@ _PROTOCOL = [(b"fairlead-protocol", b"1")]
 async def socket(websocket: WebSocket) -> None:
     """One connection, from the handshake to the close."""
     system: System = websocket.app.state.system
-    if foreign := _foreign(websocket, system.config.cors_origins):
-        await refuse(websocket, foreign)
+    if error := foreign(websocket, system.config.cors_origins):
+        await refuse(websocket, error)
         return
     offered: list[str] = websocket.scope["subprotocols"]
     chosen = next((name for name in native.SUBPROTOCOLS if name in offered), None)
@@ -66,7 +66,7 @@ async def refuse(websocket: WebSocket, error: FairleadError) -> None:
     await websocket.send_denial_response(response)
 
 
-def _foreign(websocket: WebSocket, allowed: tuple[str, ...]) -> Forbidden | None:
+def foreign(websocket: WebSocket, allowed: tuple[str, ...]) -> Forbidden | None:
     """Why the page that opens the socket may not. A browser lets any page open one to anywhere and
     says only whose it is (RFC 6455, section 10.2); other clients send no ``Origin``."""
     origin = websocket.headers.get("origin", "")

@@ -1,0 +1,296 @@
+"""``[[apps]]``: applications behind Fairlead. Their event streams become streams of ours, which
+resume; their WebSockets get identity and limits; everything else passes through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from urllib.parse import quote
+
+import structlog
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from fairlead.dialects import native
+from fairlead.engine.relay import Relay
+from fairlead.errors import BadRequest, Busy, FairleadError, Misconfigured, UpstreamProtocol
+from fairlead.framing.forwarding import (
+    Headers,
+    climbs,
+    from_application,
+    to_application,
+    without_our_credentials,
+)
+from fairlead.journal.position import parse_position
+from fairlead.policy.caller import ANONYMOUS, Caller
+from fairlead.ports import store as ports
+from fairlead.primitives import is_id
+from fairlead.providers.app import (
+    EVENT_STREAM,
+    Application,
+    ApplicationEvents,
+    ApplicationResponse,
+)
+from fairlead.server import attach, http
+from fairlead.server.attach import LastEvent, Presentation
+from fairlead.server.relay_socket import relay_socket
+from fairlead.server.system import System
+from fairlead.server.tables.app import App
+from fairlead.transports.body import StreamResponse
+
+_log = structlog.get_logger("fairlead.server")
+
+#: How a relayed stream is shown: as the application sent it, whatever its own query says.
+_PLAIN = Presentation(native.Options(), size=1, window=0, lines=False)
+#: What a stream's response says in our words, not in the application's.
+_OURS = frozenset({b"content-encoding", b"content-length", b"etag", b"last-modified"})
+
+
+def application(app: App) -> Application:
+    """The client of a configured application."""
+    headers = dict(app.headers)
+    if app.api_key:
+        headers["Authorization"] = f"Bearer {app.api_key.reveal()}"
+    return Application(
+        app.name,
+        app.target,
+        headers=headers,
+        connect_timeout=app.connect_timeout,
+        response_timeout=app.response_timeout,
+        silence_timeout=app.silence_timeout,
+    )
+
+
+def routes(system: System, taken: Iterable[str]) -> list[BaseRoute]:
+    """The routes of all applications. ``taken``: paths that are Fairlead's own.
+
+    Raises :class:`~fairlead.errors.Misconfigured` for an application at one of those.
+    """
+    own = {path.strip("/").partition("/")[0] for path in taken} - {""}
+    made: list[BaseRoute] = []
+    for app in system.config.apps:
+        if app.path.strip("/").partition("/")[0] in own:
+            raise Misconfigured(
+                f"apps: {app.name}: path: {app.path} is one of Fairlead's own; take another one",
+                setting="apps",
+            )
+        door = _Door(system, app, system.applications[app.name])
+        made += [Route(app.path, door), WebSocketRoute(app.path, door), Mount(app.path, door)]
+    return made
+
+
+class _Door:
+    """The ASGI application that stands for one application."""
+
+    def __init__(self, system: System, app: App, application: Application) -> None:
+        self._system = system
+        self._app = app
+        self._application = application
+        self._sockets = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            await self._websocket(WebSocket(scope, receive, send))
+        else:
+            response = await self._http(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+    # -- HTTP --------------------------------------------------------------------------------------
+
+    async def _http(self, request: Request) -> Response:
+        caller = await http.caller(request)
+        if request.headers.get("sec-fetch-mode") != "navigate" or request.method != "GET":
+            http.same_site(request)
+        text = request.headers.get("last-event-id", "")
+        known = _resumption(text)
+        if known is None:
+            return await self._ask(request, caller, text)
+        if self._app.finite:
+            return await attach.attach(request, caller, known.stream, known.after, _PLAIN)
+        engine = self._system.engine
+        reader = await engine.attach(caller, known.stream, known.after, _PLAIN.wire)
+        if not await reader.over():
+            return attach.respond(request, reader, _PLAIN)
+        engine.detach(reader)
+        return await self._ask(request, caller, text.partition(" ")[2])
+
+    async def _ask(self, request: Request, caller: Caller, last_event_id: str) -> Response:
+        """Ask the application. ``last_event_id``: its own, if the client knows one."""
+        engine, app = self._system.engine, self._app
+        if EVENT_STREAM in request.headers.get("accept", ""):
+            most = engine.limits.readers
+            if engine.readers >= most:
+                raise Busy(f"{most} connections are open, which is the cap", retry_after=5)
+        body = b""
+        if http.has_body(request):
+            body = await http.bounded_body(request, app.max_request_bytes)
+        path, query = _path(request.scope, app.path), _query(request.scope)
+        asked = b"%b %b?%b\n%b" % (request.method.encode(), path, query, body)
+        key = request.headers.get("idempotency-key", "")
+        if key and (begun := await engine.relayed(caller, asked, key)) is not None:
+            return await attach.attach(request, caller, begun.spec.id, None, _PLAIN)
+        headers = self._headers(request.scope, caller)
+        if last_event_id:
+            headers.append((b"last-event-id", last_event_id.encode("latin-1", "replace")))
+        response = await self._application.ask(request.method, path, query, headers, body)
+        try:
+            shown = from_application(
+                response.headers,
+                target=app.target,
+                prefix=_root(request.scope) + app.path,
+                cross_origin=bool(self._system.config.cors_origins),
+            )
+            streams = response.status == 200 and response.kind == EVENT_STREAM
+            if not streams or request.method == "HEAD":
+                return Passed(response, shown, app.max_response_bytes)
+            return await self._stream(request, caller, response, shown, asked, key)
+        except BaseException:
+            response.abort()
+            raise
+
+    async def _stream(
+        self,
+        request: Request,
+        caller: Caller,
+        response: ApplicationResponse,
+        headers: Headers,
+        asked: bytes,
+        key: str,
+    ) -> Response:
+        """The application's event stream as one of ours, read from its start."""
+        engine = self._system.engine
+        source = ApplicationEvents(self._app.name, response, self._system.config.max_event_bytes)
+        relay = Relay(source=source, request=asked, orphan_window=self._app.orphan_window)
+        outcome = await engine.relay(caller, relay, key)
+        if isinstance(outcome, ports.Exists):  # begun twice at the same time
+            response.abort()
+        reader = await engine.attach(caller, outcome.info.spec.id, None, _PLAIN.wire)
+        made = attach.respond(request, reader, _PLAIN)
+        assert isinstance(made, StreamResponse)
+        ours = {name for name, _ in made.raw_headers} | _OURS
+        made.raw_headers += [pair for pair in headers if pair[0] not in ours]
+        return made
+
+    def _headers(self, scope: Scope, caller: Caller) -> Headers:
+        named = dict(scope["headers"])
+        scheme = "https" if scope["scheme"] in ("https", "wss") else "http"
+        client = scope.get("client")
+        return to_application(
+            scope["headers"],
+            consumer=caller.consumer,
+            address=caller.facts.address or (client[0] if client else ""),
+            scheme=scheme,
+            host=named.get(b"host", b""),
+            prefix=_root(scope) + self._app.path,
+            # One that we know the caller by is ours.
+            pass_authorization=self._app.pass_authorization
+            and caller.consumer == ANONYMOUS.consumer,
+        )
+
+    # -- WebSocket ---------------------------------------------------------------------------------
+
+    async def _websocket(self, websocket: WebSocket) -> None:
+        self._sockets += 1
+        try:
+            await relay_socket(
+                self._system,
+                self._app,
+                websocket,
+                room=self._sockets <= self._app.max_sockets,
+                connect=lambda caller: self._application.connect(
+                    _path(websocket.scope, self._app.path),
+                    _query(websocket.scope),
+                    self._headers(websocket.scope, caller),
+                    [
+                        name
+                        for name in websocket.scope["subprotocols"]
+                        if not name.startswith("fairlead.")
+                    ],
+                    self._app.max_message_bytes,
+                ),
+            )
+        finally:
+            self._sockets -= 1
+
+
+class Passed(Response):
+    """A response that passes through as it comes, of at most ``limit`` bytes."""
+
+    def __init__(self, response: ApplicationResponse, headers: Headers, limit: int) -> None:
+        self.status_code = response.status
+        self.background = None
+        self.raw_headers = headers
+        self._response = response
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        passing = asyncio.create_task(self._pass(scope, send))
+        leaving = asyncio.create_task(_gone(receive))
+        try:
+            await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (passing, leaving):
+                task.cancel()
+            await asyncio.gather(passing, leaving, return_exceptions=True)
+            self._response.abort()
+        if not passing.cancelled() and (error := passing.exception()) is not None:
+            if not isinstance(error, FairleadError):
+                raise error
+            # The head has gone; that the body never ends properly is all that can still be said.
+            _log.warning("response_cut", path=scope["path"], code=error.code, error=error.message)
+
+    async def _pass(self, scope: Scope, send: Send) -> None:
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status_code,
+                "headers": self.raw_headers,
+            }
+        )
+        size = 0
+        if scope["method"] != "HEAD" and self.status_code not in (204, 304):
+            async for chunk in self._response.chunks():
+                size += len(chunk)
+                if size > self._limit:
+                    raise UpstreamProtocol(
+                        f"the response is larger than {self._limit} bytes, which is the limit"
+                    )
+                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+async def _gone(receive: Receive) -> None:
+    """Until the client has left."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def _resumption(last_event_id: str) -> LastEvent | None:
+    """The stream of ours and the position that a ``Last-Event-ID`` names; None for one of the
+    application's own. Raises :class:`~fairlead.errors.BadPosition`."""
+    stream, dot, after = last_event_id.partition(" ")[0].partition(".")
+    return LastEvent(stream, parse_position(after)) if dot and is_id(stream) else None
+
+
+def _root(scope: Scope) -> str:
+    """The path before all of Fairlead's own."""
+    return str(scope.get("app_root_path", scope.get("root_path", "")))
+
+
+def _path(scope: Scope, prefix: str) -> bytes:
+    """The path at the application, percent-encoded as it came."""
+    before = _root(scope) + prefix
+    decoded: str = scope["path"].removeprefix(before)
+    if climbs(decoded):
+        raise BadRequest("the path must not hold the segments . and ..")
+    raw: bytes = scope.get("raw_path") or b""
+    if raw.startswith(before.encode()):
+        return raw.removeprefix(before.encode())
+    return quote(decoded).encode()
+
+
+def _query(scope: Scope) -> bytes:
+    return without_our_credentials(scope.get("query_string", b""))
