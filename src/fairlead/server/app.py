@@ -18,7 +18,18 @@ from starlette.websockets import WebSocket
 import fairlead
 from fairlead.engine.outside import Outside
 from fairlead.errors import BadRequest, FairleadError, NotFound
-from fairlead.server import about, budgets, chat, dialogues, login, rpc, socket, streams, writing
+from fairlead.server import (
+    about,
+    budgets,
+    chat,
+    dialogues,
+    login,
+    relay,
+    rpc,
+    socket,
+    streams,
+    writing,
+)
 from fairlead.server.http import error_response
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
@@ -87,7 +98,7 @@ def build_app(system: System) -> ASGIApp:
     )
     app.state.system = system
     app.state.outside = Outside(system.engine)
-    for router in (
+    routers = (
         chat.router,
         socket.router,
         streams.router,
@@ -96,9 +107,12 @@ def build_app(system: System) -> ASGIApp:
         about.router,
         budgets.router,
         login.router,
-    ):
+    )
+    for router in routers:
         app.include_router(router)
     app.router.routes.append(rpc.route(system))
+    own = [route for router in routers for route in router.routes]
+    app.router.routes += relay.routes(system, [getattr(route, "path", "") for route in own])
     app.mount("/", Page(directory=_PAGE, html=True), name="page")
     app.add_exception_handler(FairleadError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)

@@ -28,6 +28,7 @@ from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.doors import open_doors
 from fairlead.server.metering import open_metering
 from fairlead.server.models import Offer
+from fairlead.server.relay import application
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
@@ -62,6 +63,9 @@ async def compose(
         knowledge = await _knowledge(config, stack) if config.knowledge else None
         offer = Offer(config, own)
         stack.push_async_callback(offer.close)
+        applications = {app.name: application(app) for app in config.apps}
+        for one in applications.values():
+            stack.push_async_callback(one.close)
         notice = "" if own or config.answerers else NO_MODEL
         engine = Engine(
             store=store,
@@ -121,6 +125,7 @@ async def compose(
                 )
             ),
             upstreams=offer.upstreams,
+            applications=applications,
             notice=notice,
         )
 

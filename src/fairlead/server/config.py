@@ -19,6 +19,7 @@ from fairlead.errors import Misconfigured
 from fairlead.framing.message import MAX_HEAD
 from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
 from fairlead.server.settings import Secret, Setting, settings_of, show
+from fairlead.server.tables.app import App
 from fairlead.server.tables.budget import BudgetTable, PriceTable, unpriced
 from fairlead.server.tables.consumer import Consumer
 from fairlead.server.tables.jwt import Jwt
@@ -154,6 +155,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "Answers",
             "Other names for models.",
             why="several values belong together: write [[aliases]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    apps: Annotated[
+        tuple[App, ...],
+        _meta(
+            "Answers",
+            "Applications of your own behind Fairlead, each at a path.",
+            why="several values belong together: write [[apps]] in the configuration file",
             **_TABLE,
         ),
     ] = ()

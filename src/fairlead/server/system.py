@@ -6,6 +6,7 @@ import msgspec
 
 from fairlead.engine.engine import Engine
 from fairlead.ports.health import Health
+from fairlead.providers.app import Application
 from fairlead.server.config import Config
 from fairlead.server.doors import Doors
 from fairlead.transports.callers import Callers
@@ -13,8 +14,8 @@ from fairlead.transports.connections import Connections
 
 
 class System(msgspec.Struct, frozen=True):
-    """What composition has put together. ``upstreams`` knows how they stand; ``notice`` says in one
-    line who answers, when that is worth saying."""
+    """What composition has put together. ``upstreams`` knows how they stand; ``applications`` are
+    those behind it, by name; ``notice`` says in one line who answers, when that is worth saying."""
 
     config: Config
     engine: Engine
@@ -22,4 +23,5 @@ class System(msgspec.Struct, frozen=True):
     doors: Doors
     connections: Connections
     upstreams: Health
+    applications: dict[str, Application] = {}
     notice: str = ""
