@@ -4,7 +4,6 @@ while readers are open."""
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,17 +13,14 @@ import pytest
 
 from fairlead.server.config import Config
 from fairlead.server.keys import issue, rotate, stored_keys
-from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
+from fairlead.testing.upstream import ScriptedUpstream
 from tests.acceptance.conftest import Serve, serve, session, upstream
-from tests.contract.transports import TRANSPORTS, Place, Refused
+from tests.contract.readers import PROMISE, TOKENS, Reader, all_end, all_have, begin
+from tests.contract.transports import TRANSPORTS, Place
 from tests.support.rpc import free_port
 from tests.support.server import ServerProcess
 
 __all__ = ["serve", "session", "upstream"]
-
-TOKENS = tuple(f"{n} " for n in range(8))
-#: What the project promises, in seconds.
-PROMISE = 5.0
 
 
 class Key(NamedTuple):
@@ -54,41 +50,6 @@ class Desk:
             await rotate(keys, key.id, overlap=overlap)
 
 
-class Reader:
-    """Reads a stream with a key until that ends, in whatever way."""
-
-    def __init__(self, place: Place, stream: str, transport: str, key: Key, name: str = "") -> None:
-        headers = {"Authorization": f"Bearer {key.text}"}
-        if name:
-            headers["Fairlead-Reader"] = name
-        self.transport = transport
-        self.text = ""
-        self.last = ""
-        self.code = ""
-        self._events = TRANSPORTS[transport](place._replace(headers=headers), stream, "")
-        self._news = asyncio.Event()
-        self.task = asyncio.create_task(self._read())
-
-    async def _read(self) -> None:
-        try:
-            async with contextlib.aclosing(self._events) as events:
-                async for event in events:
-                    self.last, self.code = event.type, event.code
-                    self.text += event.text if event.type == "token" else ""
-                    self._news.set()
-        except Refused as refused:
-            self.last, self.code = "refused", refused.code
-        finally:
-            self._news.set()
-
-    async def has(self, text: str) -> None:
-        async with asyncio.timeout(20):
-            while self.text != text:
-                assert not self.task.done(), (self.transport, self.last, self.code)
-                self._news.clear()
-                await self._news.wait()
-
-
 @pytest.fixture
 def desk(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
@@ -101,36 +62,14 @@ async def place(serve: Serve, session: aiohttp.ClientSession) -> AsyncGenerator[
         yield Place(server.url, port, session)
 
 
-async def begin(place: Place, key: Key, upstream: ScriptedUpstream) -> str:
-    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
-    headers = {"Authorization": f"Bearer {key.text}"}
-    body = {"message": "Go on."}
-    async with place.session.post(
-        f"{place.url}/chat/stream", json=body, headers=headers
-    ) as response:
-        assert response.status == 200, await response.text()
-        return response.headers["Fairlead-Stream"]
-
-
-async def all_have(readers: list[Reader], text: str) -> None:
-    await asyncio.gather(*(reader.has(text) for reader in readers))
-
-
-async def all_end(readers: list[Reader]) -> dict[str, str]:
-    """Each transport's last word."""
-    async with asyncio.timeout(PROMISE):
-        await asyncio.gather(*(reader.task for reader in readers))
-    return {reader.transport: reader.code for reader in readers}
-
-
 @pytest.mark.parametrize("how", ["revoked", "replaced"])
 async def test_a_key_that_is_taken_back_ends_its_readers_and_nobody_elses(
     place: Place, desk: Desk, upstream: ScriptedUpstream, how: str
 ) -> None:
     stolen, kept = await desk.make(), await desk.make()
-    stream = await begin(place, stolen, upstream)
-    readers = [Reader(place, stream, transport, stolen) for transport in TRANSPORTS]
-    others = [Reader(place, stream, transport, kept) for transport in TRANSPORTS]
+    stream = await begin(place, stolen.text, upstream)
+    readers = [Reader(place, stream, transport, stolen.text) for transport in TRANSPORTS]
+    others = [Reader(place, stream, transport, kept.text) for transport in TRANSPORTS]
     upstream.release(3)
     await all_have(readers + others, "0 1 2 ")
     if how == "revoked":
@@ -154,12 +93,12 @@ async def test_an_expired_key_ends_its_readers_unless_they_are_renewed(
     place: Place, desk: Desk, upstream: ScriptedUpstream
 ) -> None:
     fresh = await desk.make()
-    stream = await begin(place, fresh, upstream)
+    stream = await begin(place, fresh.text, upstream)
     short = await desk.make(life=6)
     others = await desk.make("bob")
-    readers = [Reader(place, stream, transport, short) for transport in TRANSPORTS]
+    readers = [Reader(place, stream, transport, short.text) for transport in TRANSPORTS]
     renewable = ("sse", "ndjson", "connect", "grpc-web", "grpc")
-    renewed = [Reader(place, stream, name, short, f"my {name}") for name in renewable]
+    renewed = [Reader(place, stream, name, short.text, f"my {name}") for name in renewable]
     upstream.release(2)
     await all_have(readers + renewed, "0 1 ")
     for name in renewable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
@@ -43,12 +44,13 @@ class Client:
         """The JSON that answers a form. ``user`` and ``password`` are of HTTP Basic, as OAuth 2.0
         wants them (RFC 6749, section 2.3.1); without a password the user is a field
         (``client_id``)."""
-        fields, auth = dict(form), None
+        fields, headers = dict(form), {}
         if user and password:
-            auth = aiohttp.BasicAuth(quote_plus(user), quote_plus(password), encoding="utf-8")
+            pair = f"{quote_plus(user)}:{quote_plus(password)}".encode()
+            headers["Authorization"] = f"Basic {b64encode(pair).decode()}"
         elif user:
             fields["client_id"] = user
-        return await self._json("POST", url, data=fields, auth=auth)
+        return await self._json("POST", url, headers=headers, data=fields)
 
     async def _json(
         self, method: str, url: str, headers: Mapping[str, str] | None = None, **how: Any
