@@ -21,6 +21,7 @@ KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
         {},
     ),
     "keys": ([], {"FAIRLEAD_API_KEYS": "alice=9f2c6c1e,bob=51d0a7b3"}),
+    "budgets": (["--config", str(Path(__file__).parent / "budgets.toml")], {}),
 }
 
 
