@@ -95,7 +95,7 @@ async def test_it_falls_to_what_gets_through_and_climbs_back(
     async with (
         serve() as server,
         ToxicProxy(server.port, Buffer(), Pass()) as line,
-        reader(line.url, firstSign=1000) as client,
+        reader(line.url, firstSign=2500) as client,
     ):
         # Nothing of a stream that is being written comes through: the next one is tried.
         await client.send(ask="Go on.")
@@ -127,7 +127,7 @@ async def test_where_nothing_that_lasts_gets_through_it_polls_and_climbs_in_mid_
     async with (
         serve() as server,
         ToxicProxy(server.port, Swallow(), Swallow(), Pass()) as line,
-        reader(line.url, firstSign=1000) as client,
+        reader(line.url, firstSign=2500) as client,
     ):
         await client.send(ask="Go on.")
         await client.next("begun")

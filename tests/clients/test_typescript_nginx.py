@@ -57,7 +57,7 @@ async def test_what_buffers_is_left_and_come_back_to(
     async with serve("--base-path", "/api") as server:
         nginx = Nginx(tmp_path, server.port)
         shipped = spoil(nginx, sockets=sockets)
-        async with nginx, reader(nginx.url, firstSign=1000, maxDelay=0) as client:
+        async with nginx, reader(nginx.url, firstSign=2500, maxDelay=0) as client:
             await client.send(ask="Go on.")
             await client.next("begun")
             upstream.release(len(TOKENS) + 1)

@@ -117,7 +117,7 @@ test("an answer is interrupted as soon as it has begun", async () => {
   const answer = auto(url).ask("?");
   void answer.result();
   const next = all(answer.interrupt("!"));
-  await expect.poll(() => begin).toBeTruthy();
+  await expect.poll(() => begin, { timeout: 60_000 }).toBeTruthy();
   expect(peers).toHaveLength(0);
   begin();
   expect(textOf(await next)).toBe(TEXT);
@@ -169,7 +169,7 @@ test("a path that holds streams back lets a WebSocket through", async () => {
     (said, peer) => read(said, peer),
     () => undefined,
   );
-  const fairlead = auto(url, { firstSign: 500 });
+  const fairlead = auto(url, { firstSign: 2000 });
   for (let n = 0; n < 2; n += 1) expect(textOf(await all(fairlead.ask("?")))).toBe(TEXT);
   expect(asked).toHaveLength(1); // the second answer does not stumble over the same stone
   expect(peers).toHaveLength(1);

@@ -30,6 +30,9 @@ const over = (url: string, options: ClientOptions = {}) =>
 const closed = ({ socket }: Peer) =>
   new Promise<number>((resolve) => socket.on("close", (code: number) => resolve(code)));
 
+/** A safety net only. */
+const WAIT = { timeout: 60_000 };
+
 const requests = ({ said }: Peer) => said.filter(({ type }) => type !== "ping");
 
 test("the question, the credential and the fields reach the server", async () => {
@@ -282,11 +285,11 @@ test("the line is asked for a sign of life, which keeps it", async () => {
   const { url, peers } = await serveSockets((said, peer) => {
     if (said["type"] === "chat") return read(said, peer, 2);
     peer.say({ type: "pong" });
-    if ((pings += 1) < 5) return undefined;
+    if ((pings += 1) < 3) return undefined;
     for (let index = 2; index < ANSWER.length; index += 1) peer.say(message(index));
     return undefined;
   });
-  expect(textOf(await all(over(url, { silence: 1000 }).ask("?")))).toBe(TEXT);
+  expect(textOf(await all(over(url, { silence: 2000 }).ask("?")))).toBe(TEXT);
   expect(peers).toHaveLength(1);
 });
 
@@ -299,7 +302,7 @@ test("a line without a sign of life is left, for all who read on it", async () =
   for (const events of await Promise.all(["a", "b"].map((text) => all(fairlead.ask(text))))) {
     expect(textOf(events)).toBe(TEXT);
   }
-  expect(peers).toHaveLength(2);
+  expect(peers.length).toBeGreaterThan(1);
 });
 
 test("a request that is not answered at once finds a line that is dead", async () => {
@@ -307,7 +310,7 @@ test("a request that is not answered at once finds a line that is dead", async (
     if (number > 1) read(said, peer);
   });
   expect(textOf(await all(over(url, { firstSign: 100 }).ask("?")))).toBe(TEXT);
-  expect(peers).toHaveLength(2);
+  expect(peers.length).toBeGreaterThan(1);
 });
 
 const MEDIA = Buffer.from([0, 10, 255, 13, 10, 0x7b]);
@@ -362,7 +365,7 @@ test("what a slow reader cannot take is left with the server", async () => {
   let received = 0;
   for await (const event of over(url).ask("?")) {
     if (received === 0)
-      await vi.waitFor(() => expect(peers[0]!.said.at(-1)!["type"]).toBe("detach"));
+      await vi.waitFor(() => expect(peers[0]!.said.at(-1)!["type"]).toBe("detach"), WAIT);
     expect(event.position).toBe(position(received));
     received += 1;
   }
@@ -374,10 +377,11 @@ test("what a slow reader cannot take is left with the server", async () => {
 test("another credential is given on the socket that is open", async () => {
   let key = "old";
   const { url, peers } = await serveSockets((said, peer) => {
-    if (said["type"] === "chat") read(said, peer, ANSWER.length, said["message"]);
+    if (said["type"] === "chat") read(said, peer, said["message"] === "one" ? 1 : undefined);
   });
   const fairlead = over(url, { apiKey: () => key });
-  await all(fairlead.ask("one"));
+  const one = fairlead.ask("one")[Symbol.asyncIterator]();
+  await one.next();
   key = "new";
   await all(fairlead.ask("two"));
   expect(peers).toHaveLength(1);
