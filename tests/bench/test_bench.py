@@ -84,12 +84,10 @@ def test_whole_answers_and_streamed_ones_come_to_their_end() -> None:
         assert streamed < min(v for name, v in firsts.items() if "whole" in name)
 
 
-@pytest.mark.parametrize(
-    ("document", "after"),
-    [('{"text":"","position":null}', ""), ('{"text":"a","position":"11k-12"}', "11k-12")],
-)
-def test_polling_goes_on_after_the_answer_so_far(document: str, after: str) -> None:
-    wire = PollWire(transports.ask(transports.POLL, 80, key="k"))
+@pytest.mark.parametrize(("key", "after"), [("", ""), ("k", "11k-12")])
+def test_polling_reads_from_the_start_or_joins_the_others(key: str, after: str) -> None:
+    wire = PollWire(transports.ask(transports.POLL, 80, key=key))
+    document = '{"text":"a","position":"11k-12"}'
     head = f"HTTP/1.1 200 OK\r\nfairlead-stream: s\r\ncontent-length: {len(document)}\r\n\r\n"
     # However it is cut.
     said = [wire.answer(bytes((byte,))) for byte in (head + document).encode()]
