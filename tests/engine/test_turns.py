@@ -117,3 +117,23 @@ async def test_an_interruption_gives_its_turn_to_what_comes_next(narrow: Bench) 
     await narrow.provider.wait_started(2)
     assert started.created
     assert narrow.engine.turns.waiting == 0
+
+
+async def test_one_consumer_reads_so_much_at_once_and_others_theirs() -> None:
+    store, conversations, provider = MemoryStore(), MemoryConversations(), ScriptedProvider()
+    await store.open()
+    await conversations.open()
+    engine = make_engine(store, conversations, provider, readers_each=1)
+    await engine.open()
+    bench = Bench(engine, provider)
+    mine, theirs = await bench.ask(), await bench.ask("?", BOB)
+    first = await bench.read(mine)
+    with pytest.raises(TooMany):
+        await bench.read(mine)
+    await bench.read(theirs, caller=BOB)
+    first.detach()
+    await bench.read(mine)
+    assert engine.readers == 2
+    await engine.close()
+    await conversations.close()
+    await store.close()

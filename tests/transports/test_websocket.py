@@ -22,6 +22,7 @@ from fairlead.providers.balanced import Upstreams
 from fairlead.server.app import build_app
 from fairlead.server.config import Config
 from fairlead.server.doors import open_doors
+from fairlead.server.entrance import Entrance, policy_of
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
@@ -147,6 +148,7 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
         doors=doors,
         connections=connections,
         upstreams=Upstreams(()),
+        entrance=Entrance(policy_of(config)),
     )
     found = Served(build_app(system), engine, provider, store)
     found.connections = connections

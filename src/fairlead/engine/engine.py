@@ -118,7 +118,9 @@ class Engine:
         self._idle.set()
         self._signals: ports.Subscription | None = None
         self._authority = Authority(clock)
-        self._readers = Readers(store, self.node, self.limits.readers, clock, self._count)
+        self._readers = Readers(
+            store, self.node, self.limits.readers, self.limits.readers_each, clock, self._count
+        )
         self.vigil = Vigil(self._readers.all, self._authority, revocable)
         self._upkeep = Upkeep(
             store,
@@ -499,12 +501,12 @@ class Engine:
         :class:`~fairlead.errors.Busy` at the cap of readers. A position whose records the store
         lost is served a ``reset`` with the text so far.
         """
-        self._readers.admit()
+        self._readers.admit(caller.consumer)
         try:
             info = await self._info(caller, Verb.ATTACH, stream)
             return await self._readers.attach(caller, info, after, wire)
         except BaseException:
-            self._readers.leave()
+            self._readers.leave(caller.consumer)
             raise
 
     async def start_and_attach(
@@ -512,13 +514,13 @@ class Engine:
     ) -> Reader[W]:
         """:meth:`start`, and :meth:`attach` from the start: the reader's room is taken first, so
         that a question whose answer could not be read is not begun."""
-        self._readers.admit()
+        self._readers.admit(caller.consumer)
         try:
             started = await self.start(caller, ask, key)
             self._authority.allow(caller, Verb.ATTACH, started.info.spec.owner)
             return await self._readers.attach(caller, started.info, None, wire)
         except BaseException:
-            self._readers.leave()
+            self._readers.leave(caller.consumer)
             raise
 
     def detach(self, reader: Reader[Any], *, due: float = 0.0) -> None:

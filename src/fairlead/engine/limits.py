@@ -10,14 +10,16 @@ from fairlead.policy.attachments import AttachmentLimits
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """``room`` for generations on this node, and how many seconds one waits for it (``patience``);
-    ``readers`` open at once; ``prompt_chars`` of one message; ``event_bytes`` of one event;
-    ``deadline`` of a generation and its ``orphan_window`` when nobody watches, in seconds;
-    ``history_messages`` given to a provider at most; ``message_chars`` of an answer that its message
-    keeps (its stream keeps all); ``attachments`` of a question."""
+    ``readers`` open at once, and of one consumer (``readers_each``; 0: no cap); ``prompt_chars`` of
+    one message; ``event_bytes`` of one event; ``deadline`` of a generation and its
+    ``orphan_window`` when nobody watches, in seconds; ``history_messages`` given to a provider at
+    most; ``message_chars`` of an answer that its message keeps (its stream keeps all);
+    ``attachments`` of a question."""
 
     room: Room = Room()
     patience: float = 60.0
     readers: int = 1000
+    readers_each: int = 0
     prompt_chars: int = 100_000
     event_bytes: int = 1024 * 1024
     deadline: float = 3600.0

@@ -130,6 +130,7 @@ class Reader(Generic[W]):
         "_news",
         "_prefix",
         "_state",
+        "admitted",
         "caller",
         "cold",
         "failure",
@@ -146,6 +147,8 @@ class Reader(Generic[W]):
         self._news = -1
         self.wire = wire
         self.caller = caller
+        #: In whose room it is; its caller may become another one.
+        self.admitted = caller.consumer
         self.offset = offset
         self.cold = False
         self.failure: FairleadError | None = None

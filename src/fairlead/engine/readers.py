@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -15,6 +16,7 @@ from fairlead.errors import (
     Busy,
     FairleadError,
     HistoryGone,
+    TooMany,
 )
 from fairlead.events.meta import decode_meta
 from fairlead.events.model import Reset
@@ -39,6 +41,7 @@ class Readers:
         store: Store,
         node: str,
         limit: int,
+        limit_each: int,
         clock: Callable[[], float],
         counted: Callable[[str, int], bool],
     ) -> None:
@@ -46,20 +49,31 @@ class Readers:
         self._store = store
         self._node = node
         self._limit = limit
+        self._limit_each = limit_each
+        self._each: Counter[str] = Counter()
         self._clock = clock
         self._counted = counted
         self._lives: dict[str, Live] = {}
         self._errands: set[asyncio.Task[None]] = set()
 
-    def admit(self) -> None:
+    def admit(self, consumer: str) -> None:
         """Take the room of one reader, which :meth:`leave` or :meth:`detach` gives back."""
         if self.open >= self._limit:
             raise Busy(f"{self._limit} connections are open, which is the cap", retry_after=5)
+        if self._limit_each and self._each[consumer] >= self._limit_each:
+            raise TooMany(
+                f"{self._limit_each} of your connections read answers, which is the cap",
+                retry_after=5,
+            )
         self.open += 1
+        self._each[consumer] += 1
 
-    def leave(self) -> None:
+    def leave(self, consumer: str) -> None:
         """Give back a room in which no reader was put."""
         self.open -= 1
+        self._each[consumer] -= 1
+        if not self._each[consumer]:
+            del self._each[consumer]
 
     async def attach(
         self, caller: Caller, info: StreamInfo, after: Position | None, wire: WireFactory[W]
@@ -111,7 +125,7 @@ class Readers:
         if reader not in live.readers:
             return
         live.readers.discard(reader)
-        self.open -= 1
+        self.leave(reader.admitted)
         written_here = self._counted(live.stream, len(live.readers))
         if not live.readers:
             self._lives.pop(live.stream, None)

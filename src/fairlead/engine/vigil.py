@@ -84,6 +84,13 @@ class Vigil:
         if credentials and self._revocable is not None:
             self._end(await self._revocable.ended(credentials))
 
+    def review(self, judge: Callable[[Caller], FairleadError | None]) -> int:
+        """End what is open of callers whom ``judge`` lets stay no longer; how much that was."""
+        gone = [(holder, why) for holder in self._holders() if (why := judge(holder.caller))]
+        for holder, why in gone:
+            holder.end(why)
+        return len(gone)
+
     def _end(self, ended: Mapping[str, Unauthenticated]) -> None:
         if not ended:
             return

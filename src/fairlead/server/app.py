@@ -30,6 +30,7 @@ from fairlead.server import (
     streams,
     writing,
 )
+from fairlead.server.gate import Gate
 from fairlead.server.http import error_response
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
@@ -119,7 +120,7 @@ def build_app(system: System) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unforeseen)
 
-    served: ASGIApp = app
+    served: ASGIApp = Gate(app, system.entrance, system.callers)
     if system.config.base_path:
         served = BasePath(served, system.config.base_path)
     if system.config.cors_origins:

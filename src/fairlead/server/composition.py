@@ -26,6 +26,7 @@ from fairlead.ports.identity import Identity
 from fairlead.ports.store import Durability, Store
 from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.doors import open_doors
+from fairlead.server.entrance import Entrance, policy_of
 from fairlead.server.metering import open_metering
 from fairlead.server.models import Offer
 from fairlead.server.relay import application
@@ -82,6 +83,7 @@ async def compose(
                 ),
                 patience=config.queue_wait,
                 readers=config.max_readers,
+                readers_each=config.max_readers_each,
                 prompt_chars=config.max_prompt_chars,
                 event_bytes=config.max_event_bytes,
                 deadline=config.deadline,
@@ -102,6 +104,7 @@ async def compose(
             revocable=doors.identity,
             metering=metering,
         )
+        entrance = Entrance(policy_of(config))
         await engine.open()
         stack.push_async_callback(engine.close)
         await stack.enter_async_context(_checking(offer))
@@ -112,11 +115,12 @@ async def compose(
             engine=engine,
             callers=Callers(
                 doors.identity,
-                offer.models.keep | metering.budgets.keep,
+                offer.models.keep | metering.budgets.keep | entrance.policy.rules.keep,
                 cookie=doors.cookie,
                 origins=config.cors_origins,
             ),
             doors=doors,
+            entrance=entrance,
             connections=Connections(
                 Settings(
                     heartbeat=config.heartbeat,

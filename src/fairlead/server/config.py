@@ -17,6 +17,7 @@ import msgspec
 
 from fairlead.errors import Misconfigured
 from fairlead.framing.message import MAX_HEAD
+from fairlead.policy.addresses import Networks
 from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
 from fairlead.server.settings import Secret, Setting, settings_of, show
 from fairlead.server.tables.app import App
@@ -27,6 +28,7 @@ from fairlead.server.tables.key import Key
 from fairlead.server.tables.oauth2 import OAuth2
 from fairlead.server.tables.oidc import Oidc
 from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
+from fairlead.server.tables.rule import Rule
 from fairlead.server.tables.table import Table
 from fairlead.server.tables.upstream import Upstream, address, check_url
 
@@ -112,6 +114,47 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             **_TABLE,
         ),
     ] = Oidc()
+
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        _meta("Protection", "Addresses of proxies that are believed whom they speak for."),
+    ] = ()
+    proxy_header: Annotated[
+        Literal["x-forwarded-for", "forwarded", "proxy-protocol"],
+        _meta("Protection", "Where these say it; nothing else is looked at."),
+    ] = "x-forwarded-for"
+    allow_addresses: Annotated[
+        tuple[str, ...],
+        _meta("Protection", "Networks that may use this server; none given: all."),
+    ] = ()
+    deny_addresses: Annotated[
+        tuple[str, ...], _meta("Protection", "Networks that may not, such as 203.0.113.0/24.")
+    ] = ()
+    rules: Annotated[
+        tuple[Rule, ...],
+        _meta(
+            "Protection",
+            "Which requests may come in, and how often.",
+            why="several values belong together: write [[rules]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    max_connections: Annotated[
+        int, _meta("Protection", "Connections at once; 0: no cap.", ge=0, le=10_000_000)
+    ] = 20_000
+    max_connections_each: Annotated[
+        int,
+        _meta(
+            "Protection",
+            "Connections from one address, but this machine and trusted proxies; 0: no cap.",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 1000
+    head_timeout: Annotated[
+        float,
+        _meta("Protection", "How long the head of a request may take.", gt=0, **_SECONDS),
+    ] = 10.0
 
     upstream: Annotated[
         str,
@@ -206,6 +249,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_readers: Annotated[
         int, _meta("Limits", "Connections that read answers at once.", ge=1, le=10_000_000)
     ] = 1000
+    max_readers_each: Annotated[
+        int, _meta("Limits", "Of these, one consumer's; 0: no cap.", ge=0, le=10_000_000)
+    ] = 0
     max_generations: Annotated[
         int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
     ] = 200
@@ -475,6 +521,11 @@ def _check_types(types: tuple[str, ...]) -> str:
 
 
 def _check_together(config: Config) -> None:
+    if config.proxy_header == "proxy-protocol" and not config.trusted_proxies:
+        raise Misconfigured(
+            "trusted_proxies: with the PROXY protocol only these may connect, and none is named",
+            setting="trusted_proxies",
+        )
     if config.grpc_port and config.grpc_port == config.port:
         raise Misconfigured(
             f"grpc_port: {config.port} is the main port already; take another one",
@@ -496,11 +547,22 @@ def _check_together(config: Config) -> None:
         raise Misconfigured(wrong, setting="prices")
 
 
+def _check_networks(networks: tuple[str, ...]) -> str:
+    try:
+        Networks(networks)
+    except ValueError as error:
+        return str(error)
+    return ""
+
+
 #: What no type can say, by setting: each tells what is wrong and what would be right.
 CHECKS: dict[str, Callable[[Any], str]] = {
     "host": _check_host,
     "attachment_types": _check_types,
     "base_path": _check_base_path,
+    "trusted_proxies": _check_networks,
+    "allow_addresses": _check_networks,
+    "deny_addresses": _check_networks,
     "cors_origins": _check_origins,
     "upstream": lambda url: check_url(url) if url else "",
 }

@@ -23,6 +23,7 @@ import structlog
 import uvicorn
 
 from fairlead.errors import Misconfigured
+from fairlead.policy.addresses import Networks
 from fairlead.server.app import build_app
 from fairlead.server.collector import calm_collector
 from fairlead.server.composition import compose
@@ -32,6 +33,7 @@ from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
 from fairlead.transports.direct import BoundedProtocol, DirectProtocol
 from fairlead.transports.direct_websocket import BoundedSocketProtocol, DirectSocketProtocol
+from fairlead.transports.intake import Intake
 
 if sys.platform != "win32":
     import uvloop
@@ -103,15 +105,18 @@ async def serve(
         system = await stack.enter_async_context(compose(config))
         if grpc_sock is not None:
             await stack.enter_async_context(grpc_listener(system, grpc_sock))
+        http, ws = _protocols(config)
         server = Server(
             uvicorn.Config(
                 build_app(system),
-                http=DirectProtocol if config.direct else BoundedProtocol,
-                ws=DirectSocketProtocol if config.direct else BoundedSocketProtocol,
+                http=http,
+                ws=ws,
                 ws_max_size=config.max_message_bytes,
                 ws_ping_interval=config.heartbeat,
                 ws_ping_timeout=config.heartbeat,
                 ws_per_message_deflate=config.websocket_deflate,
+                # Whom to believe is the gate's to know; uvicorn would believe all of this machine.
+                proxy_headers=False,
                 lifespan="off",
                 access_log=False,
                 log_config=None,
@@ -123,6 +128,24 @@ async def serve(
             system,
         )
         await server.serve(sockets=[sock])
+
+
+def _protocols(config: Config) -> tuple[type[BoundedProtocol], type[BoundedSocketProtocol]]:
+    """uvicorn's protocol classes for this server, which share its intake: uvicorn makes them with
+    arguments of its own only."""
+    intake = Intake(
+        most=config.max_connections,
+        most_each=config.max_connections_each,
+        head_timeout=config.head_timeout,
+        trusted=Networks(config.trusted_proxies),
+        introduced=config.proxy_header == "proxy-protocol",
+    )
+    http = DirectProtocol if config.direct else BoundedProtocol
+    ws = DirectSocketProtocol if config.direct else BoundedSocketProtocol
+    return (
+        type(http.__name__, (http,), {"intake": intake}),
+        type(ws.__name__, (ws,), {"intake": intake}),
+    )
 
 
 def bind(host: str, port: int, setting: str = "port") -> socket.socket:

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 
 from fairlead.errors import Misconfigured, NotFound
 from fairlead.server import http
+from fairlead.server.gate import Gate
 from fairlead.server.system import System
 
 if find_spec("connectrpc") is not None and find_spec("zttp") is not None:
@@ -66,9 +67,10 @@ async def grpc_listener(system: System, sock: socket.socket) -> AsyncGenerator[N
     and ends after it."""
     listener = Listener(
         uvicorn.Config(
-            _application(system),
+            Gate(_application(system), system.entrance, system.callers),
             http=WindowProtocol,
             ws="none",
+            proxy_headers=False,
             lifespan="off",
             access_log=False,
             log_config=None,

@@ -94,6 +94,8 @@ class Setting(msgspec.Struct, frozen=True):
     @property
     def default(self) -> str:
         """The default as people read it."""
+        if self.table is not None:
+            return ""
         return str(self.extra("shown", show(self.initial, self.extra("unit"))))
 
     @property

@@ -9,6 +9,7 @@ from fairlead.ports.health import Health
 from fairlead.providers.app import Application
 from fairlead.server.config import Config
 from fairlead.server.doors import Doors
+from fairlead.server.entrance import Entrance
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 
@@ -23,5 +24,6 @@ class System(msgspec.Struct, frozen=True):
     doors: Doors
     connections: Connections
     upstreams: Health
+    entrance: Entrance
     applications: dict[str, Application] = {}
     notice: str = ""

@@ -24,6 +24,9 @@ TICKET = "flt_"
 #: The longest name that a reader may give itself.
 MAX_READER = 64
 
+#: The key of a scope under which the caller stands if it is known already.
+KNOWN = "fairlead.caller"
+
 _MOST_FIELDS = 100
 # What an EventSource can read.
 _STREAMS = re.compile(r"/(?:chat/stream|streams/[0-9a-z]+)$")
@@ -51,6 +54,9 @@ class Callers:
         """Who makes this request (an ASGI scope of HTTP or WebSocket). Raises
         :class:`~fairlead.errors.Unauthenticated`, and :class:`~fairlead.errors.Forbidden` for a
         foreign page that uses its visitor's session."""
+        if KNOWN in scope:
+            known: Caller = scope[KNOWN]
+            return known
         found = credential(scope) or ticket(scope)
         if found is None and self.cookie and (found := _cookies(scope).get(self.cookie)):
             self._check_page(scope)
@@ -134,7 +140,7 @@ def facts(scope: Scope, keep: Keep) -> Facts:
     return Facts(
         address=client[0] if client else "",
         method=scope.get("method", "GET"),
-        path=scope["path"],
+        path=scope["path"].removeprefix(scope.get("root_path", "")),
         headers={name: value for name, value in headers.items() if value},
         query=query,
         cookies=cookies,

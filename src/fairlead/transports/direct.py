@@ -10,12 +10,14 @@ without it, through :class:`~fairlead.transports.sink.AsgiSink`; both ways run i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fairlead.transports.claim import Claim, ClaimedProtocol
+from fairlead.transports.intake import Intake
 
 if TYPE_CHECKING:
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -67,13 +69,82 @@ class Direct(Claim):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with a limit to a request's head, which it lacks."""
+    """uvicorn's protocol with what it lacks: limits to the size and the time of a request's head,
+    and an :class:`~fairlead.transports.intake.Intake`."""
+
+    intake = Intake()
 
     _head_bytes = 0
+    _head_timer: asyncio.TimerHandle | None = None
+    #: What has come of a PROXY header; None: it is not waited for.
+    _introduction: bytes | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._wait_for_head()
+        if self.intake.introduced:
+            self._introduction = b""
+        elif not self.intake.enter(transport, self.client[0] if self.client else ""):
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.intake.leave(self.transport)
+        self._head_is_here()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._introduction is not None:
+            data = self._introduced(self._introduction + data)
+            if not data:
+                return
+        super().data_received(data)
+
+    def _introduced(self, data: bytes) -> bytes:
+        """What follows the PROXY header; empty: nothing yet, or nothing ever."""
+        try:
+            header = self.intake.introduction(self.client[0] if self.client else "", data)
+        except ValueError:
+            self.transport.abort()
+            return b""
+        if header is None:
+            self._introduction = data
+            return b""
+        self._introduction = None
+        if header.client is not None:
+            self.client = header.client
+        if not self.intake.enter(self.transport, self.client[0] if self.client else ""):
+            self.transport.abort()
+            return b""
+        return data[header.length :]
+
+    def handle_websocket_upgrade(self) -> None:
+        self._head_is_here()
+        if self.client is not None:
+            self.intake.hand_over(self.transport, self.client)
+        super().handle_websocket_upgrade()
+
+    def _wait_for_head(self) -> None:
+        if self._head_timer is None:
+            self._head_timer = self.loop.call_later(self.intake.head_timeout, self._head_is_late)
+
+    def _head_is_here(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _head_is_late(self) -> None:
+        # Somebody who holds connections open by dripping would not read an answer either.
+        self._head_timer = None
+        self.transport.abort()
 
     def on_message_begin(self) -> None:
         self._head_bytes = 0
+        self._wait_for_head()
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        self._head_is_here()
+        super().on_headers_complete()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

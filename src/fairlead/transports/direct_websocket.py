@@ -8,6 +8,7 @@ Like :mod:`fairlead.transports.direct` this rests on internals of uvicorn's pinn
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fairlead.transports.claim import Claim, ClaimedProtocol
+from fairlead.transports.intake import Intake
 
 #: The key of a :class:`DirectSocket` in an ASGI scope's extensions.
 EXTENSION = "fairlead.direct.websocket"
@@ -61,11 +63,21 @@ class DirectSocket(Claim):
 class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     """uvicorn's protocol, logging no keys, and letting go of a socket that takes no data."""
 
+    intake = Intake()
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.logger = _quiet
         self.conn.logger = _quiet
         self.conn.debug = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.client = self.intake.client(transport) or self.client
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.intake.leave(self.transport)
+        super().connection_lost(exc)
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
