@@ -10,6 +10,9 @@ from fairlead.journal.position import SUFFIX_LENGTH
 from fairlead.ports.store import StreamSpec
 from fairlead.primitives import base32, parse_sortable
 
+#: What SQLite can count to.
+_LARGEST = (1 << 63) - 1
+
 
 def bounded(records: list[bytes], max_bytes: int) -> list[bytes]:
     """The longest beginning of ``records`` within ``max_bytes``, but at least one record."""
@@ -60,7 +63,7 @@ def parse_cursor(cursor: str | None) -> int | None:
     try:
         number, end = parse_sortable(cursor)
     except ValueError:
-        end = -1
-    if end != len(cursor):
+        number, end = 0, -1
+    if end != len(cursor) or number > _LARGEST:
         raise BadRequest("the cursor is not one that the server gave")
     return number
