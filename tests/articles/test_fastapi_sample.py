@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import re
-import sys
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -18,34 +13,11 @@ from httpx_sse import aconnect_sse
 from fairlead.testing.upstream import Answer, ScriptedUpstream
 from tests.articles.conftest import Serve
 from tests.articles.fastapi_sample import TOKENS
+from tests.articles.samples import python_sample
 from tests.support.node import Script
 
 TEXT = "".join(TOKENS)
 QUESTION = "How does a client resume after a broken connection?"
-
-
-@asynccontextmanager
-async def sample() -> AsyncGenerator[str]:
-    """The articles' server as a process; its URL."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *("-m", "uvicorn", "tests.articles.fastapi_sample:app", "--port", "0"),
-        cwd=Path(__file__).parents[2],
-        stderr=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
-    )
-    assert process.stderr is not None
-    try:
-        async with asyncio.timeout(30):
-            async for line in process.stderr:
-                if found := re.search(r"http://127\.0\.0\.1:\d+", line.decode()):
-                    break
-            else:
-                raise AssertionError("the sample did not start")
-        yield found[0]
-    finally:
-        process.kill()
-        await process.wait()
 
 
 @pytest.fixture(params=["the sample", "fairlead"])
@@ -54,7 +26,7 @@ async def url(
 ) -> AsyncGenerator[str]:
     """The one server, then the other."""
     if request.param == "the sample":
-        async with sample() as url:
+        async with python_sample() as url:
             yield url
     else:
         upstream.script(Answer(tokens=TOKENS))

@@ -43,6 +43,8 @@ from fairlead.transports.body import StreamResponse
 
 _log = structlog.get_logger("fairlead.server")
 
+#: An idempotency key in the query, for an ``EventSource``; it is not handed on.
+_KEY = "fairlead_key"
 #: How a relayed stream is shown: as the application sent it, whatever its own query says.
 _PLAIN = Presentation(native.Options(), size=1, window=0, lines=False)
 #: What a stream's response says in our words, not in the application's.
@@ -129,7 +131,7 @@ class _Door:
             body = await http.bounded_body(request, app.max_request_bytes)
         path, query = _path(request.scope, app.path), _query(request.scope)
         asked = b"%b %b?%b\n%b" % (request.method.encode(), path, query, body)
-        key = request.headers.get("idempotency-key", "")
+        key = request.headers.get("idempotency-key") or request.query_params.get(_KEY, "")
         if key and (begun := await engine.relayed(caller, asked, key)) is not None:
             return await attach.attach(request, caller, begun.spec.id, None, _PLAIN)
         headers = self._headers(request.scope, caller)
@@ -293,4 +295,8 @@ def _path(scope: Scope, prefix: str) -> bytes:
 
 
 def _query(scope: Scope) -> bytes:
-    return without_our_credentials(scope.get("query_string", b""))
+    query: bytes = without_our_credentials(scope.get("query_string", b""))
+    if _KEY.encode() not in query:
+        return query
+    parts = query.split(b"&")
+    return b"&".join(part for part in parts if part.partition(b"=")[0] != _KEY.encode())

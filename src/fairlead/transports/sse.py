@@ -24,6 +24,7 @@ class SseWire:
     """The native dialect in event-stream format; ids are ``{stream}.{position}``."""
 
     mergeable = native.MERGEABLE
+    remembers = False
     headers = HEADERS
     heartbeat = HEARTBEAT
 
@@ -72,13 +73,15 @@ class SseWire:
     def _relayed(self, event: Relayed, position: bytes) -> bytes:
         """Another application's event as that sent it, under an id of ours; its own one follows
         after a blank."""
-        id = self._id.removeprefix(b"id: ") + position
-        return encode(
+        lines = encode(
             event.data,
             event=event.event.encode() if event.event else None,
-            id=b"%b %b" % (id, event.id.encode()) if event.id else id,
             retry=event.retry,
         )
+        id = b"%b%b" % (self._id, position)
+        if event.id:
+            id += b" " + event.id.encode()
+        return b"%b%b\n\n" % (lines[:-1], id)
 
     def block(self, frame: native.Frame, position: bytes) -> bytes:
         """One block. The data is JSON, so it holds no line ends; names and ids are ours."""
