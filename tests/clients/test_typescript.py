@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -20,6 +21,7 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
 from tests.clients.lines import PACKAGE, READER, TEXT, TOKENS, as_recorded, exact, reader
 from tests.library.conftest import served
+from tests.support.server import ServerProcess
 
 GATED = Pace(gated=True)
 every_transport = pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
@@ -38,19 +40,14 @@ async def test_its_own_tests_pass() -> None:
 
 
 async def test_in_a_browser(serve: Serve, upstream: ScriptedUpstream) -> None:
-    upstream.script(Answer(tokens=TOKENS, pace=Pace(delay_s=0.005)))
+    paced = Answer(tokens=TOKENS, pace=Pace(delay_s=0.005))
+    upstream.script(paced, paced, paced, Answer(tokens=TOKENS, pace=GATED), paced)
+    upstream.release(3)
     server = serve()
     server.env["FAIRLEAD_API_KEYS"] = "alice=k(1)/2"
     async with server:
-        process = await asyncio.create_subprocess_exec(
-            "node", str(Path(READER).with_name("browser.mjs")), f"{server.url}/",
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        async with asyncio.timeout(60):
-            out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+        seen = await browser("browser.mjs", server)
     whole = {"status": "completed", "text": TEXT}
-    seen = json.loads(out)
     for transport in ("sse", "websocket", "poll"):
         assert seen[transport] == whole | {"transports": [transport]}
     first, then = seen["interrupted"]
@@ -61,6 +58,31 @@ async def test_in_a_browser(serve: Serve, upstream: ScriptedUpstream) -> None:
     assert len(upstream.requests) == 5
     turns = json.loads(upstream.requests[-1].body)["messages"]
     assert turns[-2] == {"role": "assistant", "content": seen["shown"]}
+
+
+async def test_chat_in_a_browser(serve: Serve, upstream: ScriptedUpstream) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=GATED), Answer(tokens=("Four ", "five")))
+    upstream.release(3)
+    async with serve() as server:
+        first, stopped, second, completed = await browser("chat.mjs", server)
+    assert first == ["user", "completed", "Count."]
+    assert stopped[:2] == ["assistant", "stopped"]
+    assert TEXT.startswith(stopped[2])
+    assert second == ["user", "completed", "Anew!"]
+    assert completed == ["assistant", "completed", "Four five"]
+    assert len(upstream.requests) == 2
+
+
+async def browser(script: str, server: ServerProcess) -> Any:
+    """What a script saw in Chromium."""
+    process = await asyncio.create_subprocess_exec(
+        "node", str(Path(READER).with_name(script)), f"{server.url}/",
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    async with asyncio.timeout(60):
+        out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return json.loads(out)
 
 
 @every_transport
