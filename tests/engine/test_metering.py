@@ -22,7 +22,7 @@ from fairlead.errors import (
     UpstreamCut,
     UpstreamRejected,
 )
-from fairlead.events.model import Reasoning, Token, Usage
+from fairlead.events.model import Reasoning, Thinking, Token, Usage
 from fairlead.policy.budgets import Budget, Budgets, Per, window
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import Price, Prices
@@ -406,6 +406,20 @@ async def test_money_without_a_price_is_refused(bench: Budgeted) -> None:
     bench.budgets(msgspec.structs.replace(MONEY, models=()), prices=PRICES)
     with pytest.raises(Misconfigured, match="'scripted' has no price in USD"):
         await bench.ask(QUESTION)
+
+
+async def test_a_model_that_answers_instead_is_paid_at_its_own_price(bench: Budgeted) -> None:
+    cheap = Price(model="scripted", currency="USD", input=0, output=1_000_000, cached=0)
+    prices = Prices([*PRICES.all, cheap])
+    bench.budgets(msgspec.structs.replace(MONEY, models=()), prices=prices)
+    instead = Thinking(0, "writing", provider="other", model="dear")
+    stream = await bench.ask(QUESTION)
+    bench.provider.say(instead, *words(100))
+    reading = await (await bench.read(stream)).to_end()
+    assert reading.text == "".join(words(49))
+    assert reading.events[-1][1]["budget"] == "purse"
+    (row,) = await bench.engine.usage(ALICE, "2023-11-14", "2023-11-14")
+    assert (row.model, row.money) == ("dear", 10 + 500)
 
 
 async def test_usage_says_what_is_left(bench: Budgeted) -> None:

@@ -292,6 +292,19 @@ def test_usage_in_the_last_chunk_with_details() -> None:
     assert isinstance(usage, Usage)
     assert (usage.input_tokens, usage.output_tokens, usage.estimated) == (3, 4, False)
     assert extra(usage) == {"usage": {"prompt_cache_hit_tokens": 2}}
+    assert usage.cached_tokens == 2
+
+
+@pytest.mark.parametrize(
+    ("details", "cached"),
+    [({"cached_tokens": 5}, 5), ({"cached_tokens": -5}, 0), ({}, 0), (None, 0), ([5], 0), ("5", 0)],
+)
+def test_what_was_cached_as_openai_says_it(details: Any, cached: int) -> None:
+    stated = {"prompt_tokens": 9, "completion_tokens": 4, "prompt_tokens_details": details}
+    events = fold_all(chunk({"content": "x"}), chunk(finish_reason="stop", top={"usage": stated}))
+    usage = events[-2]
+    assert isinstance(usage, Usage)
+    assert (usage.input_tokens, usage.cached_tokens) == (9, cached)
 
 
 def test_running_usage_counts_once_and_the_last_holds() -> None:

@@ -21,11 +21,11 @@ import msgspec
 import structlog
 
 from fairlead.errors import BudgetExhausted, FairleadError, Misconfigured, TooLarge
-from fairlead.events.model import BudgetLeft, Event, Reasoning, Token, Tool, Usage
+from fairlead.events.model import BudgetLeft, Event, Reasoning, Thinking, Token, Tool, Usage
 from fairlead.policy.budgets import Budget, Budgets, Line, Standing, Unpriced, window
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
-from fairlead.policy.tokens import estimate, estimate_attachment, estimate_piece
+from fairlead.policy.tokens import PICTURE, estimate, estimate_attachment, estimate_piece
 from fairlead.ports.counters import Claim, Counter, Counters, Final, Used
 from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import Turn
@@ -152,7 +152,10 @@ class Metering:
         return sum(self.count(passage.text) for passage in passages)
 
     def _tokens(self, turn: Turn) -> int:
-        return self.count(turn.text) + sum(map(estimate_attachment, turn.attachments))
+        called = sum(self.count(call.arguments) for call in turn.calls)
+        # What else there is, a picture by its address say, cannot be looked at here.
+        shown = sum(map(estimate_attachment, turn.attachments)) + PICTURE * len(turn.unsaid)
+        return self.count(turn.text) + shown + called
 
     # -- looking on
 
@@ -181,10 +184,11 @@ class Metering:
         await self.ledger.flush()
         return await self.ledger.read(consumer, since, until)
 
-    def lines(self, caller: Caller, model: str) -> tuple[Line, ...]:
-        """What counts when ``caller`` asks ``model``."""
+    def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
+        """What counts when ``caller`` asks ``model``, and ``answers`` (empty: the same one) is what
+        has to be paid."""
         try:
-            return self.budgets.lines(caller, model)
+            return self.budgets.lines(caller, model, answers or model)
         except Unpriced as error:
             raise Misconfigured(
                 f"prices: {error.model!r} has no price in {error.budget.currency}, which the "
@@ -213,6 +217,7 @@ class Meter:
     """Counts one answer. ``input``: the tokens of its prompt; ``output``: those written so far."""
 
     __slots__ = (
+        "_answers",
         "_asked",
         "_budgets",
         "_caller",
@@ -244,6 +249,8 @@ class Meter:
         self._holder = holder
         self._caller = caller
         self._model = model
+        #: Another one than was asked for, where that did not answer: its prices hold.
+        self._answers = model
         self._asked = False
         self._stated: Usage | None = None
         self._stated_at = 0
@@ -278,6 +285,9 @@ class Meter:
             text: str = event.text  # type: ignore[union-attr]  # all three have one
             self.output += 1 if len(text) <= 4 else estimate_piece(text)
             return self.output > self._mark
+        if kind is Thinking and event.model:  # type: ignore[union-attr]  # it has one
+            self._answers = event.model  # type: ignore[union-attr]
+            self._look()
         return False
 
     async def room(self) -> None:
@@ -345,7 +355,7 @@ class Meter:
     def _look(self) -> None:
         """Take in the budgets as they are now."""
         self._budgets = self._metering.budgets
-        self._lines = self._metering.lines(self._caller, self._model)
+        self._lines = self._metering.lines(self._caller, self._model, self._answers)
         if not self._lines:
             self._granted = self._mark = _NO_LIMIT
             return
@@ -517,12 +527,12 @@ class Meter:
 
     def _entry(self) -> Entry:
         input_tokens, output_tokens, cached = self._tokens()
-        price = self._metering.budgets.prices.first(self._model)
+        price = self._metering.budgets.prices.first(self._answers)
         stated = self._stated
         return Entry(
             day=datetime.fromtimestamp(self._metering.clock(), UTC).date().isoformat(),
             consumer=self._caller.consumer,
-            model=self._model,
+            model=self._answers,
             currency=price.currency if price else "",
             requests=1,
             input_tokens=input_tokens,

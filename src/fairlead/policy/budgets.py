@@ -156,17 +156,18 @@ class Budgets:
         self.keep = keep(self.all)
         self._parts = tuple((b, b.name, tuple(map(_part, b.keyed_by))) for b in self.all)
 
-    def lines(self, caller: Caller, model: str) -> tuple[Line, ...]:
-        """What counts when ``caller`` asks ``model``. Raises :class:`Unpriced`."""
+    def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
+        """What counts when ``caller`` asks ``model``, at the prices of the model that ``answers``
+        (empty: the same one). Raises :class:`Unpriced`."""
         found = []
         for budget, name, parts in self._parts:
             if budget.models and model not in budget.models:
                 continue
             price = None
             if budget.unit == "money":
-                price = self.prices.of(model, budget.currency)
+                price = self.prices.of(answers or model, budget.currency)
                 if price is None:
-                    raise Unpriced(budget, model)
+                    raise Unpriced(budget, answers or model)
             found.append(Line(budget, _key(name, parts, caller, model), price))
         return tuple(found)
 
