@@ -29,7 +29,14 @@ const provider = new Provider(`http://127.0.0.1:${port}`, {
     claims: () => ({ sub: id, name: `The ${id}`, groups: id === "root" ? ["admins"] : [] }),
   }),
   pkce: { required: () => true },
-  ttl: { ClientCredentials: ttl, AccessToken: ttl, IdToken: 60, Grant: 600, Session: 600, Interaction: 600 },
+  ttl: {
+    ClientCredentials: ttl,
+    AccessToken: ttl,
+    IdToken: 60,
+    Grant: 600,
+    Session: 600,
+    Interaction: 600,
+  },
   features: {
     clientCredentials: { enabled: true },
     introspection: { enabled: true, allowedPolicy: () => true },
