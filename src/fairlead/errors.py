@@ -7,7 +7,7 @@ a secret. How a code looks on a wire (HTTP status, vendor shape) is the business
     FairleadError
     ├── CallerError          the request was wrong: mend it before trying again
     │   ├── BadRequest       ├── BadPosition     ├── Unauthenticated   ├── Forbidden
-    │   │                                        │   └── Revoked
+    │   │   └── UnknownModel                     │   └── Revoked
     │   ├── NotFound         ├── Conflict        ├── HistoryGone       ├── TooLarge
     │   ├── UnsupportedAttachment  ├── TooMany   └── BudgetExhausted
     ├── ServerError          ours: the request may be fine
@@ -65,6 +65,10 @@ class BadRequest(CallerError):
     """A field, parameter or header is missing or malformed; the message names it."""
 
     code = "bad_request"
+
+
+class UnknownModel(BadRequest):
+    """Nobody here answers to the name of the model that was asked for."""
 
 
 class BadPosition(CallerError):

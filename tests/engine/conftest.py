@@ -31,7 +31,7 @@ BOB = Caller("bob")
 class Reading:
     """A reader's client: takes bytes, parses them, keeps text and position."""
 
-    def __init__(self, engine: Engine, reader: Reader[SseWire]) -> None:
+    def __init__(self, engine: Engine, reader: Reader[Any]) -> None:
         self.engine = engine
         self.reader = reader
         self.parser = Parser()

@@ -12,6 +12,7 @@ from fairlead.errors import BadRequest, TooLarge
 from fairlead.events.attachment import Attachment
 from fairlead.events.meta import GenerationMeta
 from fairlead.policy.attachments import checked
+from fairlead.ports.provider import Turn, Vendor
 from fairlead.ports.store import StreamInfo
 
 #: The longest id of a conversation that a client may choose, and the longest idempotency key.
@@ -27,6 +28,10 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     answer to it) to be answered once more; then ``message`` is empty. ``orphan_window``: seconds
     that the generation goes on unwatched; ``background``: for ever. ``attachments`` go along with
     the message.
+
+    ``turns``: the whole dialogue, oldest first, where the caller keeps it itself. It then stands in
+    place of ``message``, ``conversation`` and what belongs to them: nothing of it is stored, and
+    the question is its last turn of a user. ``vendor``: the same in the caller's own words.
     """
 
     message: str = ""
@@ -39,12 +44,19 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     orphan_window: float | None = None
     background: bool = False
     attachments: tuple[Attachment, ...] = ()
+    turns: tuple[Turn, ...] = ()
+    vendor: Vendor | None = None
 
     def fingerprint(self) -> bytes:
         """What two requests with the same idempotency key must agree in."""
         # Left out of the JSON, which would hold their bytes in base64.
-        rest = msgspec.structs.replace(self, attachments=msgspec.UNSET)
+        rest = msgspec.structs.replace(self, attachments=msgspec.UNSET, vendor=msgspec.UNSET)
+        if self.vendor is not None or not self.turns:
+            # Turns and parameters are what the vendor's words mean.
+            rest = msgspec.structs.replace(rest, turns=msgspec.UNSET)
         made = hashlib.sha256(msgspec.json.encode(rest, order="deterministic"))
+        if self.vendor is not None:
+            made.update(b"%b\n%b" % (self.vendor.dialect.encode(), self.vendor.body))
         for attachment in self.attachments:
             made.update(attachment.digest())
         return made.digest()
@@ -53,7 +65,12 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         """The question in its usual form. Raises :class:`~fairlead.errors.BadRequest`,
         :class:`~fairlead.errors.TooLarge` or :class:`~fairlead.errors.UnsupportedAttachment`,
         naming the field, if this cannot be asked."""
-        if self.regenerate:
+        if self.turns:
+            if self.message or self.conversation or self.parent is not None or self.regenerate:
+                raise BadRequest("'turns' are a whole dialogue: give no other one beside them")
+            if self.attachments:
+                raise BadRequest("attachments belong to their turns here")
+        elif self.regenerate:
             if self.message:
                 raise BadRequest("give either 'message' or 'regenerate', not both")
             if self.attachments:
@@ -62,7 +79,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
                 raise BadRequest("'regenerate' needs the 'conversation_id' of its message")
         elif not self.message.strip():
             raise BadRequest("'message' is missing or empty: it is the question to answer")
-        for name, text in (("message", self.message), ("system", self.system)):
+        texts = [("message", self.message), ("system", self.system)]
+        texts += [(f"turns[{n}]", turn.text) for n, turn in enumerate(self.turns)]
+        for name, text in texts:
             if len(text) > limits.prompt_chars:
                 raise TooLarge(
                     f"'{name}' has {len(text)} characters; at most {limits.prompt_chars} are taken"

@@ -11,10 +11,10 @@ from fairlead.engine.ask import Ask
 from fairlead.engine.limits import Limits
 from fairlead.errors import BadRequest, NotFound, UnsupportedAttachment
 from fairlead.events.attachment import Attachment
-from fairlead.policy.attachments import takes
+from fairlead.policy.attachments import checked, takes
 from fairlead.policy.tokens import estimate, estimate_attachment
 from fairlead.ports.conversations import Attached, Conversation, Conversations, Message
-from fairlead.ports.provider import Provider, Turn
+from fairlead.ports.provider import Provider, Turn, speaks
 from fairlead.primitives import base32, derived_id
 
 #: Share of the provider's context that history and question may fill; the rest is for passages
@@ -24,26 +24,55 @@ _TITLE_CHARS = 80
 
 
 class Exchange(msgspec.Struct, frozen=True):
-    """A question in its dialogue: what to store, and the turns that the provider is given.
-    ``question`` is the text to answer; ``attachments`` are those that came with it, by id."""
+    """A question in its dialogue: what to store (``conversation`` None: nothing), and the turns
+    that the provider is given. ``question`` is the text to answer; ``attachments`` are those that
+    came with it, by id."""
 
-    conversation: Conversation
+    conversation: Conversation | None
     messages: tuple[Message, ...]
     turns: tuple[Turn, ...]
     question: str
     attachments: dict[str, Attachment] = {}
 
     @property
+    def conversation_id(self) -> str:
+        """The dialogue's id; empty if it is not stored."""
+        return "" if self.conversation is None else self.conversation.id
+
+    @property
     def question_id(self) -> str:
-        """The id of the message that asks."""
-        parent = self.messages[-1].parent
-        assert parent is not None
-        return parent
+        """The id of the message that asks; empty if it is not stored."""
+        return (self.messages[-1].parent or "") if self.messages else ""
 
     @property
     def answer_id(self) -> str:
-        """The id of the message that will hold the answer."""
-        return self.messages[-1].id
+        """The id of the message that will hold the answer; empty if it is not stored."""
+        return self.messages[-1].id if self.messages else ""
+
+
+def given(ask: Ask, provider: Provider, limits: Limits) -> Exchange:
+    """A question whose caller keeps the dialogue itself and gives the whole of it.
+
+    Raises as :func:`~fairlead.policy.attachments.checked` for attachments, and
+    :class:`~fairlead.errors.UnsupportedAttachment` for what ``provider`` cannot be given. One that
+    speaks the dialect of the question gets it in its own words: what may stand there is then for
+    the upstream to say.
+    """
+    asked = [turn.text for turn in ask.turns if turn.role == "user"]
+    question = asked[-1] if asked else ask.turns[-1].text
+    turns = ask.turns
+    if ask.vendor is None or not speaks(provider, ask.vendor.dialect):
+        checked([each for turn in turns for each in turn.attachments], limits.attachments)
+        for turn in turns:
+            if turn.unsaid:
+                raise UnsupportedAttachment(
+                    f"{provider.name!r}, which is to answer, cannot be given {turn.unsaid[0]}: only"
+                    " an upstream that speaks the dialect of the request can"
+                )
+            for attached in turn.attachments:
+                _check_taken(provider, attached)
+        turns = within_context(turns, provider.context_tokens)
+    return Exchange(None, (), turns, question)
 
 
 async def exchange(
@@ -118,18 +147,21 @@ async def exchange(
         )
     )
     for attached in path[-1].attachments:
-        if not takes(provider.takes, attached.type):
-            raise UnsupportedAttachment(
-                f"{provider.name!r}, which is to answer, takes no {attached.type}"
-                + (f" ({attached.name})" if attached.name else "")
-                + (f"; it takes {', '.join(provider.takes)}" if provider.takes else "")
-            )
+        _check_taken(provider, attached)
     shown = attachments | await _earlier(
         conversations, known.id, path, attachments, provider, limits
     )
-    return Exchange(
-        known, tuple(messages), _turns(path, ask.system, shown), path[-1].text, attachments
-    )
+    turns = within_context(_turns(path, ask.system, shown), provider.context_tokens)
+    return Exchange(known, tuple(messages), turns, path[-1].text, attachments)
+
+
+def _check_taken(provider: Provider, attached: Attached | Attachment) -> None:
+    if not takes(provider.takes, attached.type):
+        raise UnsupportedAttachment(
+            f"{provider.name!r}, which is to answer, takes no {attached.type}"
+            + (f" ({attached.name})" if attached.name else "")
+            + (f"; it takes {', '.join(provider.takes)}" if provider.takes else "")
+        )
 
 
 def _id_of(conversation: str, attachment: Attachment) -> str:
@@ -184,14 +216,16 @@ def within_context(turns: Sequence[Turn], context_tokens: int) -> tuple[Turn, ..
         if kept and budget < 0:
             break
         kept.append(turn)
-    # A dialogue begins with a question: an answer without its question tells a model nothing.
-    while len(kept) > 1 and kept[-1].role == "assistant":
+    # A dialogue begins with a question: an answer without its question tells a model nothing, nor
+    # does the result of a call that nobody made.
+    while len(kept) > 1 and kept[-1].role in ("assistant", "tool"):
         kept.pop()
     return (*system, *reversed(kept))
 
 
 def _tokens(turn: Turn) -> int:
-    return estimate(turn.text) + sum(map(estimate_attachment, turn.attachments))
+    called = sum(estimate(call.arguments) for call in turn.calls)
+    return estimate(turn.text) + sum(map(estimate_attachment, turn.attachments)) + called
 
 
 def _turns(path: Sequence[Message], system: str, shown: dict[str, Attachment]) -> tuple[Turn, ...]:

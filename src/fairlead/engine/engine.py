@@ -19,7 +19,7 @@ import structlog
 from fairlead.engine.answers import Snapshot, add_up, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
-from fairlead.engine.dialogue import Exchange, exchange, within_context
+from fairlead.engine.dialogue import Exchange, exchange, given
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
@@ -179,6 +179,13 @@ class Engine:
         """Readers open on this node."""
         return self._readers.open
 
+    def change(self, models: Models, limits: Limits, shares: Mapping[str, Share]) -> None:
+        """Other models and limits from now on; what runs goes on as it was begun."""
+        self.models = models
+        self.limits = limits
+        self._readers.change(limits.readers, limits.readers_each)
+        self.turns.change(limits.room, shares, limits.patience)
+
     # -- start
 
     async def start(
@@ -291,26 +298,30 @@ class Engine:
         self, caller: Caller, ask: Ask, model: Model, stream: str, turn: Turn
     ) -> Started:
         now = self._clock()
-        placed = await exchange(
-            self.conversations,
-            ask,
-            model.provider,
-            stream=stream,
-            owner=caller.consumer,
-            now=now,
-            limits=self.limits,
-        )
+        if ask.turns:
+            placed = given(ask, model.provider, self.limits)
+        else:
+            placed = await exchange(
+                self.conversations,
+                ask,
+                model.provider,
+                stream=stream,
+                owner=caller.consumer,
+                now=now,
+                limits=self.limits,
+            )
         window = self.limits.orphan_window if ask.orphan_window is None else ask.orphan_window
         meta = GenerationMeta(
             provider=model.provider.name,
             model=model.name,
             notice=self._notice,
-            conversation=placed.conversation.id,
+            conversation=placed.conversation_id,
             question=placed.question_id,
             message=placed.answer_id,
             orphan_window=None if ask.background else window,
         )
-        knowledge = self.knowledge if model.searches else None
+        searches = model.searches if ask.vendor is None else model.searches_for_vendors
+        knowledge = self.knowledge if searches else None
         at = int(now * 1000)
         opening = _opening(placed.question, at, searching=knowledge is not None)
         first = queued(placed.question, at, turn.place) if turn.place else opening
@@ -321,9 +332,8 @@ class Engine:
             fingerprint=ask.fingerprint(),
             meta=encode_meta(meta),
         )
-        turns = within_context(placed.turns, model.provider.context_tokens)
         # Before anything is created: a question that cannot be paid for leaves no trace.
-        meter = await self.metering.begin(caller, model.name, turns)
+        meter = await self.metering.begin(caller, model.name, placed.turns)
         try:
             outcome = await self.store.create(spec, writer=self.node, records=[encode(first)])
         except BaseException:
@@ -340,10 +350,11 @@ class Engine:
         generation.start(
             GenerationRequest(
                 stream=stream,
-                turns=turns,
+                turns=placed.turns,
                 model=model.upstream_name,
                 parameters=ask.parameters,
-                conversation=placed.conversation.id,
+                conversation=placed.conversation_id,
+                vendor=ask.vendor,
             ),
             placed.question,
             opening,
@@ -390,6 +401,8 @@ class Engine:
         return generation
 
     async def _remember(self, generation: Generation, placed: Exchange) -> None:
+        if placed.conversation is None:
+            return
         try:
             await self.conversations.put(placed.conversation, placed.messages, placed.attachments)
         except FairleadError as error:

@@ -344,6 +344,16 @@ class Meter:
         """There are other budgets: :meth:`room` is to be waited for at the next token."""
         self._mark = -1
 
+    def total(self) -> tuple[int, int, int]:
+        """Tokens of the prompt and of the answer, and those of the prompt that were cached, by what
+        is known now."""
+        return self._tokens()
+
+    @property
+    def estimated(self) -> bool:
+        """Whether they were counted here: the model's server has stated none."""
+        return self._asked and (self._stated is None or self._stated.estimated)
+
     def used(self) -> Iterator[Used]:
         """What is used by now of each counter."""
         for line in self._lines:
@@ -528,7 +538,6 @@ class Meter:
     def _entry(self) -> Entry:
         input_tokens, output_tokens, cached = self._tokens()
         price = self._metering.budgets.prices.first(self._answers)
-        stated = self._stated
         return Entry(
             day=datetime.fromtimestamp(self._metering.clock(), UTC).date().isoformat(),
             consumer=self._caller.consumer,
@@ -539,7 +548,7 @@ class Meter:
             output_tokens=output_tokens,
             cached_tokens=cached,
             money=price.cost(input_tokens, output_tokens, cached) if price else 0,
-            estimated=int(self._asked and (stated is None or stated.estimated)),
+            estimated=int(self.estimated),
         )
 
 

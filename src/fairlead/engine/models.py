@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 
-from fairlead.errors import BadRequest
+from fairlead.errors import UnknownModel
 from fairlead.policy.caller import Caller
 from fairlead.policy.facts import Keep
 from fairlead.policy.routing import Route, route
@@ -15,12 +15,14 @@ from fairlead.ports.provider import Provider
 
 class Model(msgspec.Struct, frozen=True):
     """A name that callers use, the provider that answers to it, and its name there. ``searches``:
-    whether the documents are searched for it."""
+    whether the documents are searched for it; ``searches_for_vendors``: whether they are for
+    questions in a vendor's dialect, whose askers may not expect it."""
 
     name: str
     provider: Provider
     upstream_name: str = ""
     searches: bool = True
+    searches_for_vendors: bool = True
 
 
 class Models:
@@ -55,5 +57,5 @@ class Models:
         model = route(asked, caller, self._routes) or self._named.get(asked)
         if model is None:
             known = ", ".join([*self._named, *self.aliases])
-            raise BadRequest(f"there is no model {name!r} here; there are: {known}")
+            raise UnknownModel(f"there is no model {name!r} here; there are: {known}")
         return model

@@ -141,8 +141,16 @@ class Reader(Generic[W]):
     )
 
     def __init__(
-        self, live: Live, wire: W, offset: int, caller: Caller, *, prefix: bytes = b""
+        self,
+        live: Live,
+        wire: W,
+        offset: int,
+        caller: Caller,
+        *,
+        prefix: bytes = b"",
+        state: Any = None,
     ) -> None:
+        """``state``: of the wire after ``offset`` records, where it remembers them."""
         self.live = live
         self._news = -1
         self.wire = wire
@@ -153,7 +161,7 @@ class Reader(Generic[W]):
         self.cold = False
         self.failure: FairleadError | None = None
         self.notify: Callable[[], None] = _nothing
-        self._state = wire.begin(offset)
+        self._state = wire.begin(offset) if state is None else state
         self._prefix = prefix
         self._batch: Batch | None = None
         self._behind = False

@@ -9,8 +9,8 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fairlead.engine.answers import add_up
-from fairlead.engine.reader import Live, Reader
-from fairlead.engine.wire import W, WireFactory
+from fairlead.engine.reader import READ_BYTES, Live, Reader
+from fairlead.engine.wire import W, Wire, WireFactory
 from fairlead.errors import (
     BadPosition,
     Busy,
@@ -18,6 +18,7 @@ from fairlead.errors import (
     HistoryGone,
     TooMany,
 )
+from fairlead.events.codec import decode
 from fairlead.events.meta import decode_meta
 from fairlead.events.model import Reset
 from fairlead.journal.log import Gone, Lost, locate, position
@@ -56,6 +57,11 @@ class Readers:
         self._lives: dict[str, Live] = {}
         self._errands: set[asyncio.Task[None]] = set()
 
+    def change(self, limit: int, limit_each: int) -> None:
+        """Other caps from now on; nobody who reads is sent away."""
+        self._limit = limit
+        self._limit_each = limit_each
+
     def admit(self, consumer: str) -> None:
         """Take the room of one reader, which :meth:`leave` or :meth:`detach` gives back."""
         if self.open >= self._limit:
@@ -86,16 +92,17 @@ class Readers:
             # What is at hand may be behind what a reader has been shown from the store itself.
             info = await self._store.info(stream)
             place = locate(info.head, after)
-        if isinstance(place, Lost) and meta.relayed:
-            # Another application's events have no whole that could replace them.
+        made = wire(stream, meta)
+        if isinstance(place, Lost) and (meta.relayed or made.remembers):
+            # Another application's events have no whole that could replace them, and some dialects
+            # no word for it.
             raise HistoryGone("the store has lost records that this reader was shown")
         if isinstance(place, Gone):
             raise HistoryGone(
                 "the records after this position were removed by retention",
                 first=str(position(info.head, place.first)),
             )
-        head, prefix = info.head, b""
-        made = wire(stream, meta)
+        head, prefix, state = info.head, b"", None
         if isinstance(place, Lost):
             answer, offset, head = await add_up(self._store, stream)
             reset = Reset(int(self._clock() * 1000), place.reason, answer.text)
@@ -107,16 +114,30 @@ class Readers:
                     "this position stands inside a record, as another dialect showed it; "
                     "read on in that dialect, or from the start"
                 )
+            if made.remembers and offset:
+                state = await self._folded(made, stream, offset)
         live = self._lives.get(stream)
         if live is None:
             live = self._lives[stream] = Live(self._store, stream, meta, head)
         elif head.tail >= live.head.tail:
             live.head = head
-        reader = Reader(live, made, offset, caller, prefix=prefix)
+        reader = Reader(live, made, offset, caller, prefix=prefix, state=state)
         live.readers.add(reader)
         if not self._counted(stream, len(live.readers)) and not head.closed:
             await self._store.present([stream], self._node, PRESENCE)
         return reader
+
+    async def _folded(self, wire: Wire, stream: str, offset: int) -> Any:
+        """The state of ``wire`` after the first ``offset`` records of a stream."""
+        state, done = wire.begin(0), 0
+        while done < offset:
+            batch = await self._store.read(stream, done, READ_BYTES)
+            if batch.offset != done or not batch.records:
+                raise HistoryGone("the beginning of this answer was removed by retention")
+            for record in batch.records[: offset - done]:
+                state, _ = wire.step(state, decode(record), b"")
+            done += len(batch.records)
+        return state
 
     def detach(self, reader: Reader[Any], *, lingers: bool = False) -> None:
         """The reader has gone. Doing it twice is fine. One that ``lingers`` (a poller) stays shown

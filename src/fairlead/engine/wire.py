@@ -15,11 +15,14 @@ class Wire(Protocol):
 
     ``key``: readers whose wires have equal keys get equal bytes, made once for all of them; None
     where bytes may not be shared. ``mergeable``: adjacent deltas may be joined when a reader is
-    behind.
+    behind. ``remembers``: the state depends on the events before, not on how many they were alone;
+    a reader that comes later has them folded first, unseen, from ``begin(0)``. What such a wire has
+    shown it cannot take back: a position whose records were lost is gone for it.
     """
 
     key: Hashable | None
     mergeable: bool
+    remembers: bool
 
     def begin(self, offset: int) -> Any:
         """The state of a reader that has ``offset`` records behind it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -13,12 +13,37 @@ from fairlead.ports.conversations import Role
 from fairlead.ports.knowledge import Passage
 
 
-class Turn(msgspec.Struct, frozen=True):
-    """One turn of the dialogue as a provider sees it, with what its asker attached."""
+class Call(msgspec.Struct, frozen=True):
+    """A call of a tool that an answer has asked for; ``arguments`` is JSON text."""
 
-    role: Role
+    id: str
+    name: str
+    arguments: str
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One turn of the dialogue as a provider sees it, with what its asker attached.
+
+    ``calls`` are those of an ``assistant``'s turn; a ``tool``'s turn is the result of the call
+    ``call_id``. ``unsaid`` names what the turn also has that only the vendor's own words can say
+    (see :class:`Vendor`), such as a picture by its address.
+    """
+
+    role: Role | Literal["tool"]
     text: str
     attachments: tuple[Attachment, ...] = ()
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""
+    unsaid: tuple[str, ...] = ()
+
+
+class Vendor(msgspec.Struct, frozen=True):
+    """A question in the words in which it was asked: the request's own ``body``, a JSON object, of
+    a ``dialect``. A provider that speaks it sends the body's fields on as they are, those included
+    that we do not know; every other one goes by ``turns`` and ``parameters``."""
+
+    dialect: str
+    body: bytes
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,7 +53,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     found, best first; they are already cited as ``[1]``, ``[2]``, … in that order. ``parameters``:
     further settings of the model in the upstream's own words (``temperature``, ``max_tokens``, …).
     ``conversation``: the dialogue's id, if there is one. ``once``: somebody else can be asked if
-    this fails, so that it is not worth a second try.
+    this fails, so that it is not worth a second try. ``vendor``: the question in the asker's own
+    words, where those are a vendor's.
     """
 
     stream: str
@@ -38,6 +64,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     parameters: dict[str, Any] = {}
     conversation: str = ""
     once: bool = False
+    vendor: Vendor | None = None
 
 
 class Events(Protocol):
@@ -55,7 +82,8 @@ class Provider(Protocol):
 
     ``name`` is stated in the answer's metadata; ``context_tokens`` bounds what the dialogue may
     fill, by the provider's own estimate. ``takes`` are the media types of attachments that it can
-    be given, such as ``image/png`` or ``image/*``.
+    be given, such as ``image/png`` or ``image/*``. One that sends vendors' requests on as they are
+    names their dialects in a further attribute, ``speaks``.
     """
 
     name: str
@@ -74,3 +102,8 @@ class Provider(Protocol):
     async def close(self) -> None:
         """Free everything. Idempotent."""
         ...
+
+
+def speaks(provider: Provider, dialect: str) -> bool:
+    """Whether the provider can be given requests of this dialect as they are."""
+    return dialect in getattr(provider, "speaks", ())

@@ -28,7 +28,7 @@ from fairlead.policy.attachments import takes
 from fairlead.policy.balance import Candidate, Obstacle, Strategy, preferred
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.health import UpstreamHealth
-from fairlead.ports.provider import Events, GenerationRequest, Provider
+from fairlead.ports.provider import Events, GenerationRequest, Provider, speaks
 from fairlead.providers.gate import Gate, Visit, counts
 
 _log = structlog.get_logger("fairlead.providers")
@@ -41,9 +41,10 @@ class Upstreams:
     """All gates of this server, and those who wait before them, first come first served.
     Implements :class:`~fairlead.ports.health.Health`."""
 
-    def __init__(self, gates: Iterable[Gate]) -> None:
+    def __init__(self, gates: Iterable[Gate], before: Upstreams | None = None) -> None:
+        """``before``: those in whose place they come, whose waiters go on waiting here."""
         self.gates = tuple(gates)
-        self._waiters: list[asyncio.Future[None]] = []
+        self._waiters: list[asyncio.Future[None]] = [] if before is None else before._waiters
         for gate in self.gates:
             gate.room = self._room
 
@@ -62,7 +63,8 @@ class Upstreams:
 
     def _room(self) -> None:
         # All of them, in the order in which they came: each takes what it finds.
-        waiters, self._waiters = self._waiters, []
+        waiters = tuple(self._waiters)
+        self._waiters.clear()
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
@@ -101,6 +103,7 @@ class BalancedProvider:
         # Whoever answers in the end can take what the question is made of.
         self.context_tokens = min(provider.context_tokens for provider in providers)
         self.takes = _taken_by_all(providers)
+        self.speaks = _spoken_by_all(providers)
         self._upstreams = upstreams
         self._entropy = entropy
         self._now_ms = now_ms
@@ -303,6 +306,12 @@ class _BalancedAnswer:
             self._visit.leave(error)
         else:
             self._visit.leave(True if error is None and whole else None)
+
+
+def _spoken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:
+    """The dialects whose requests every one of them can be given as they are."""
+    first: tuple[str, ...] = getattr(providers[0], "speaks", ())
+    return tuple(each for each in first if all(speaks(provider, each) for provider in providers))
 
 
 def _taken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:

@@ -9,11 +9,10 @@ import io
 import random as random_module
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
-import msgspec
 
 from fairlead import __version__
 from fairlead.errors import (
@@ -27,9 +26,10 @@ from fairlead.errors import (
 )
 from fairlead.events.model import Event
 from fairlead.ports.provider import GenerationRequest
-from fairlead.providers import openai_errors, prompt, retry
+from fairlead.providers import openai_errors, retry
 from fairlead.providers.openai_answer import AbortingResponse, Answer
 from fairlead.providers.openai_config import OpenAICompatibleConfig
+from fairlead.providers.openai_question import SPEAKS, Question
 from fairlead.providers.openai_wire import ChunkFold
 
 __all__ = ["OpenAICompatibleConfig", "OpenAICompatibleProvider"]
@@ -61,6 +61,7 @@ class OpenAICompatibleProvider:
         self.name = config.name
         self.context_tokens = config.context_tokens
         self.takes = config.takes
+        self.speaks = SPEAKS
         self._config = config
         self._clock_ms = clock_ms
         self._random = random
@@ -83,7 +84,10 @@ class OpenAICompatibleProvider:
         Raises the upstream errors of :mod:`fairlead.errors`; Draining after :meth:`close`;
         Misconfigured where the upstream redirects.
         """
-        answer, events = await self._ask(_Question(request, self._config))
+        question = Question(
+            request, model=self._config.model, include_usage=self._config.include_usage
+        )
+        answer, events = await self._ask(question)
         try:
             while events:
                 for event in events:
@@ -135,7 +139,7 @@ class OpenAICompatibleProvider:
 
     # -- trying ------------------------------------------------------------------------------------
 
-    async def _ask(self, question: _Question) -> tuple[Answer | None, list[Event]]:
+    async def _ask(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """What :meth:`_try` gives, after as many tries as it takes and may take."""
         failures = 0
         while True:
@@ -161,7 +165,7 @@ class OpenAICompatibleProvider:
         # Never sooner than asked; the jitter keeps those who were told the same apart.
         return error.retry_after + min(wait, config.retry_base)
 
-    async def _try(self, question: _Question) -> tuple[Answer | None, list[Event]]:
+    async def _try(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
         response = await self._post(question.body, first_token_by)
@@ -266,7 +270,7 @@ class OpenAICompatibleProvider:
         raise error
 
     async def _is_stream(
-        self, response: aiohttp.ClientResponse, question: _Question, first_token_by: float
+        self, response: aiohttp.ClientResponse, question: Question, first_token_by: float
     ) -> bool:
         """True for an event stream, False for JSON; raises for everything else."""
         status = response.status
@@ -359,34 +363,6 @@ class OpenAICompatibleProvider:
             upstream=self.name,
             phase=phase,
         )
-
-
-class _Question:
-    """A request in the upstream's words."""
-
-    def __init__(self, request: GenerationRequest, config: OpenAICompatibleConfig) -> None:
-        self.model = request.model or config.model
-        self.once = request.once
-        self._messages = prompt.messages(request.turns, request.passages)
-        options = request.parameters.get("stream_options")
-        options = dict(options) if isinstance(options, dict) else {}
-        if config.include_usage:
-            options["include_usage"] = True
-        # What we depend on wins over the parameters.
-        fields: dict[str, Any] = {
-            **request.parameters,
-            "model": self.model,
-            "messages": self._messages,
-            "stream": True,
-            "stream_options": options,
-        }
-        if not options:
-            del fields["stream_options"]
-        self.body = msgspec.json.encode(fields)
-
-    def estimate_tokens(self) -> int:
-        """About how many tokens the messages are."""
-        return prompt.estimate_tokens(self._messages)
 
 
 def _passing(error: FairleadError) -> bool:

@@ -24,6 +24,7 @@ class MessageWire:
     holds one, so that lines are messages."""
 
     mergeable = native.MERGEABLE
+    remembers = False
     headers = HEADERS
     heartbeat = b"\n"
 

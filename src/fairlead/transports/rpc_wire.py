@@ -66,6 +66,7 @@ class RpcWire:
 
     key: Hashable | None = "rpc"
     mergeable = native.MERGEABLE
+    remembers = False
 
     def __init__(self, stream: str, meta: GenerationMeta) -> None:
         self._stream = stream

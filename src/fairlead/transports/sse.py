@@ -3,7 +3,9 @@
 Source: WHATWG HTML, section 9.2. What widespread clients cannot stand shapes the details:
 ``retry:`` and ``id:`` stand only in blocks with data, the heartbeat is a comment line without a
 blank line after it, and ``data:`` is always one JSON object on one line (``articles.md``'s
-fetch-event-source calls ``JSON.parse`` for every block).
+fetch-event-source calls ``JSON.parse`` for every block). ``id:`` is the last line of its block: the
+same client takes an id as soon as its line has come, and would never be shown the rest of a block
+that is cut off behind it.
 """
 
 from __future__ import annotations
@@ -46,7 +48,7 @@ class SseWire:
             # What the dialect and the framing below would give, without the steps between: nearly
             # every event comes this way.
             data = native.token_data(event.text)
-            return state, b"%b%b\nevent: token\ndata: %b\n\n" % (self._id, position, data)
+            return state, b"event: token\ndata: %b\n%b%b\n\n" % (data, self._id, position)
         if type(event) is Relayed:
             return state, self._relayed(event, position)
         if type(event) is Done and event.status == "completed" and self._meta.relayed:
@@ -86,8 +88,8 @@ class SseWire:
     def block(self, frame: native.Frame, position: bytes) -> bytes:
         """One block. The data is JSON, so it holds no line ends; names and ids are ours."""
         if frame.event:
-            return b"%b%b\nevent: %b\ndata: %b\n\n" % (self._id, position, frame.event, frame.data)
-        return b"%b%b\ndata: %b\n\n" % (self._id, position, frame.data)
+            return b"event: %b\ndata: %b\n%b%b\n\n" % (frame.event, frame.data, self._id, position)
+        return b"data: %b\n%b%b\n\n" % (frame.data, self._id, position)
 
 
 class Batched(NamedTuple):

@@ -52,6 +52,7 @@ class SocketWire:
     """The wire of messages in WebSocket frames: text, and for media bytes."""
 
     mergeable = native.MERGEABLE
+    remembers = False
 
     def __init__(self, stream: str, meta: GenerationMeta) -> None:
         self.key: Hashable | None = "websocket"
