@@ -90,4 +90,4 @@ def _check(transport: str, results: dict[str, StreamResult], due: float) -> Chec
     found = f"{times:.2f} ×, at {shares[0]:.0%} and {shares[1]:.0%} of the events"
     # One that is behind joins tokens: its figures are not those of the same work.
     met = times <= _BAR and min(shares) >= KEEPS_UP
-    return Check(f"{transport}: at most {_BAR:g} × nchan", found, met)
+    return Check(f"{transport}: at most {_BAR:g} × nchan, while both keep up", found, met)

@@ -90,7 +90,7 @@ async def probe(plan: Probe) -> ProbeResult:
         wire, first = await _open(question)
         await first.until(transports.FIRST_EVENT.encode())
         opened.append(time.perf_counter() - began)
-        turns, request_head = wire.turns, first.sent
+        turns, request_head, response_head = wire.turns, first.sent, _heads(bytes(first.seen))
         await first.until(MARK, _LAST if number == plan.rounds - 1 else _TOKENS)
         where = transports.place(plan.transport, bytes(first.seen))
         if where is None:
@@ -110,7 +110,7 @@ async def probe(plan: Probe) -> ProbeResult:
         # One more: TCP's own handshake.
         turns=1 + turns,
         request_head=request_head - len(question.body),
-        response_head=first.seen.index(b"\r\n\r\n") + 4,
+        response_head=response_head,
         plain=plain,
         gzipped=gzipped,
         wrong=wrong,
@@ -124,6 +124,12 @@ async def _open(request: Request) -> tuple[Wire, Connection]:
         lambda: Connection(wire), "127.0.0.1", request.port
     )
     return wire, connection
+
+
+def _heads(seen: bytes) -> int:
+    """Bytes of the headers of all responses in what came."""
+    heads = [b"HTTP/1.1 " + one.partition(b"\r\n\r\n")[0] for one in seen.split(b"HTTP/1.1 ")[1:]]
+    return sum(len(head) + 4 for head in heads)
 
 
 def _follows(connection: Connection) -> bool:

@@ -38,6 +38,7 @@ QUESTIONS = [
     ("How do I test my app?", "how-to/test-your-app", "`fairlead.testing`"),
     ("What is group commit?", "explanation/how-it-works", "one write to the disk"),
     ("Does it support WebSocket?", "what-is-fairlead", "WebSocket, HTTP long polling"),
+    ("Should I choose SSE or WebSocket?", "choosing", "Choose SSE unless"),
     ("什么是 Fairlead？", "what-is-fairlead", "流式服务器和网关"),
     ("如何续传一个流？", "zh/resume-a-stream", "最后一个事件 id"),
     ("断线后如何续传？", "zh/resume-a-stream", "`Last-Event-ID`"),
