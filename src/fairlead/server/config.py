@@ -301,6 +301,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             **_TABLE,
         ),
     ] = ()
+    tokenizer: Annotated[
+        str,
+        _meta(
+            "Limits",
+            "File with a vocabulary of tiktoken to count prompts by; none: by their characters.",
+        ),
+    ] = ""
     max_body_bytes: Annotated[
         int, _meta("Limits", "Size of a request's body or of a socket's message.", **_BYTES)
     ] = 1 << 20

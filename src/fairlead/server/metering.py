@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
+from pathlib import Path
 
 from fairlead.engine.metering import Metering
 from fairlead.policy.budgets import Budgets
 from fairlead.policy.prices import Prices
+from fairlead.policy.tokens import estimate
 from fairlead.ports.counters import Counters
 from fairlead.ports.usage import UsageLedger
+from fairlead.providers.tiktoken import counter
 from fairlead.server.config import Config
 from fairlead.stores.memory_counters import MemoryCounters
 from fairlead.stores.memory_usage import MemoryUsage
@@ -35,4 +39,16 @@ async def open_metering(
     for store in (counters, ledger):
         await store.open()
         stack.push_async_callback(store.close)
-    return Metering(budgets=budgets_of(config), counters=counters, ledger=ledger)
+    return Metering(
+        budgets=budgets_of(config),
+        counters=counters,
+        ledger=ledger,
+        count=_counting(config),
+    )
+
+
+def _counting(config: Config) -> Callable[[str], int]:
+    """How many tokens a text is."""
+    if not config.tokenizer:
+        return estimate
+    return counter(Path(config.tokenizer).expanduser())
