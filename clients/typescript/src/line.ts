@@ -68,6 +68,7 @@ export async function* follow(
 
     let seen = false;
     let served = false;
+    let waiting = false;
     let stalled = false;
     let again = false;
     let ended = false;
@@ -89,7 +90,7 @@ export async function* follow(
         path.works(name);
         onConnection?.({ state: "open", transport: name });
       }
-      watch();
+      if (waiting) watch();
     };
     const call = { http, sockets, place, silence, heard, signal: connection.signal };
     const messages = TRANSPORTS[name](call)[Symbol.asyncIterator]();
@@ -97,8 +98,10 @@ export async function* follow(
       signal.throwIfAborted();
       signal.addEventListener("abort", abort);
       for (;;) {
-        watch(); // only while we wait for the line, not while the line waits for its reader
+        waiting = true; // we for the line, and not the line for its reader
+        watch();
         const { done, value: message } = await messages.next();
+        waiting = false;
         watchdog.rest();
         if (done) break;
         if (message.stream) place.stream = message.stream;

@@ -293,6 +293,24 @@ test("the line is asked for a sign of life, which keeps it", async () => {
   expect(peers).toHaveLength(1);
 });
 
+test("a slow reader is not taken for a dead line", async () => {
+  const { url, peers } = await serveSockets((said, peer) => {
+    if (said["type"] !== "ping") return read(said, peer, said["type"] === "chat" ? 1 : undefined);
+    // The first ping brings all but the end, the sixth one that: when it is waited for again.
+    const from = { 2: 1, 7: ANSWER.length - 1 }[peer.said.length] ?? ANSWER.length;
+    const to = ANSWER.length - (from === 1 ? 1 : 0);
+    for (let index = from; index < to; index += 1) peer.say(message(index));
+    return undefined;
+  });
+  let text = "";
+  for await (const event of over(url, { silence: 1000 }).ask("?")) {
+    if (event.type === "thinking") await new Promise((resolve) => setTimeout(resolve, 2500));
+    if (event.type === "token") text += event.data.token;
+  }
+  expect(text).toBe(TEXT);
+  expect(peers).toHaveLength(1);
+});
+
 test("a line without a sign of life is left, for all who read on it", async () => {
   const { url, peers } = await serveSockets((said, peer, number) => {
     const stream = said["message"] ?? said["stream"];
