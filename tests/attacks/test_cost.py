@@ -158,6 +158,20 @@ async def test_huge_prompts(
         await over(upstream, session, server)
 
 
+async def test_prompts_that_hide_in_parameters(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    tools = [{"type": "function", "function": {"name": "f", "description": "word " * 500}}]
+    async with serve(BUDGET) as server:
+        statuses = [
+            await ask(session, server, parameters={"tools": tools}, orphan_window=3600)
+            for _ in range(20)
+        ]
+        assert statuses.count(200) == 1
+        await over(upstream, session, server)
+        assert sum(len(request.body) // 4 for request in upstream.requests) <= LIMIT
+
+
 async def test_long_histories(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from fairlead.errors import (
     UpstreamCut,
     UpstreamRejected,
 )
+from fairlead.events.attachment import Attachment
 from fairlead.events.model import Reasoning, Thinking, Token, Usage
 from fairlead.policy.budgets import Budget, Budgets, Per, window
 from fairlead.policy.caller import Caller
@@ -59,9 +61,16 @@ class Counting(MemoryCounters):
         if not self.gate.is_set():
             self.waiting.set()
             await self.gate.wait()
+        self._check()
+        return await super().reserve(holder, claims, ttl)
+
+    async def settle(self, holder: str, finals: Any) -> tuple[int, ...]:
+        self._check()
+        return await super().settle(holder, finals)
+
+    def _check(self) -> None:
         if self.broken:
             raise StoreUnavailable("the counters are out of order")
-        return await super().reserve(holder, claims, ttl)
 
 
 class Budgeted(Bench):
@@ -468,6 +477,42 @@ async def test_counters_that_are_out_of_order_let_nobody_by(bench: Budgeted) -> 
     reading = await (await bench.read(running)).to_end()
     assert reading.events[-1][1]["code"] == "store_unavailable"
     assert reading.text == "".join(words(MIN_STEP))
+
+
+async def test_an_answer_is_whole_although_it_cannot_be_settled(bench: Budgeted) -> None:
+    bench.budgets(Budget(name="day", limit=1000))
+    stream = await bench.ask(QUESTION)
+    reading = await bench.read(stream)
+    bench.provider.say("all ")
+    await reading.until(lambda r: r.text == "all ")
+    bench.counters.broken = True
+    bench.provider.say(Usage(0, 20, 5))
+    bench.provider.finish()
+    await reading.to_end()
+    assert reading.names()[-2:] == ["usage", "done"]
+    bench.counters.broken = False
+    # It lapses, charged for what was metered last: so much was known when it began.
+    assert await bench.taken() == {"day": PROMPT + MIN_STEP}
+    bench.clock.advance(LEASE)
+    assert await bench.taken() == {"day": PROMPT}
+
+
+async def test_parameters_that_say_much_are_part_of_the_prompt(bench: Budgeted) -> None:
+    bench.budgets(Budget(name="day", limit=1000))
+    await bench.answer("a", parameters={"temperature": 0.5, "max_tokens": 100})
+    assert await bench.taken() == {"day": PROMPT + 1}
+    with pytest.raises(TooLarge, match=r"about 10[0-9]{2} tokens"):
+        await bench.ask(QUESTION, parameters={"tools": [{"description": "t" * 4000}]})
+
+
+async def test_a_body_that_is_sent_on_counts_with_all_it_holds(bench: Budgeted) -> None:
+    picture = Attachment("image/png", b"p" * 3000)
+    turns = [Turn("user", "q" * 40, (picture,))]
+    body = b'{"messages": "..."}' + b64encode(picture.data)
+    for more, tokens in ((b"", 10 + 1000), (b"m" * 8000, 2004)):
+        meter = await bench.metering.begin(ALICE, "scripted", turns, {}, body + more)
+        assert meter.input == tokens
+        await meter.cancel()
 
 
 async def test_a_start_that_is_cancelled_gives_everything_back(bench: Budgeted) -> None:

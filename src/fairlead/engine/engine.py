@@ -333,7 +333,8 @@ class Engine:
             meta=encode_meta(meta),
         )
         # Before anything is created: a question that cannot be paid for leaves no trace.
-        meter = await self.metering.begin(caller, model.name, placed.turns)
+        body = b"" if ask.vendor is None else ask.vendor.body
+        meter = await self.metering.begin(caller, model.name, placed.turns, ask.parameters, body)
         try:
             outcome = await self.store.create(spec, writer=self.node, records=[encode(first)])
         except BaseException:

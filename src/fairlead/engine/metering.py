@@ -14,8 +14,9 @@ import contextlib
 import itertools
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import structlog
@@ -26,7 +27,7 @@ from fairlead.policy.budgets import Budget, Budgets, Line, Standing, Unpriced, w
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
 from fairlead.policy.tokens import PICTURE, estimate, estimate_attachment, estimate_piece
-from fairlead.ports.counters import Claim, Counter, Counters, Final, Used
+from fairlead.ports.counters import Claim, Counter, Counters, Final, Taken, Used
 from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import Turn
 from fairlead.ports.usage import Usage as Entry
@@ -43,6 +44,8 @@ MIN_STEP, MAX_STEP = 16, 256
 _SHARE = 64
 _SWEEP_EVERY = 6  # leases
 _NO_LIMIT = 1 << 62
+#: Characters of parameters that are settings alone, as ``temperature`` is, and no part of a prompt.
+_SETTINGS = 200
 
 #: Errors by which a model's server says that it has not begun: it charges nothing for those.
 _SPARED = frozenset(
@@ -124,15 +127,30 @@ class Metering:
 
     # -- answers
 
-    async def begin(self, caller: Caller, model: str, turns: Sequence[Turn]) -> Meter:
+    async def begin(
+        self,
+        caller: Caller,
+        model: str,
+        turns: Sequence[Turn],
+        parameters: Mapping[str, Any] | None = None,
+        body: bytes = b"",
+    ) -> Meter:
         """Reserve what a question takes at least; :meth:`Meter.close` or :meth:`Meter.cancel` must
-        follow.
+        follow. ``parameters`` are part of the prompt as far as they are long: descriptions of
+        tools, schemas. ``body``: the request that may be sent on as it is, with whatever it holds.
 
         Raises :class:`~fairlead.errors.BudgetExhausted`, :class:`~fairlead.errors.TooLarge` for a
         prompt that a budget could never hold, and :class:`~fairlead.errors.Misconfigured` for a
         model without a price where it needs one.
         """
         prompt = sum(map(self._tokens, turns))
+        if parameters:
+            text = msgspec.json.encode(parameters).decode()
+            prompt += self.count(text) if len(text) > _SETTINGS else 0
+        if body:
+            attached = sum(len(each.data) for turn in turns for each in turn.attachments)
+            # Attachments are in base64 there.
+            prompt = max(prompt, (len(body) - attached * 4 // 3) // 4)
         meter = Meter(self, f"{self._node}.{next(self._numbers)}", caller, model, prompt)
         try:
             await meter.begin()
@@ -183,6 +201,18 @@ class Metering:
             return []
         await self.ledger.flush()
         return await self.ledger.read(consumer, since, until)
+
+    async def everybody(self, limit: int) -> list[tuple[Budget, int, list[Taken]]]:
+        """Each budget, when it refills (seconds since 1970, UTC), and what is taken of it in this
+        window, by those who took most, ``limit`` at most."""
+        if self.counters is None:
+            return []
+        found = []
+        for budget in self.budgets.all:
+            now = window(budget.per, self.clock())
+            taken = await self.counters.largest(budget.name, now.start, limit)
+            found.append((budget, now.end, taken))
+        return found
 
     def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
         """What counts when ``caller`` asks ``model``, and ``answers`` (empty: the same one) is what
@@ -311,7 +341,12 @@ class Meter:
         self._stated, self._stated_at = usage, self.output
         if not self._lines:
             return usage
-        await self._settle()
+        try:
+            await self._settle()
+        except FairleadError as error:
+            # The answer is whole all the same, and there is another try at its end.
+            _log.warning("budget_not_settled", code=error.code, error=error.message)
+            return usage
         return msgspec.structs.replace(usage, budgets=tuple(map(_left, self.standings)))
 
     async def close(self, code: str = "") -> None:
