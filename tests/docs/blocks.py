@@ -3,10 +3,12 @@
 The words after a block's language say how the tests treat it; readers never see them:
 
 - ``sh run``: run against a server, whose address stands in for ``http://127.0.0.1:8000``
-  (``run=keys``, ``run=cors``, ``run=budgets``: one with such a setting; ``run=resume``: with the
-  ids of the answer shown before; ``run=rest``: its output begins after the fifth event)
+  (``run=keys``, ``run=cors``, ``run=budgets``, ``run=tokens``, ``run=renew``: one with such a
+  setting; ``run=resume``: with the ids of the answer shown before; ``run=rest``: its output begins
+  after the fifth event)
 - ``… output``: what the block before puts out, compared in shape; ``…`` stands for anything
 - ``sh serve``: commands that start servers; their flags and variables must be taken
+- ``sh keys``: run one after the other, with the id of a key that was made
 - ``sh ingest``, ``sh backup``, ``ini systemd``, ``ini env``, ``toml config``: as they say
 - ``python run``: run as a program; ``python example=FILE``: the same as that file
 - ``js browser=…``: run in Chromium

@@ -64,8 +64,29 @@ def test_commands_within_sentences_are_taken(file: Path, tmp_path: Path) -> None
 def test_configuration_file_is_taken(block: Block, tmp_path: Path) -> None:
     file = tmp_path / "fairlead.toml"
     file.write_text(block.text, encoding="utf-8")
-    named = re.findall(r'key_env = "(\w+)"', block.text)
+    named = re.findall(r'\w+_env = "(\w+)"', block.text)
     load({}, dict.fromkeys(named, "a-key") | {"HOME": str(tmp_path)}, file).check_serving()
+
+
+def test_keys_are_made_listed_rotated_and_revoked(tmp_path: Path) -> None:
+    made, changed = marked("keys")
+    env = {"FAIRLEAD_DATA_DIR": str(tmp_path), "FAIRLEAD_CONFIG": None, "HOME": str(tmp_path)}
+
+    def fairlead(line: str) -> str:
+        result = CliRunner().invoke(app, shlex.split(line)[1:], env=env)
+        assert result.exit_code == 0, result.output
+        return result.stdout.strip()
+
+    keys = [fairlead(line) for line in made.text.splitlines()]
+    id = keys[0].split("_")[1]
+    shown = re.search(r"rotate (\w+)", changed.text)
+    assert shown is not None
+    assert len(shown[1]) == len(id)
+    for line in changed.text.splitlines():
+        fairlead(line.replace(shown[1], id))
+    listed = fairlead("fairlead keys list")
+    assert re.search(rf"{id}.*revoked", listed), listed
+    assert len(listed.splitlines()) >= 4
 
 
 def test_unit_of_systemd_leaves_time_to_drain(tmp_path: Path) -> None:

@@ -54,7 +54,9 @@ def output_of(block: Block) -> Block | None:
 
 
 @pytest.mark.parametrize("block", RUN, ids=str)
-async def test_command_does_what_the_document_says(block: Block, servers: Servers) -> None:
+async def test_command_does_what_the_document_says(
+    block: Block, servers: Servers, variables: dict[str, str], tmp_path: Path
+) -> None:
     server = await servers(block.value if block.value in KINDS else "")
     script = block.text
     asked: list[Frame] = []
@@ -67,7 +69,7 @@ async def test_command_does_what_the_document_says(block: Block, servers: Server
         assert shown is not None
         script = script.replace(shown[0], stood)
         script = script.replace(shown[0].partition(".")[0], stood.partition(".")[0])
-    out = await run(script, server)
+    out = await run(script, server, tmp_path, **variables)
     shown_output = output_of(block)
 
     if block.value == "cors":
