@@ -145,6 +145,7 @@ async def test_what_only_the_vendors_words_can_say_needs_who_speaks_them(bench: 
 class Counting:
     """A wire whose bytes tell how much it has seen."""
 
+    transport = "counting"
     key: Hashable | None = "counting"
     mergeable = False
     remembers = True

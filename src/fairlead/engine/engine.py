@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -19,6 +19,7 @@ import structlog
 from fairlead.engine.answers import Snapshot, add_up, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
+from fairlead.engine.course import Course, Pulse
 from fairlead.engine.dialogue import Exchange, exchange, given
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
@@ -26,6 +27,7 @@ from fairlead.engine.generation import Generation, queued
 from fairlead.engine.limits import Limits
 from fairlead.engine.metering import Meter, Metering
 from fairlead.engine.models import Model, Models
+from fairlead.engine.overview import Overview
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.relay import Relay, fingerprint
@@ -59,11 +61,13 @@ from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb
 from fairlead.policy.tokens import is_dense
 from fairlead.ports import store as ports
+from fairlead.ports.audit import Audit, entry
 from fairlead.ports.conversations import (
     Conversations,
 )
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
+from fairlead.ports.observer import Begun, Observer
 from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
@@ -81,6 +85,8 @@ class Engine:
     about who answers, shown with each answer (empty: none). ``revocable`` knows which callers'
     credentials have ended; without it they end when they expire. ``metering`` has the budgets.
     ``shares``: of the room for generations, by consumer, where one has another than the rest.
+    ``observers`` are told how generations go; ``audit`` is told of what somebody does to streams of
+    somebody else's.
     """
 
     def __init__(
@@ -97,6 +103,8 @@ class Engine:
         revocable: Revocable | None = None,
         metering: Metering | None = None,
         shares: Mapping[str, Share] | None = None,
+        observers: Sequence[Observer] = (),
+        audit: Audit | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -112,6 +120,8 @@ class Engine:
         self._notice = notice
         self._clock = clock
         self._entropy = entropy
+        self._observers = observers
+        self._audit = audit
         self._running: dict[str, Generation] = {}
         self.turns = Turns(self.limits.room, shares, patience=self.limits.patience)
         self._idle = asyncio.Event()
@@ -122,6 +132,10 @@ class Engine:
             store, self.node, self.limits.readers, self.limits.readers_each, clock, self._count
         )
         self.vigil = Vigil(self._readers.all, self._authority, revocable)
+        self._pulse = Pulse(lambda: [each.course for each in self._running.values()])
+        self.overview = Overview(
+            self._authority, self._running, self._readers, self.turns, self.metering, clock
+        )
         self._upkeep = Upkeep(
             store,
             conversations,
@@ -142,6 +156,7 @@ class Engine:
         await self._upkeep.open()
         self.metering.open(self.node)
         self.vigil.open()
+        self._pulse.open()
         self._signals = self.store.on_signal(self.node, self._signalled)
 
     async def close(self) -> None:
@@ -150,6 +165,7 @@ class Engine:
         await self.interrupt_all()
         await self.metering.close()
         await self.vigil.close()
+        self._pulse.close()
         await self._upkeep.close()
         if self._signals is not None:
             self._signals.cancel()
@@ -248,7 +264,9 @@ class Engine:
             if isinstance(outcome, ports.Created):
                 # Its tokens are nobody's to count.
                 meter = await Metering(clock=self._clock).begin(caller, "", ())
-                generation = self._generation(outcome, relay.meta, relay.source, None, meter, turn)
+                generation = self._generation(
+                    outcome, relay.meta, relay.source, None, meter, turn, caller
+                )
                 opening = _opening("", int(self._clock() * 1000), searching=False)
                 generation.start(GenerationRequest(stream=stream, turns=()), "", opening)
             return outcome
@@ -346,7 +364,7 @@ class Engine:
             raise _conflict()
         if isinstance(outcome, ports.Exists):
             return self._same(outcome.info, ask)
-        generation = self._generation(outcome, meta, model.provider, knowledge, meter, turn)
+        generation = self._generation(outcome, meta, model.provider, knowledge, meter, turn, caller)
         generation.writer.follow(first)
         generation.start(
             GenerationRequest(
@@ -354,6 +372,7 @@ class Engine:
                 turns=placed.turns,
                 model=model.upstream_name,
                 parameters=ask.parameters,
+                headers=generation.course.headers,
                 conversation=placed.conversation_id,
                 vendor=ask.vendor,
             ),
@@ -372,10 +391,19 @@ class Engine:
         knowledge: Knowledge | None,
         meter: Meter,
         turn: Turn,
+        caller: Caller,
     ) -> Generation:
         """The generation of a stream that is ours to write, counted as running, yet to start."""
         stream = created.info.spec.id
         assert created.epoch is not None
+        begun = Begun(
+            stream=stream,
+            consumer=caller.consumer,
+            model=meta.model,
+            provider=provider.name,
+            conversation=meta.conversation,
+            at=self._clock(),
+        )
         writer = Writer(
             self.store,
             stream,
@@ -391,6 +419,7 @@ class Engine:
             knowledge=knowledge,
             meter=meter,
             turn=turn,
+            course=Course(begun, meter, self._observers, self._clock),
             deadline=self.limits.deadline,
             max_chars=self.limits.message_chars,
             clock=self._clock,
@@ -426,6 +455,7 @@ class Engine:
             # The log has the answer; reading the dialogue settles the message again.
             _log.warning("message_not_settled", stream=generation.stream, error=error.message)
         finally:
+            generation.course.end(answer, failure.code if failure is not None else "")
             self._running.pop(generation.stream, None)
             if not self._running:
                 self._idle.set()
@@ -490,6 +520,7 @@ class Engine:
         hear of it.
         """
         info = await self._info(caller, Verb.STOP, stream)
+        await self._enter(caller, "stream.stopped", info)
         generation = self._running.get(stream)
         if generation is not None:
             generation.stop("stop")
@@ -497,6 +528,14 @@ class Engine:
         elif not info.head.closed:
             await self.store.signal(stream, "stop")
         return await snapshot(self.store, await self.store.info(stream))
+
+    async def _enter(self, caller: Caller, action: str, info: ports.StreamInfo) -> None:
+        """Enter into the audit log what somebody does to another one's stream."""
+        owner = info.spec.owner
+        if self._audit is not None and caller.consumer != owner:
+            await self._audit.add(
+                entry(caller, self._clock(), action, info.spec.id, consumer=owner)
+            )
 
     def _signalled(self, stream: str, name: str) -> None:
         generation = self._running.get(stream)
@@ -584,7 +623,8 @@ class Engine:
 
     async def delete(self, caller: Caller, stream: str) -> None:
         """Remove a stream; a running one is stopped first."""
-        await self._info(caller, Verb.DELETE, stream)
+        info = await self._info(caller, Verb.DELETE, stream)
+        await self._enter(caller, "stream.deleted", info)
         await self._remove(stream)
 
     def standings(self, stream: str) -> tuple[Standing, ...]:

@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from fairlead.engine.course import Course
 from fairlead.engine.metering import Meter
 from fairlead.engine.turns import Turn
 from fairlead.engine.writer import Writer
-from fairlead.errors import DeadlineExceeded, FairleadError, Interrupted, UpstreamProtocol
+from fairlead.errors import DeadlineExceeded, FairleadError, Fault, Interrupted, UpstreamProtocol
 from fairlead.events.answer import Answer
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Done, Error, Event, Source, Sources, Thinking, Usage
@@ -46,6 +47,7 @@ class Generation:
         knowledge: Knowledge | None,
         meter: Meter,
         turn: Turn,
+        course: Course,
         deadline: float,
         max_chars: int,
         clock: Callable[[], float],
@@ -62,6 +64,7 @@ class Generation:
         self.meter = meter
         self.turn = turn
         turn.used = True
+        self.course = course
         self._deadline = deadline
         self._clock = clock
         self._watched_elsewhere = watched_elsewhere
@@ -183,6 +186,7 @@ class Generation:
             if self._cause is None:
                 if self.turn.place:
                     await self._queue(question, opening)
+                self.course.turn()
                 async with asyncio.timeout(self._deadline):
                     await self._work(request, question)
         except asyncio.CancelledError:
@@ -204,9 +208,11 @@ class Generation:
         if cause is None:
             return Done(self._now())
         if isinstance(cause, FairleadError):
-            _log.warning(
-                "generation_failed", stream=self.stream, code=cause.code, error=cause.message
-            )
+            if cause.fault is Fault.SERVER:
+                # In our own words; what a model's server says may repeat the prompt.
+                _log.warning(
+                    "generation_failed", stream=self.stream, code=cause.code, error=cause.message
+                )
             return Error(
                 self._now(),
                 error=cause.message,
@@ -230,7 +236,7 @@ class Generation:
         meter = self.meter
         await meter.asked(request.passages)
         events = self._provider.generate(request)
-        writer, answer = self.writer, self._answer
+        writer, answer, silent = self.writer, self._answer, True
         async with contextlib.aclosing(events) as running:
             async for event in running:
                 if meter.add(event):
@@ -244,6 +250,9 @@ class Generation:
                     event = msgspec.structs.replace(event, at=self._now(), status="completed")
                 writer.write(event)
                 answer.add(event)
+                if silent and meter.output:
+                    silent = False
+                    self.course.first()
                 if writer.full:
                     await writer.room()
 

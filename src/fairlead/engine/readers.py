@@ -47,6 +47,8 @@ class Readers:
         counted: Callable[[str, int], bool],
     ) -> None:
         self.open = 0
+        #: How many readers each transport has here.
+        self.by_transport: Counter[str] = Counter()
         self._store = store
         self._node = node
         self._limit = limit
@@ -123,6 +125,7 @@ class Readers:
             live.head = head
         reader = Reader(live, made, offset, caller, prefix=prefix, state=state)
         live.readers.add(reader)
+        self.by_transport[made.transport] += 1
         if not self._counted(stream, len(live.readers)) and not head.closed:
             await self._store.present([stream], self._node, PRESENCE)
         return reader
@@ -146,6 +149,7 @@ class Readers:
         if reader not in live.readers:
             return
         live.readers.discard(reader)
+        self.by_transport[reader.wire.transport] -= 1
         self.leave(reader.admitted)
         written_here = self._counted(live.stream, len(live.readers))
         if not live.readers:
@@ -164,6 +168,15 @@ class Readers:
     def all(self) -> list[Reader[Any]]:
         """The readers of all streams."""
         return [reader for live in self._lives.values() for reader in live.readers]
+
+    def streams(self) -> list[Live]:
+        """The streams that have readers."""
+        return list(self._lives.values())
+
+    @property
+    def by_consumer(self) -> Counter[str]:
+        """How many readers each consumer has here."""
+        return self._each
 
     def of(self, stream: str) -> list[Reader[Any]]:
         """The readers of a stream."""

@@ -11,7 +11,7 @@ from fairlead.events.model import Event, Unknown
 
 class Wire(Protocol):
     """A dialect and its framing, for one stream. Pure: the state is a value, and neither it nor the
-    bytes depend on who reads.
+    bytes depend on who reads. ``transport`` names what carries them, such as ``sse``, for counts.
 
     ``key``: readers whose wires have equal keys get equal bytes, made once for all of them; None
     where bytes may not be shared. ``mergeable``: adjacent deltas may be joined when a reader is
@@ -20,6 +20,7 @@ class Wire(Protocol):
     shown it cannot take back: a position whose records were lost is gone for it.
     """
 
+    transport: str
     key: Hashable | None
     mergeable: bool
     remembers: bool

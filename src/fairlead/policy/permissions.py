@@ -17,6 +17,7 @@ class Verb(StrEnum):
     LIST = "list"
     CHANGE = "change"
     DELETE = "delete"
+    OVERSEE = "oversee"
 
 
 _NEEDS: dict[Verb, str] = {
@@ -27,6 +28,7 @@ _NEEDS: dict[Verb, str] = {
     Verb.LIST: READ,
     Verb.CHANGE: ASK,
     Verb.DELETE: ASK,
+    Verb.OVERSEE: ADMIN,
 }
 
 

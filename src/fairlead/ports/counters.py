@@ -56,6 +56,14 @@ class Reserved(NamedTuple):
     taken: tuple[int, ...]
 
 
+class Taken(NamedTuple):
+    """``taken`` of one of a budget's counters; ``whose`` is what follows the budget's name in the
+    counter's key (empty: all share it)."""
+
+    whose: str
+    taken: int
+
+
 class Counters(Protocol):
     """What is taken of budgets. Calls raise :class:`~fairlead.errors.StoreUnavailable`."""
 
@@ -84,6 +92,11 @@ class Counters(Protocol):
 
     async def taken(self, counters: Sequence[Counter]) -> tuple[int, ...]:
         """What is taken of each counter."""
+        ...
+
+    async def largest(self, name: str, window: int, limit: int) -> list[Taken]:
+        """Of the counters whose keys are ``name``, or begin with it and a blank, those of the
+        window that begins then, the most taken first, ``limit`` at most."""
         ...
 
     async def sweep(self) -> None:

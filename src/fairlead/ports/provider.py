@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -52,7 +52,8 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``turns``: the dialogue, oldest first, ending with the question. ``passages``: what retrieval
     found, best first; they are already cited as ``[1]``, ``[2]``, … in that order. ``parameters``:
     further settings of the model in the upstream's own words (``temperature``, ``max_tokens``, …).
-    ``conversation``: the dialogue's id, if there is one. ``once``: somebody else can be asked if
+    ``conversation``: the dialogue's id, if there is one. ``headers`` go along with the request to
+    the upstream (the trace that it belongs to). ``once``: somebody else can be asked if
     this fails, so that it is not worth a second try. ``vendor``: the question in the asker's own
     words, where those are a vendor's.
     """
@@ -63,6 +64,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     passages: tuple[Passage, ...] = ()
     parameters: dict[str, Any] = {}
     conversation: str = ""
+    headers: Mapping[str, str] = {}
     once: bool = False
     vendor: Vendor | None = None
 

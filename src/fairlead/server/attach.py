@@ -19,7 +19,7 @@ from fairlead.server import http
 from fairlead.transports import rate_limit
 from fairlead.transports.body import BodyWire, StreamResponse
 from fairlead.transports.messages import MessageWire
-from fairlead.transports.poll import Poll
+from fairlead.transports.poll import Poll, PollWire
 from fairlead.transports.sse import HEADERS, BatchingSseWire, SseWire
 
 PROTOCOL = "1"
@@ -125,7 +125,7 @@ async def poll(
 ) -> Response:
     """A long poll: what follows a position, as soon as there is anything."""
     system = http.system(request)
-    reader = await system.engine.attach(caller, stream, after, MessageWire)
+    reader = await system.engine.attach(caller, stream, after, PollWire)
     headers = _headers(reader)
     return await Poll(system.engine, reader, system.connections).answer(request, wait, headers)
 

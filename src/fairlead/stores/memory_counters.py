@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from fairlead.policy.holds import NOTHING, Hold, fits, grant, lapse, meter, settle
-from fairlead.ports.counters import Claim, Counter, Final, Reserved, Used
+from fairlead.ports.counters import Claim, Counter, Final, Reserved, Taken, Used
 
 
 class _Count:
@@ -80,6 +80,14 @@ class MemoryCounters:
                 _lapse(count, now)
             found.append(count.taken if count is not None else 0)
         return tuple(found)
+
+    async def largest(self, name: str, window: int, limit: int) -> list[Taken]:
+        found = [
+            Taken(counter.key.removeprefix(name).lstrip(" "), count.taken)
+            for counter, count in self._counts.items()
+            if counter.window == window and counter.key.partition(" ")[0] == name
+        ]
+        return sorted(found, key=lambda each: (-each.taken, each.whose))[:limit]
 
     async def sweep(self) -> None:
         now = self._clock()

@@ -9,7 +9,7 @@ from functools import partial
 import apsw
 
 from fairlead.policy.holds import NOTHING, Hold, fits, grant, lapse, meter, settle
-from fairlead.ports.counters import Claim, Counter, Final, Reserved, Used
+from fairlead.ports.counters import Claim, Counter, Final, Reserved, Taken, Used
 from fairlead.stores.sqlite.connection import rows
 from fairlead.stores.sqlite_gateway import Part, SqliteGateway
 
@@ -67,6 +67,19 @@ class SqliteCounters:
 
     async def taken(self, counters: Sequence[Counter]) -> tuple[int, ...]:
         return await self._gateway.run(partial(_read, clock=self._clock, counters=counters))
+
+    async def largest(self, name: str, window: int, limit: int) -> list[Taken]:
+        # '!' is the character after the blank.
+        found = await self._gateway.read(
+            lambda db: rows(
+                db,
+                "SELECT key, taken FROM counters "
+                "WHERE (key = ?1 OR (key > ?1 || ' ' AND key < ?1 || '!')) AND window = ?2 "
+                "ORDER BY taken DESC, key LIMIT ?3",
+                (name, window, limit),
+            )
+        )
+        return [Taken(key.removeprefix(name).lstrip(" "), taken) for key, taken in found]
 
     async def sweep(self) -> None:
         await self._gateway.run(partial(_sweep, clock=self._clock))

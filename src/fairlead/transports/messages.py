@@ -23,6 +23,7 @@ class MessageWire:
     """Each event is ``{"type", "stream", "position", "data"}`` and a line feed; JSON itself never
     holds one, so that lines are messages."""
 
+    transport = "ndjson"
     mergeable = native.MERGEABLE
     remembers = False
     headers = HEADERS

@@ -24,12 +24,16 @@ _ANSWER = 64 * 1024
 NEXT_POLL = 30.0
 
 
+class PollWire(MessageWire):
+    """What one poll answers with."""
+
+    transport = "poll"
+
+
 class Poll:
     """One poll: a reader that stays until there is something to take."""
 
-    def __init__(
-        self, engine: Engine, reader: Reader[MessageWire], connections: Connections
-    ) -> None:
+    def __init__(self, engine: Engine, reader: Reader[PollWire], connections: Connections) -> None:
         self._engine = engine
         self._reader = reader
         self._connections = connections

@@ -64,6 +64,7 @@ class RpcWire:
     """A stream's events as binary ``Event`` messages, each after its length in four bytes:
     :func:`messages` parts them again. The state is the meta until it has been shown."""
 
+    transport = "rpc"
     key: Hashable | None = "rpc"
     mergeable = native.MERGEABLE
     remembers = False

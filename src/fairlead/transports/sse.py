@@ -25,6 +25,7 @@ HEADERS = {"content-type": "text/event-stream", **STREAMING}
 class SseWire:
     """The native dialect in event-stream format; ids are ``{stream}.{position}``."""
 
+    transport = "sse"
     mergeable = native.MERGEABLE
     remembers = False
     headers = HEADERS

@@ -51,6 +51,7 @@ class Closing(NamedTuple):
 class SocketWire:
     """The wire of messages in WebSocket frames: text, and for media bytes."""
 
+    transport = "websocket"
     mergeable = native.MERGEABLE
     remembers = False
 

@@ -1,0 +1,168 @@
+"""The overview: what runs, waits and is read on this node, for whoever oversees it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import msgspec
+
+from fairlead.engine.authority import Authority
+from fairlead.engine.generation import Generation
+from fairlead.engine.metering import Metering
+from fairlead.engine.readers import Readers
+from fairlead.engine.turns import Turns
+from fairlead.policy.budgets import Budget
+from fairlead.policy.caller import Caller
+from fairlead.policy.permissions import Verb
+from fairlead.ports.counters import Taken
+from fairlead.ports.usage import Usage
+
+
+class LiveStream(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that is written or read on this node.
+
+    ``state``: ``queued`` (at ``place``), ``writing``, or ``read``: written elsewhere, or no more.
+    ``readers`` by their transports. ``age`` in seconds since it began here, None for one that is
+    only read; ``rate``: tokens a second, of late; ``tokens`` of its answer so far.
+    """
+
+    stream: str
+    state: Literal["queued", "writing", "read"]
+    readers: dict[str, int]
+    consumer: str = ""
+    model: str = ""
+    provider: str = ""
+    conversation: str = ""
+    place: int = 0
+    age: float | None = None
+    tokens: int = 0
+    rate: float = 0.0
+
+
+class Load(msgspec.Struct, frozen=True, kw_only=True):
+    """What a consumer holds on this node now."""
+
+    writing: int = 0
+    queued: int = 0
+    readers: int = 0
+
+
+class Census(msgspec.Struct, frozen=True, kw_only=True):
+    """How many there are on this node: answers ``writing`` and ``queued``, ``readers`` by
+    transport."""
+
+    writing: int
+    queued: int
+    readers: dict[str, int]
+
+
+class Overview:
+    """What is shown to those who may oversee. ``running`` are the generations of this node, by
+    stream."""
+
+    def __init__(
+        self,
+        authority: Authority,
+        running: Mapping[str, Generation],
+        readers: Readers,
+        turns: Turns,
+        metering: Metering,
+        clock: Callable[[], float],
+    ) -> None:
+        self._authority = authority
+        self._running = running
+        self._readers = readers
+        self._turns = turns
+        self._metering = metering
+        self._clock = clock
+
+    def allow(self, caller: Caller) -> None:
+        """Raise :class:`~fairlead.errors.NotFound` unless the caller may oversee: to others it
+        looks as if there were nothing to see."""
+        self._authority.allow(caller, Verb.OVERSEE, None)
+
+    def census(self) -> Census:
+        """The counts alone: they are kept, and cost the same however many there are."""
+        queued = self._turns.waiting
+        return Census(
+            writing=max(0, len(self._running) - queued),
+            queued=queued,
+            readers={name: n for name, n in self._readers.by_transport.items() if n},
+        )
+
+    def streams(self, caller: Caller) -> list[LiveStream]:
+        """Every stream that is written or read here: the queue by place, then those that are
+        written, the oldest first, then the rest."""
+        self.allow(caller)
+        now = self._clock()
+        reading = {
+            live.stream: (live, dict(Counter(each.wire.transport for each in live.readers)))
+            for live in self._readers.streams()
+        }
+        found = [
+            self._running_one(generation, reading.get(stream, (None, {}))[1], now)
+            for stream, generation in self._running.items()
+        ]
+        found.sort(key=lambda each: (each.place or 1 << 30, -(each.age or 0.0)))
+        for stream, (live, readers) in reading.items():
+            if stream not in self._running:
+                meta = live.meta
+                found.append(
+                    LiveStream(
+                        stream=stream,
+                        state="read",
+                        readers=readers,
+                        model=meta.model,
+                        provider=meta.provider,
+                        conversation=meta.conversation,
+                    )
+                )
+        return found
+
+    def _running_one(
+        self, generation: Generation, readers: dict[str, int], now: float
+    ) -> LiveStream:
+        course = generation.course
+        begun, place = course.begun, generation.turn.place
+        return LiveStream(
+            stream=begun.stream,
+            state="queued" if place else "writing",
+            readers=readers,
+            consumer=begun.consumer,
+            model=generation.answer.model or begun.model,
+            provider=generation.answer.provider or begun.provider,
+            conversation=begun.conversation,
+            place=place,
+            age=max(0.0, now - begun.at),
+            tokens=generation.meter.output,
+            rate=course.rate,
+        )
+
+    def loads(self, caller: Caller) -> dict[str, Load]:
+        """What each consumer holds here now."""
+        self.allow(caller)
+        writing: Counter[str] = Counter()
+        queued: Counter[str] = Counter()
+        for generation in self._running.values():
+            count = queued if generation.turn.place else writing
+            count[generation.course.begun.consumer] += 1
+        readers = self._readers.by_consumer
+        return {
+            name: Load(writing=writing[name], queued=queued[name], readers=readers[name])
+            for name in sorted({*writing, *queued, *readers})
+        }
+
+    async def usage(
+        self, caller: Caller, consumer: str | None, since: str, until: str
+    ) -> list[Usage]:
+        """What a consumer (None: each of all) used, day by day."""
+        self.allow(caller)
+        return await self._metering.usage(consumer, since, until)
+
+    async def budgets(self, caller: Caller, limit: int) -> list[tuple[Budget, int, list[Taken]]]:
+        """Each budget, when it refills (seconds since 1970, UTC), and what is taken of it in this
+        window by those who took most, ``limit`` at most. What running answers hold is taken."""
+        self.allow(caller)
+        return await self._metering.everybody(limit)
