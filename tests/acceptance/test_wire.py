@@ -105,7 +105,7 @@ async def test_heartbeats_come_in_silence_and_stand_in_no_block(
             if received.count(b": heartbeat\n") == 3:
                 break
     head, _, beats = received.partition(b"\n\n")
-    assert head.startswith(b"retry: 5000\nid: ")
+    assert head.startswith(b"retry: 5000\nevent: ")
     assert beats == b": heartbeat\n" * 3
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import aiohttp
 
+from fairlead.testing.toxic import Cut, Pass, ToxicProxy
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, StreamError
 from tests.articles.conftest import Connect, Serve, ready, until_readers
 from tests.support.node import Script
@@ -211,4 +212,18 @@ async def test_a_restart_of_the_reader_s_server_loses_nothing(
             await script.next("done")
         await asking.next("done")
     assert text(script) == text(asking) == TEXT
+    assert len(upstream.requests) == 1
+
+
+async def test_a_cut_inside_a_block_loses_nothing(serve: Serve, upstream: ScriptedUpstream) -> None:
+    # The library takes an id as soon as its line has come, not when its block is whole.
+    words = [f"word{n} " for n in range(150)]
+    upstream.script(Answer(tokens=words, pace=Pace(delay_s=0.01)))
+    server = await serve()
+    cuts = [Cut(700 + 17 * n) for n in range(12)]
+    async with ToxicProxy(server.port, *cuts, Pass()) as line:
+        async with Script(CLIENT, url=line.url, message="?", retryDelay=1) as script:
+            await script.next("done")
+        assert line.connections > 5
+    assert text(script) == "".join(words)
     assert len(upstream.requests) == 1

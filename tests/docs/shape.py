@@ -22,7 +22,7 @@ def check_events(shown: str, real: str) -> None:
     expected, got = frames(shown.rstrip("\n") + "\n\n"), frames(real)
     names = [frame.event for frame in got]
     assert [names[0], names[-1]] == [expected[0].event, expected[-1].event], real
-    assert shown.startswith(real[: real.index("id:")]), "the lines before the first id differ"
+    assert shown.startswith(real[: real.index("event:")]), "the lines before the first event differ"
     at = 0
     for frame in expected:
         assert frame.event in names[at:], f"no {frame.event} after the {at}th event"
