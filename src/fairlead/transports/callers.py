@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
@@ -58,8 +57,10 @@ class Callers:
             known: Caller = scope[KNOWN]
             return known
         found = credential(scope) or ticket(scope)
-        if found is None and self.cookie and (found := _cookies(scope).get(self.cookie)):
-            self._check_page(scope)
+        if found is None and self.cookie:
+            found = _cookies(scope).get(self.cookie) or None
+            if found is not None:
+                self._check_page(scope)
         caller = await self.identity.identify(found)
         return self._known(caller, facts(scope, self.keep))
 
@@ -167,8 +168,12 @@ def _query(text: str) -> list[tuple[str, str]]:
 
 
 def _cookies(scope: Scope) -> dict[str, str]:
-    try:
-        parsed = SimpleCookie(_header(scope, b"cookie").decode("latin-1").replace(", ", "; "))
-    except CookieError:
-        return {}
-    return {name: morsel.value for name, morsel in parsed.items()}
+    """Of several of a name the first: browsers send the one of the longest path first (RFC 6265,
+    section 5.4). What is malformed spoils nothing else."""
+    found: dict[str, str] = {}
+    sent = b";".join([value for name, value in scope["headers"] if name == b"cookie"])
+    for pair in sent.decode("latin-1").split(";", _MOST_FIELDS)[:_MOST_FIELDS]:
+        name, equals, value = pair.partition("=")
+        if equals:
+            found.setdefault(name.strip(), value.strip().strip('"'))
+    return found
