@@ -239,6 +239,23 @@ async def test_a_busy_server_is_asked_again_when_it_wishes() -> None:
     assert talk.waits == [7.0, 2.0]
 
 
+async def test_a_budget_that_refills_soon_is_waited_for_and_no_other() -> None:
+    talk = Talk(refill(60), Reply([head(), *WHOLE]))
+    assert text(await talk.ask()) == "Hello, wörld"
+    assert talk.waits == [60.0]
+    later = Talk(refill(34_200))
+    with pytest.raises(errors.BudgetExhausted, match="used up") as refused:
+        await later.ask()
+    assert refused.value.retry_after == 34_200
+    assert later.waits == []
+
+
+def refill(seconds: int) -> Reply:
+    fields = {"error": "it is used up", "code": "budget_exhausted", "retryable": True}
+    start = head("429 Too Many Requests", "application/json", retry_after=str(seconds))
+    return Reply([start + msgspec.json.encode({**fields, "retry_after": seconds})])
+
+
 async def test_it_gives_up_in_the_end() -> None:
     talk = Talk(Reply([head(), thinking()]))
     with pytest.raises(Unreachable, match="gave up"):

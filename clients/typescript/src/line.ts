@@ -32,6 +32,9 @@ export interface Patience {
   firstSign?: number;
 }
 
+/** A budget that refills later is not waited for (s): that is said at once. */
+const LONGEST_REFILL = 60;
+
 /** Consecutive connections that ended before anything came, after which a transport is blocked. */
 const FRUITLESS = 2;
 
@@ -125,7 +128,8 @@ export async function* follow(
       else throw error;
       // A credential that was good for something has expired since; there may be a fresh one.
       const expired = served && problem.code === "unauthenticated" && http.renews;
-      if (!problem.retryable && !expired && !(foreign(problem, seen) && hasNext)) throw problem;
+      const again = problem.retryable && !spent(problem);
+      if (!again && !expired && !(foreign(problem, seen) && hasNext)) throw problem;
       asked = seconds(problem.retryAfter);
     } finally {
       watchdog.rest();
@@ -154,6 +158,11 @@ export async function* follow(
       await pause(Infinity, signal);
     }
   }
+}
+
+/** Whether a budget is used up for longer than anybody waits. */
+function spent(problem: FairleadError): boolean {
+  return problem.code === "budget_exhausted" && (problem.retryAfter ?? 0) > LONGEST_REFILL;
 }
 
 /** Whether something on the path answered in the server's place. */

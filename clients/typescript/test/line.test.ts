@@ -54,6 +54,24 @@ test("the question, the credential and the fields reach the server", async () =>
   });
 });
 
+test("a budget that refills soon is waited for, and no other", async () => {
+  for (const [retry_after, tries] of [
+    [1, 2],
+    [34200, 1],
+  ] as const) {
+    const { url, asked } = await serve((_, response) => {
+      if (asked.length > 1) {
+        response.writeHead(200, HEAD);
+        response.end(body());
+      } else problem(response, 429, { code: "budget_exhausted", retryable: true, retry_after });
+    });
+    const reading = all(client(url, { maxDelay: 10 }).ask("?"));
+    if (tries > 1) await reading;
+    else await expect(reading).rejects.toMatchObject({ retryAfter: 34200 });
+    expect(asked.length).toBe(tries);
+  }
+});
+
 test("two questions have two keys", async () => {
   const { url, asked } = await serve((_, response) => {
     response.writeHead(200, HEAD);

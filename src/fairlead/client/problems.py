@@ -11,12 +11,14 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from fairlead.errors import FairleadError, ServerError, UpstreamProtocol
+from fairlead.errors import BudgetExhausted, FairleadError, ServerError, UpstreamProtocol
 
 #: Statuses after which the same request may succeed, where the body does not say (proxies).
 TRANSIENT = frozenset({408, 425, 429, 502, 503, 504})
 #: No wish to be left alone is followed longer than this (seconds).
 LONGEST_RETRY_AFTER = 300.0
+#: Nor is a budget waited for that refills later than this (seconds): that is said at once.
+_LONGEST_REFILL = 60.0
 _MAX_BODY = 64 * 1024
 
 
@@ -80,8 +82,13 @@ def stated(fields: dict[str, Any]) -> tuple[FairleadError, bool]:
 def _made(
     problem: _Problem, retry_after: float | None, **details: Any
 ) -> tuple[FairleadError, bool]:
-    if retry_after is None and problem.retry_after is not None:
-        retry_after = min(max(problem.retry_after, 0.0), LONGEST_RETRY_AFTER)
+    refill = problem.code == BudgetExhausted.code
+    if problem.retry_after is not None and (retry_after is None or refill):
+        retry_after = max(problem.retry_after, 0.0)
+        if refill and retry_after > _LONGEST_REFILL:
+            problem.retryable = False
+        elif not refill:
+            retry_after = min(retry_after, LONGEST_RETRY_AFTER)
     kind = _BY_CODE.get(problem.code, Unreachable)
     error = kind(problem.error[:1000], retry_after=retry_after, **details)
     return error, bool(problem.retryable)
