@@ -11,7 +11,8 @@ there only if it has something:
 ``choice``, ``delta``
     Fields of the choice (with ``logprobs``) and of its delta, every time they appear.
 ``tool``
-    Fields of one entry of ``tool_calls``; those of its ``function`` under that name.
+    Fields of one entry of ``tool_calls``, its ``type`` if that is not ``function``; those of its
+    ``function`` under that name.
 ``usage``
     On a usage event: every field of the usage object but the two that we model.
 ``others``
@@ -19,6 +20,8 @@ there only if it has something:
 
 A field that is ``null`` counts as absent. What comes in a chunk that makes no event waits for the
 next event that has room for it: fields of a choice for a delta of that choice, at last ``done``.
+When the same field comes once more before that, an empty delta takes the earlier one along (for
+fields of the chunk as long as the main part is open; later the newest value is kept).
 A refusal is shown as text; its token's ``extra`` says ``delta.refusal`` again, and a relay of the
 same dialect then sends that in place of ``content``.
 """
@@ -106,11 +109,12 @@ class _Template:
 class _ChoiceState:
     """How far one choice has come: the parts it has open, and fields that wait for an event."""
 
-    __slots__ = ("finish", "index", "reasoning", "text", "tool_ids", "tools", "waiting")
+    __slots__ = ("finish", "index", "reasoning", "silent", "text", "tool_ids", "tools", "waiting")
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.text: int | None = MAIN_PART if index == 0 else None
+        self.silent = index != 0  # no part of it has been opened
         self.reasoning: int | None = None
         # By the vendor's index, or by call id where it gives none: the part.
         self.tools: dict[int | str, int] = {}
@@ -235,11 +239,11 @@ class ChunkFold:
         if not is_null(chunk.error) or bytes(chunk.object) == b'"error"':
             if bytes(chunk.error) not in (b"false", b'""', b"{}"):
                 raise self.fail(data)
+        events: list[Event] = []
         if self._not_yet or extras is not None:
-            self._take_chunk_fields(chunk, extras)
+            self._take_chunk_fields(chunk, extras, at, events)
         if chunk.usage is not None:
             self._usage = chunk.usage
-        events: list[Event] = []
         if chunk.choices is not None:
             for place, choice in enumerate(chunk.choices):
                 unknown = None if extras is None else extras.choices[place]
@@ -248,7 +252,9 @@ class ChunkFold:
             self._learn(data, events[0])
         return events
 
-    def _take_chunk_fields(self, chunk: Chunk, extras: Extras | None) -> None:
+    def _take_chunk_fields(
+        self, chunk: Chunk, extras: Extras | None, at: int, events: list[Event]
+    ) -> None:
         for name in self._not_yet[:]:
             raw = getattr(chunk, name)
             if raw is not ABSENT and bytes(raw) not in _SAYS_NOTHING:
@@ -262,6 +268,10 @@ class ChunkFold:
             value = bytes(raw)
             if self._remembered.get(name) == value:
                 continue
+            if bytes(self._waiting.get(name, raw)) != value:
+                main = self._choices.get(0) or _ChoiceState(0)
+                if main.text == MAIN_PART:
+                    events.append(Token(at, "", MAIN_PART, self._waiting_for(main)))
             self._waiting[name] = raw
             room = name in self._remembered or len(self._remembered) < _MAX_REMEMBERED
             if room and len(value) <= _MAX_REMEMBERED_BYTES:
@@ -285,17 +295,20 @@ class ChunkFold:
             state = self._choices[index] = _ChoiceState(index)
         if unknown is not None:
             if unknown.choice:
-                state.waiting.setdefault("choice", {}).update(unknown.choice)
+                self._wait("choice", unknown.choice, state, at, events)
             if unknown.delta:
-                state.waiting.setdefault("delta", {}).update(unknown.delta)
+                self._wait("delta", unknown.delta, state, at, events)
         if choice.logprobs is not None:
             logprobs = msgspec.Raw(_encode(choice.logprobs))
-            state.waiting.setdefault("choice", {})["logprobs"] = logprobs
+            self._wait("choice", {"logprobs": logprobs}, state, at, events)
         delta = choice.delta if choice.delta is not None else choice.message
         if delta is not None:
             self._take_delta(delta, state, unknown, at, events)
         if choice.finish_reason:
             state.finish = choice.finish_reason
+            if state.silent:
+                # An empty answer is one, too.
+                state.text = self._open("text", state, at, events)
             self._close(state, choice.finish_reason, at, events)
 
     def _take_delta(
@@ -354,6 +367,8 @@ class ChunkFold:
             state.tools[key] = part
             state.tool_ids[part] = call_id
             self._texts.append(name)
+        if not is_null(call.type) and bytes(call.type) != b'"function"':
+            fields = {**fields, "type": call.type}
         text = "" if function is None else _arguments(function.arguments)
         if text or fields:
             self._texts.append(text)
@@ -392,6 +407,7 @@ class ChunkFold:
     ) -> int:
         part = self._next_part
         self._next_part += 1
+        state.silent = False
         events.append(Part(at, part, "open", kind, state.index, call_id, name))
         return part
 
@@ -417,6 +433,21 @@ class ChunkFold:
             state.text = None
 
     # -- what rides along --------------------------------------------------------------------------
+
+    def _wait(
+        self, level: str, fields: Fields, state: _ChoiceState, at: int, events: list[Event]
+    ) -> None:
+        """Have the fields wait for an event; an empty delta takes those before them along."""
+        waiting = state.waiting.get(level, {})
+        if any(name in waiting and _adds(waiting[name], raw) for name, raw in fields.items()):
+            extra = self._waiting_for(state)
+            if state.reasoning is not None:
+                events.append(Reasoning(at, "", state.reasoning, extra))
+            else:
+                if state.text is None:
+                    state.text = self._open("text", state, at, events)
+                events.append(Token(at, "", state.text, extra))
+        state.waiting.setdefault(level, {}).update(fields)
 
     def _waiting_for(self, state: _ChoiceState, tool: Fields | None = None) -> msgspec.Raw:
         """Everything that waits for an event of this choice; it waits no longer."""
@@ -501,6 +532,12 @@ class ChunkFold:
                 if choice.delta is not None and getattr(choice.delta, name) == "\x01":
                     self._template = _Template(head, tail, type(event), event.part)
                     return
+
+
+def _adds(before: msgspec.Raw, after: msgspec.Raw) -> bool:
+    """Whether a field that comes once more says more: texts, lists and objects may be pieces."""
+    value = bytes(after)
+    return value[:1] in (b'"', b"[", b"{") or value != bytes(before)
 
 
 def _depth(data: bytes) -> int:

@@ -1,0 +1,67 @@
+"""Errors in OpenAI's shape: ``{"error": {"message", "type", "param", "code"}}``, before an answer
+and in the middle of one.
+
+Source: OpenAI API reference, "Error codes"; the SDKs raise what has a truthy ``error``.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from fairlead.dialects.problem import STATUS, Problem, problem
+from fairlead.errors import FairleadError, UnknownModel
+
+#: Where the status that the vendor gives is another one than our own.
+_STATUS = {"upstream_rejected": 400, "upstream_rate_limited": 429}
+
+#: The vendor's word for what went wrong, where it has one; else it is ours.
+_CODES = {
+    "unauthenticated": "invalid_api_key",
+    "revoked": "invalid_api_key",
+    "budget_exhausted": "rate_limit_exceeded",
+    "too_many": "rate_limit_exceeded",
+    "upstream_rate_limited": "rate_limit_exceeded",
+}
+
+
+def status_of(code: str) -> int:
+    """The HTTP status of an error code."""
+    return _STATUS.get(code) or STATUS.get(code, 500)
+
+
+def error_object(message: str, code: str, *, param: str | None = None, type: str = "") -> bytes:
+    """The object that states an error."""
+    error = {
+        "message": message,
+        "type": type or _type(status_of(code)),
+        "param": param,
+        "code": _CODES.get(code, code),
+    }
+    return msgspec.json.encode({"error": error})
+
+
+def openai_problem(error: FairleadError) -> Problem:
+    """The HTTP answer for an error. An error that will come again says so to the SDKs
+    (``x-should-retry``), which otherwise try again by the status alone."""
+    plain = problem(error)
+    param = error.details.get("param")
+    code, status = error.code, status_of(error.code)
+    if isinstance(error, UnknownModel):
+        code, status, param = "model_not_found", 404, "model"
+    headers = plain.headers
+    if not error.retryable:
+        headers = (*headers, (b"x-should-retry", b"false"))
+    body = error_object(error.message, code, param=param, type=_type(status))
+    return Problem(status, headers, body)
+
+
+def _type(status: int) -> str:
+    match status:
+        case 401:
+            return "authentication_error"
+        case 403:
+            return "permission_error"
+        case 429:
+            return "rate_limit_error"
+        case _:
+            return "invalid_request_error" if status < 500 else "server_error"
