@@ -211,6 +211,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         ),
     ] = ()
     knowledge: Annotated[bool, _meta("Answers", "Search the documents before answering.")] = True
+    vendor_documents: Annotated[
+        bool,
+        _meta(
+            "Answers",
+            "Do so for questions in a vendor's dialect (OpenAI's), too, if an upstream answers.",
+        ),
+    ] = False
     documents: Annotated[
         tuple[Path, ...],
         _meta("Answers", "Files and folders to take in at the start.", separator=":"),
