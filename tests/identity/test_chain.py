@@ -96,8 +96,10 @@ async def test_anonymous_counts_until_the_first_key_is_made() -> None:
     kit = Kit(anonymous=ANONYMOUS)
     assert await kit.chain.identify(None) == ANONYMOUS
     assert await kit.chain.identify("sk-anything") == ANONYMOUS
+    assert await kit.chain.ended({ANONYMOUS.credential}) == {}
     text = await kit.key()
     kit.clock.advance(FRESH)
+    assert (await kit.chain.ended({ANONYMOUS.credential, ""})).keys() == {ANONYMOUS.credential}
     with pytest.raises(Unauthenticated):
         await who(kit, None)
     assert await who(kit, text) == "stored"

@@ -12,7 +12,7 @@ from fairlead.identity import sessions, stored_keys, tickets
 from fairlead.identity.introspection import Introspection
 from fairlead.identity.jwt import MAX_TOKEN, JwtIdentity, has_shape
 from fairlead.identity.static_keys import StaticKeys
-from fairlead.policy.caller import Caller
+from fairlead.policy.caller import ANONYMOUS, Caller
 from fairlead.ports.identity import Identity, Revocable
 
 _log = structlog.get_logger("fairlead.identity")
@@ -57,8 +57,9 @@ class Chain:
         Where nobody needs one, a credential is passed over: clients of vendors' APIs always send
         one.
         """
-        if self._anonymous is not None and not await self._stored.any():
-            return self._anonymous
+        anonymous = await self._nobody_needs_one()
+        if anonymous is not None:
+            return anonymous
         if not credential:
             raise Unauthenticated(
                 "a credential is needed: send an API key or token in the header "
@@ -67,6 +68,12 @@ class Chain:
         if len(credential) > MAX_TOKEN:
             raise Unauthenticated("the credential is longer than any that this server knows")
         return await self._who_knows(credential).identify(credential)
+
+    async def _nobody_needs_one(self) -> Caller | None:
+        """Who everybody is, where nobody needs a credential."""
+        if self._anonymous is None or await self._stored.any():
+            return None
+        return self._anonymous
 
     def _who_knows(self, credential: str) -> Identity:
         match credential[:4]:
@@ -85,6 +92,8 @@ class Chain:
     async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:
         """Which of the credentials have ended, by those who named their callers."""
         found: dict[str, Unauthenticated] = {}
+        if ANONYMOUS.credential in credentials and await self._nobody_needs_one() is None:
+            found[ANONYMOUS.credential] = Unauthenticated("a credential is needed from now on")
         answers = await asyncio.gather(
             *(one.ended(credentials) for one in self._revocable), return_exceptions=True
         )

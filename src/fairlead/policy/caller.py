@@ -31,4 +31,4 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 #: Whoever asks where nobody needs a credential: then all are one, and the operator too.
-ANONYMOUS = Caller("anonymous", ALL_SCOPES | {ADMIN})
+ANONYMOUS = Caller("anonymous", ALL_SCOPES | {ADMIN}, credential="anonymous")
