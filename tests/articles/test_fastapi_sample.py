@@ -13,10 +13,11 @@ from httpx_sse import aconnect_sse
 from fairlead.testing.upstream import Answer, ScriptedUpstream
 from tests.articles.conftest import Serve
 from tests.articles.fastapi_sample import TOKENS
-from tests.articles.samples import python_sample
+from tests.support.apps import python_app
 from tests.support.node import Script
 
 TEXT = "".join(TOKENS)
+SAMPLE = "tests.articles.fastapi_sample:app"
 QUESTION = "How does a client resume after a broken connection?"
 
 
@@ -26,7 +27,7 @@ async def url(
 ) -> AsyncGenerator[str]:
     """The one server, then the other."""
     if request.param == "the sample":
-        async with python_sample() as url:
+        async with python_app(SAMPLE) as url:
             yield url
     else:
         upstream.script(Answer(tokens=TOKENS))

@@ -17,11 +17,12 @@ import pytest
 from fairlead.framing.event_stream import Frame, Parser
 from fairlead.testing.toxic import Cut, Pass, ToxicProxy
 from tests.articles.fastapi_sample import TOKENS
-from tests.articles.samples import express_sample, python_sample
+from tests.support.apps import node_app, python_app
 from tests.support.node import Script
 from tests.support.server import ServerProcess
 
 TEXT = "".join(TOKENS)
+SAMPLE = "tests.articles.fastapi_sample:app"
 Relay = Callable[..., Awaitable[ServerProcess]]
 
 
@@ -66,7 +67,7 @@ async def frames(response: aiohttp.ClientResponse, most: int = 1000) -> list[Fra
 async def test_fastapi_says_the_same_through_it(
     relay: Relay, session: aiohttp.ClientSession
 ) -> None:
-    async with python_sample() as sample:
+    async with python_app(SAMPLE) as sample:
         server = await relay(sample)
         body = {"message": "断线之后?"}
         async with session.post(f"{sample}/chat/stream", json=body) as response:
@@ -84,7 +85,7 @@ async def test_fastapi_says_the_same_through_it(
 async def test_fastapi_gains_resume_for_fetch_event_source(
     relay: Relay,
 ) -> None:
-    async with python_sample() as sample, line_to(sample) as behind:
+    async with python_app(SAMPLE) as sample, line_to(sample) as behind:
         server = await relay(behind.url)
         # Cut after ever more of the answer, each time in mid-answer; the head has about 300 bytes.
         async with ToxicProxy(server.port, Cut(500), Cut(500), Cut(500), Pass()) as line:
@@ -99,7 +100,7 @@ async def test_fastapi_gains_resume_for_fetch_event_source(
 
 
 async def test_fastapi_gains_resume_for_eventsource(relay: Relay) -> None:
-    async with python_sample() as sample, line_to(sample) as behind:
+    async with python_app(SAMPLE) as sample, line_to(sample) as behind:
         server = await relay(behind.url)
         path = "/sample/chat/stream?message=" + quote("断线之后?")
         async with ToxicProxy(server.port, Cut(500), Cut(500), Pass()) as line:
@@ -115,7 +116,7 @@ async def test_fastapi_gains_resume_for_eventsource(relay: Relay) -> None:
 
 
 async def test_express_gains_resume_while_it_writes(relay: Relay) -> None:
-    async with express_sample(20, 12) as sample, line_to(sample) as behind:
+    async with node_app("express-sample.mjs", "0", "20", "12") as sample, line_to(sample) as behind:
         server = await relay(behind.url)
         async with ToxicProxy(server.port) as line:
             async with Script("eventsource.mjs", url=f"{line.url}/sample/events") as script:
@@ -135,7 +136,7 @@ async def test_express_gains_resume_while_it_writes(relay: Relay) -> None:
 async def test_refreshed_page_goes_on_where_it_was(
     relay: Relay, session: aiohttp.ClientSession
 ) -> None:
-    async with express_sample(20, 8) as sample, line_to(sample) as behind:
+    async with node_app("express-sample.mjs", "0", "20", "8") as sample, line_to(sample) as behind:
         server = await relay(behind.url)
         url = f"{server.url}/sample/events"
         async with session.get(url, params={"fairlead_key": "this page"}) as response:
@@ -152,7 +153,7 @@ async def test_refreshed_page_goes_on_where_it_was(
 async def test_websocket_sample_gains_identity(
     relay: Relay, session: aiohttp.ClientSession
 ) -> None:
-    async with python_sample("websocket_sample") as sample:
+    async with python_app("tests.articles.websocket_sample:app") as sample:
         server = await relay(sample, FAIRLEAD_API_KEYS="alice=key-of-alice")
         url = f"{server.url}/sample/ws/alice"
         with pytest.raises(aiohttp.WSServerHandshakeError, match="401"):

@@ -10,6 +10,8 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from tests.docs.blocks import ROOT
+from tests.support.apps import python_app
 from tests.support.provider import Provider
 from tests.support.server import ServerProcess
 
@@ -29,6 +31,7 @@ KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
     ),
     "tokens": ([], {"OAUTH2_SECRET": "the secret of gateway"}),
     "budgets": (["--config", str(Path(__file__).parent / "budgets.toml")], {}),
+    "relay": ([], {}),
 }
 
 
@@ -43,6 +46,18 @@ issuer = "{issuer}"
 client_id = "gateway"
 client_secret_env = "OAUTH2_SECRET"
 """
+
+
+#: For the kind ``relay``, with the address of the example.
+_RELAY = '[[apps]]\nname = "countdown"\npath = "/rocket"\ntarget = "{target}"\n'
+
+
+async def _with_app(stack: AsyncExitStack, data: Path) -> list[str]:
+    """Flags of a server that stands before the example's application."""
+    target = await stack.enter_async_context(python_app("any_app:app", ROOT / "examples"))
+    file = data / "relay.toml"
+    file.write_text(_RELAY.format(target=target))
+    return ["--config", str(file)]
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +91,8 @@ async def servers(
                 data: Path = tmp_path_factory.mktemp("data")
                 if kind == "tokens":
                     flags = await _with_provider(stack, data, variables)
+                if kind == "relay":
+                    flags = await _with_app(stack, data)
                 made = ServerProcess(data, "--extractive-pace", "0.002", *flags, env=env)
                 started[kind] = await stack.enter_async_context(made)
             return started[kind]

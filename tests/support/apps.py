@@ -1,4 +1,4 @@
-"""The articles' servers as processes."""
+"""Applications as processes, to stand behind the server."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ _ADDRESS = re.compile(r"http://127\.0\.0\.1:\d+")
 
 
 @asynccontextmanager
-async def python_sample(module: str = "fastapi_sample") -> AsyncGenerator[str]:
-    """A sample in FastAPI; its URL."""
-    app = f"tests.articles.{module}:app"
-    async with _started(sys.executable, "-m", "uvicorn", app, "--port", "0") as url:
+async def python_app(app: str, folder: Path = _ROOT) -> AsyncGenerator[str]:
+    """An ASGI application, named as for uvicorn; its URL."""
+    command = (sys.executable, "-m", "uvicorn", app, "--port", "0")
+    async with _started(*command, folder=folder) as url:
         yield url
 
 
 @asynccontextmanager
-async def express_sample(pause_ms: int, events: int) -> AsyncGenerator[str]:
-    """The sample in Express; its URL."""
-    script = str(_ROOT / "tests/js/express-sample.mjs")
-    async with _started("node", script, "0", str(pause_ms), str(events)) as url:
+async def node_app(script: str, *arguments: str) -> AsyncGenerator[str]:
+    """A script of ``tests/js`` that prints its URL."""
+    command = ("node", str(_ROOT / "tests/js" / script), *arguments)
+    async with _started(*command, folder=_ROOT) as url:
         yield url
 
 
 @asynccontextmanager
-async def _started(*command: str) -> AsyncGenerator[str]:
+async def _started(*command: str, folder: Path) -> AsyncGenerator[str]:
     process = await asyncio.create_subprocess_exec(
         *command,
-        cwd=_ROOT,
+        cwd=folder,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -45,7 +45,7 @@ async def _started(*command: str) -> AsyncGenerator[str]:
                 if found := _ADDRESS.search(line.decode()):
                     break
             else:
-                raise AssertionError("the sample did not start")
+                raise AssertionError("the application did not start")
         draining = asyncio.create_task(process.stdout.read())
         yield found[0]
     finally:
