@@ -168,3 +168,16 @@ async def test_a_key_revoked_here_is_refused_there(
                 while (found := await status(server)) == "200":
                     pass
                 assert found == "revoked"
+
+
+async def test_from_the_first_key_on_nobody_is_anonymous_not_even_who_is_there(
+    place: Place, desk: Desk, upstream: ScriptedUpstream
+) -> None:
+    stream = await begin(place, "whatever", upstream)
+    reader = Reader(place, stream, "sse", "whatever")
+    upstream.release(1)
+    await reader.has("0 ")
+    await desk.make()
+    async with asyncio.timeout(PROMISE):
+        await reader.task
+    assert (reader.last, reader.code) == ("error", "unauthenticated")
