@@ -32,7 +32,7 @@ acts = st.lists(
 
 
 #: Of the largest limit here, and the largest piece that comes at once.
-_LIMIT, _PIECE = 2000, 40
+_LIMIT, _PIECE = 600, 40
 _STEP = _LIMIT // 64 + _PIECE
 
 
@@ -98,14 +98,12 @@ class Model:
             await answer.meter.asked(())
             answer.asked = True
         elif act == "token" and answer.asked:
-            # Large pieces are several tokens.
-            if answer.meter.add(Token(0, "x" if size < 30 else "y" * 4 * size)):
-                try:
-                    await answer.meter.room()
-                except BudgetExhausted:
-                    await self.close(which, cut=1 if size < 30 else size)
+            # Large pieces are several tokens; small ones come by the dozen.
+            large = size >= 30
+            for _ in range(1 if large else size):
+                if not await self.token(answer, size if large else 1):
+                    await self.close(which, cut=size if large else 1)
                     return
-            answer.shown += 1 if size < 30 else size
         elif act == "usage" and answer.asked and answer.stated is None:
             stated = (answer.prompt, max(1, answer.shown * size // 40))
             if answer.shown:
@@ -122,6 +120,17 @@ class Model:
             if task is not None:
                 task.cancel()
                 await asyncio.wait([task])
+
+    async def token(self, answer: Running, tokens: int) -> bool:
+        """Whether a piece of so many could be shown."""
+        piece = "x" if tokens == 1 else "y" * 4 * tokens
+        if answer.meter.add(Token(0, piece)):
+            try:
+                await answer.meter.room()
+            except BudgetExhausted:
+                return False
+        answer.shown += tokens
+        return True
 
     async def close(self, which: int, cut: int = 0) -> None:
         """``cut``: tokens that were counted and not shown."""
