@@ -18,11 +18,11 @@ from fairlead.errors import Unauthenticated
 from fairlead.events.model import Media, Part
 from fairlead.policy.caller import Caller
 from fairlead.ports.store import Batch
-from fairlead.providers.balanced import Upstreams
 from fairlead.server.app import build_app
 from fairlead.server.config import Config
 from fairlead.server.doors import open_doors
 from fairlead.server.entrance import Entrance, policy_of
+from fairlead.server.models import Offer
 from fairlead.server.system import System
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_conversations import MemoryConversations
@@ -147,7 +147,7 @@ async def served(tmp_path: Path) -> AsyncGenerator[Served]:
         callers=Callers(doors.identity),
         doors=doors,
         connections=connections,
-        upstreams=Upstreams(()),
+        offer=Offer(config, ()),
         entrance=Entrance(policy_of(config)),
     )
     found = Served(build_app(system), engine, provider, store)

@@ -12,12 +12,13 @@ from rich.text import Text
 from fairlead.cli.console import err, printable, reports_errors
 from fairlead.cli.settings import takes_settings
 from fairlead.server.config import ADD_A_MODEL, Config
+from fairlead.server.sources import Sources
 from fairlead.server.tables.upstream import address
 
 
 @reports_errors
 @takes_settings
-def serve(config: Config) -> None:
+def serve(config: Config, sources: Sources) -> None:
     """Run the server. Ctrl-C or SIGTERM drains it: running answers get to finish.
 
     \b
@@ -39,7 +40,7 @@ def serve(config: Config) -> None:
     # Only now: FastAPI and uvicorn take their time to import.
     from fairlead.server.lifecycle import run
 
-    status = run(config)
+    status = run(config, sources)
     if status:
         raise typer.Exit(status)
 

@@ -16,7 +16,7 @@ from typer.core import TyperCommand
 from fairlead.cli.console import out
 from fairlead.server.config import SETTINGS
 from fairlead.server.settings import Setting
-from fairlead.server.sources import Flag, load
+from fairlead.server.sources import Flag, Sources
 
 ConfigFile = Annotated[
     Path | None,
@@ -39,8 +39,11 @@ class SettingsCommand(TyperCommand):
 
 def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
     """A command for typer with ``--config`` and a flag for each setting. It is called with the
-    :class:`~fairlead.server.config.Config` that results, and with its further parameters."""
+    :class:`~fairlead.server.config.Config` that results, with its ``sources`` if it has a parameter
+    of that name, and with its further parameters."""
     own = list(inspect.signature(command, eval_str=True).parameters.values())[1:]
+    wants_sources = any(parameter.annotation is Sources for parameter in own)
+    own = [parameter for parameter in own if parameter.annotation is not Sources]
 
     def run(**flags: Any) -> None:
         file = flags.pop("config_file")
@@ -48,7 +51,10 @@ def takes_settings(command: Callable[..., None]) -> Callable[..., None]:
         given: dict[str, Flag] = {
             name: value for name, value in flags.items() if value is not None and value != []
         }
-        command(load(given, os.environ, file), **further)
+        sources = Sources(given, os.environ, file)
+        if wants_sources:
+            further["sources"] = sources
+        command(sources.load(), **further)
 
     parameters = [_parameter("config_file", ConfigFile, None)]
     parameters += [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]

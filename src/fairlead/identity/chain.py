@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import structlog
 
@@ -47,9 +47,20 @@ class Chain:
         self._jwt = jwt
         self._introspection = introspection
         self._anonymous = anonymous
-        self._revocable: Sequence[Revocable] = [
-            one for one in (stored, sessions, static, introspection) if one is not None
-        ]
+
+    def change(self, static: StaticKeys, anonymous: Caller | None) -> None:
+        """Other keys of the configuration from now on, and whether anybody needs one."""
+        self._static = static
+        self._anonymous = anonymous
+
+    async def any_stored(self) -> bool:
+        """Whether a key was ever made here."""
+        return await self._stored.any()
+
+    @property
+    def _revocable(self) -> list[Revocable]:
+        found: list[Revocable] = [self._stored, self._sessions, self._static]
+        return found if self._introspection is None else [*found, self._introspection]
 
     async def identify(self, credential: str | None) -> Caller:
         """The caller whom the one who knows such credentials names.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import secrets
@@ -12,28 +11,31 @@ from pathlib import Path
 import structlog
 
 from fairlead.engine.engine import Engine
-from fairlead.engine.limits import Limits
 from fairlead.engine.models import Model
 from fairlead.errors import Misconfigured
 from fairlead.journal.retention import Retention
 from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
 from fairlead.knowledge.sqlite import SqliteKnowledge
-from fairlead.policy.admission import Room
-from fairlead.policy.attachments import AttachmentLimits
+from fairlead.ports.audit import Audit
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
 from fairlead.ports.store import Durability, Store
 from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.doors import open_doors
 from fairlead.server.entrance import Entrance, policy_of
+from fairlead.server.limits import limits_of
 from fairlead.server.metering import open_metering
+from fairlead.server.metrics import Metrics
 from fairlead.server.models import Offer
 from fairlead.server.relay import application
 from fairlead.server.system import System
+from fairlead.server.tracing import open_tracing
 from fairlead.stores.memory import MemoryStore
+from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.stores.memory_conversations import MemoryConversations
 from fairlead.stores.sqlite.store import SqliteStore
+from fairlead.stores.sqlite_audit import SqliteAudit
 from fairlead.stores.sqlite_conversations import SqliteConversations
 from fairlead.stores.sqlite_gateway import SqliteGateway
 from fairlead.transports.callers import Callers
@@ -63,7 +65,10 @@ async def compose(
         metering = await open_metering(config, stack, gateway)
         knowledge = await _knowledge(config, stack) if config.knowledge else None
         offer = Offer(config, own)
-        stack.push_async_callback(offer.close)
+        audit: Audit = MemoryAudit() if gateway is None else SqliteAudit(gateway)
+        await audit.open()
+        metrics = Metrics()
+        tracing = open_tracing(config, stack)
         applications = {app.name: application(app) for app in config.apps}
         for one in applications.values():
             stack.push_async_callback(one.close)
@@ -74,27 +79,7 @@ async def compose(
             models=offer.models,
             knowledge=knowledge,
             secret=secret,
-            limits=Limits(
-                room=Room(
-                    running=config.max_generations,
-                    running_each=config.max_generations_each,
-                    waiting=config.queue,
-                    waiting_each=config.queue_each,
-                ),
-                patience=config.queue_wait,
-                readers=config.max_readers,
-                readers_each=config.max_readers_each,
-                prompt_chars=config.max_prompt_chars,
-                event_bytes=config.max_event_bytes,
-                deadline=config.deadline,
-                orphan_window=config.orphan_window,
-                attachments=AttachmentLimits(
-                    types=config.attachment_types,
-                    number=config.max_attachments,
-                    bytes=config.max_attachment_bytes,
-                    total=config.max_attached_bytes,
-                ),
-            ),
+            limits=limits_of(config),
             retention=Retention(
                 max_age=config.retention_days * 86_400,
                 max_bytes=config.retention_stream_bytes,
@@ -103,14 +88,14 @@ async def compose(
             notice=notice,
             revocable=doors.identity,
             metering=metering,
+            observers=(metrics, tracing) if tracing is not None else (metrics,),
+            audit=audit,
         )
         entrance = Entrance(policy_of(config))
-        await engine.open()
-        stack.push_async_callback(engine.close)
-        await stack.enter_async_context(_checking(offer))
+        offer.open()
         if notice:
             _log.info("extractive", notice=notice)
-        yield System(
+        system = System(
             config=config,
             engine=engine,
             callers=Callers(
@@ -118,9 +103,13 @@ async def compose(
                 offer.models.keep | metering.budgets.keep | entrance.policy.rules.keep,
                 cookie=doors.cookie,
                 origins=config.cors_origins,
+                apps=[app.path for app in config.apps],
             ),
             doors=doors,
             entrance=entrance,
+            audit=audit,
+            metrics=metrics,
+            tracing=tracing,
             connections=Connections(
                 Settings(
                     heartbeat=config.heartbeat,
@@ -128,22 +117,19 @@ async def compose(
                     retry=config.retry,
                 )
             ),
-            upstreams=offer.upstreams,
+            offer=offer,
             applications=applications,
             notice=notice,
         )
 
+        async def close_offer() -> None:
+            # The one of then: a reload may have put it in this one's place.
+            await system.offer.close()
 
-@contextlib.asynccontextmanager
-async def _checking(offer: Offer) -> AsyncGenerator[None, None]:
-    """Check the upstreams' health meanwhile."""
-    tasks = [asyncio.create_task(check.run(), name="health check") for check in offer.checks]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        stack.push_async_callback(close_offer)
+        await engine.open()
+        stack.push_async_callback(engine.close)
+        yield system
 
 
 def _prepare(folder: Path) -> bytes:

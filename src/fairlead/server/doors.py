@@ -48,6 +48,15 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     login: Login | None
     cookie: str
 
+    async def any_stored(self) -> bool:
+        """Whether API keys were made in the data folder."""
+        return isinstance(self.identity, Chain) and await self.identity.any_stored()
+
+    def change(self, static: StaticKeys, config: Config) -> None:
+        """The keys of another configuration from now on."""
+        if isinstance(self.identity, Chain):
+            self.identity.change(static, None if config.identified else ANONYMOUS)
+
 
 async def open_doors(
     config: Config,
@@ -87,7 +96,7 @@ async def open_doors(
             stored=StoredKeys(keys),
             sessions=sessions,
             tickets=tickets,
-            static=StaticKeys([StaticKey(k.consumer, k.digest, k.scopes) for k in config.keys]),
+            static=static_of(config),
             jwt=await _jwt(config, client) if config.jwt.issuer else None,
             introspection=introspection,
             anonymous=None if config.identified else ANONYMOUS,
@@ -100,6 +109,11 @@ async def open_doors(
         login=login,
         cookie=cookie,
     )
+
+
+def static_of(config: Config) -> StaticKeys:
+    """The keys of a configuration."""
+    return StaticKeys([StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys])
 
 
 async def _jwt(config: Config, client: Client) -> JwtIdentity:

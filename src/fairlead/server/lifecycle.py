@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
 import socket
 import sys
 from types import FrameType
@@ -28,7 +29,9 @@ from fairlead.server.app import build_app
 from fairlead.server.collector import calm_collector
 from fairlead.server.composition import compose
 from fairlead.server.config import Config
+from fairlead.server.reload import Reload, watching
 from fairlead.server.rpc import check_available, grpc_listener
+from fairlead.server.sources import Sources
 from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
 from fairlead.transports.direct import BoundedProtocol, DirectProtocol
@@ -98,13 +101,19 @@ class Server(uvicorn.Server):
 
 
 async def serve(
-    config: Config, sock: socket.socket, grpc_sock: socket.socket | None = None
+    config: Config,
+    sources: Sources,
+    sock: socket.socket,
+    grpc_sock: socket.socket | None = None,
 ) -> None:
     """Serve on a bound socket, and gRPC on another, until a signal has drained the server."""
     async with contextlib.AsyncExitStack() as stack:
         system = await stack.enter_async_context(compose(config))
         if grpc_sock is not None:
             await stack.enter_async_context(grpc_listener(system, grpc_sock))
+        reload = system.reload = Reload(system, sources.load)
+        await stack.enter_async_context(watching(reload, sources.watched))
+        _on_hangup(reload)
         http, ws = _protocols(config)
         server = Server(
             uvicorn.Config(
@@ -128,6 +137,19 @@ async def serve(
             system,
         )
         await server.serve(sockets=[sock])
+
+
+def _on_hangup(reload: Reload) -> None:
+    """Apply the configuration anew on SIGHUP, as is usual."""
+    running: set[asyncio.Task[None]] = set()
+
+    def hangup() -> None:
+        task = asyncio.create_task(reload.try_it("SIGHUP"))
+        running.add(task)
+        task.add_done_callback(running.discard)
+
+    if sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
 
 
 def _protocols(config: Config) -> tuple[type[BoundedProtocol], type[BoundedSocketProtocol]]:
@@ -165,8 +187,9 @@ def bind(host: str, port: int, setting: str = "port") -> socket.socket:
     return sock
 
 
-def run(config: Config) -> int:
-    """Serve until told to stop; the process's exit status."""
+def run(config: Config, sources: Sources) -> int:
+    """Serve until told to stop; the process's exit status. ``sources``: to be read anew on SIGHUP,
+    and when the file has changed."""
     configure_logs(config.log_format, config.log_level)
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(contextlib.closing(bind(config.host, config.port)))
@@ -178,5 +201,5 @@ def run(config: Config) -> int:
             )
         factory = None if sys.platform == "win32" else uvloop.new_event_loop
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(serve(config, sock, grpc_sock))
+            runner.run(serve(config, sources, sock, grpc_sock))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections.abc import Sequence
@@ -18,31 +19,50 @@ from fairlead.providers.gate import Gate
 from fairlead.providers.openai_compatible import OpenAICompatibleProvider
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.server.config import Config
+from fairlead.server.tables.budget import unknown_model
 from fairlead.server.tables.route import RouteTable, check_routing
 from fairlead.server.tables.upstream import Upstream
+
+#: Seconds after which an upstream that is to be closed is looked at in any case.
+_LONG = 60.0
 
 
 class Offer:
     """What can be asked, as one configuration says: ``models``, the ``upstreams`` behind them, and
     the ``checks`` of their health."""
 
-    def __init__(self, config: Config, own: Sequence[Model]) -> None:
-        providers = [OpenAICompatibleProvider(_settings(each)) for each in config.answerers]
-        gates = [_gate(*pair) for pair in zip(providers, config.answerers, strict=True)]
-        self.upstreams = Upstreams(gates)
-        self.checks = [
-            Check(gate, provider, each.health_path, each.health_interval, each.health_timeout)
-            for gate, provider, each in zip(gates, providers, config.answerers, strict=True)
+    def __init__(self, config: Config, own: Sequence[Model], before: Offer | None = None) -> None:
+        """``before``: the offer in whose place it comes. An upstream of which nothing has changed
+        stays what it is, with its connections and all that is known of it."""
+        known: list[tuple[Upstream, Gate]] = before._gates if before is not None else []
+        self._gates: list[tuple[Upstream, Gate]] = [
+            (each, next((gate for table, gate in known if table == each), None) or _gate(each))
+            for each in config.answerers
+        ]
+        gates = [gate for _, gate in self._gates]
+        self.upstreams: Upstreams = Upstreams(
+            gates, before.upstreams if before is not None else None
+        )
+        self._checks = [
+            Check(
+                gate, _provider(gate), each.health_path, each.health_interval, each.health_timeout
+            )
+            for each, gate in self._gates
             if each.health_interval
         ]
+        self._tasks: list[asyncio.Task[None]] = []
         self._offered: dict[str, list[Gate]] = {}
         for gate in gates:
             for name in gate.models:
                 self._offered.setdefault(name, []).append(gate)
+        self._retiring: set[asyncio.Task[None]] = set()
+        self._vendor_documents = config.vendor_documents
         self._own = {model.name: model for model in own}
         by_name = {model: [gate.name for gate in found] for model, found in self._offered.items()}
         if wrong := check_routing(by_name, self._own, config.routes, config.aliases):
             raise Misconfigured(wrong, setting=wrong.partition(":")[0])
+        if wrong := unknown_model(config.budgets, {*by_name, *self._own}):
+            raise Misconfigured(wrong, setting="budgets")
         models = [*own, *self._default_first(config.model)]
         if not models:
             provider = ExtractiveProvider(clock=_now_ms, pace=config.extractive_pace)
@@ -53,12 +73,46 @@ class Offer:
             routes=[self._route(table) for table in config.routes],
         )
 
+    def open(self) -> None:
+        """Begin to check the upstreams' health."""
+        self._tasks = [
+            asyncio.create_task(check.run(), name="health check") for check in self._checks
+        ]
+
     async def close(self) -> None:
         """Free what the models hold. Idempotent."""
+        await self._stop_checks()
+        for task in tuple(self._retiring):
+            task.cancel()
         for gate in self.upstreams.gates:
             await gate.provider.close()
         for model in self.models.all:
             await model.provider.close()
+
+    def following(self, config: Config) -> Offer:
+        """What another configuration offers, to take this one's place."""
+        return Offer(config, tuple(self._own.values()), self)
+
+    async def hand_over(self, after: Offer) -> None:
+        """``after`` has taken its place. An upstream that it has not is closed once the answers
+        that it is writing have ended."""
+        await self._stop_checks()
+        after.open()
+        after._retiring |= self._retiring
+        kept = set(after.upstreams.gates)
+        for gate in self.upstreams.gates:
+            if gate not in kept:
+                task = asyncio.create_task(
+                    _retire(gate, self.upstreams), name=f"retire {gate.name}"
+                )
+                after._retiring.add(task)
+                task.add_done_callback(after._retiring.discard)
+
+    async def _stop_checks(self) -> None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _default_first(self, default: str) -> list[Model]:
         models = [self._model(name, found) for name, found in self._offered.items()]
@@ -74,7 +128,7 @@ class Offer:
         choices = [Choice(name, tuple(gates), strategy)]
         choices += [Choice(other, tuple(self._offered[other]), strategy) for other in fallback]
         provider = BalancedProvider(self.upstreams, choices, entropy=os.urandom, now_ms=_now_ms)
-        return Model(name, provider, name)
+        return Model(name, provider, name, searches_for_vendors=self._vendor_documents)
 
     def _route(self, table: RouteTable) -> Route[Model]:
         strategy: Strategy = table.strategy  # type: ignore[assignment]  # checked with its table
@@ -93,9 +147,23 @@ class Offer:
         return Route(table.match, targets)
 
 
-def _gate(provider: OpenAICompatibleProvider, upstream: Upstream) -> Gate:
+async def _retire(gate: Gate, upstreams: Upstreams) -> None:
+    try:
+        while gate.in_flight:
+            # Whoever leaves a gate wakes those who wait before it.
+            await upstreams.wait(_LONG)
+    finally:
+        await gate.provider.close()
+
+
+def _provider(gate: Gate) -> OpenAICompatibleProvider:
+    assert isinstance(gate.provider, OpenAICompatibleProvider)
+    return gate.provider
+
+
+def _gate(upstream: Upstream) -> Gate:
     return Gate(
-        provider,
+        OpenAICompatibleProvider(_settings(upstream)),
         upstream.models,
         weight=upstream.weight,
         caps=Caps(concurrent=upstream.max_concurrent, per_second=upstream.max_per_second),

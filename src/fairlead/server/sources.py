@@ -37,6 +37,25 @@ _SERVICE_LINK = re.compile(
 )
 
 
+class Sources(msgspec.Struct, frozen=True):
+    """Where one server has its configuration from, so that it can be read anew; see :func:`load`.
+    ``watched`` is the file, if there is one."""
+
+    flags: Mapping[str, Flag]
+    environ: Mapping[str, str]
+    file: Path | None = None
+
+    def load(self) -> Config:
+        """The configuration as it is now. Raises :class:`~fairlead.errors.Misconfigured`."""
+        return load(self.flags, self.environ, self.file)
+
+    @property
+    def watched(self) -> Path | None:
+        """The file that may change."""
+        path, _ = _file(self.environ, self.file)
+        return path.absolute() if path.is_file() else None
+
+
 def load(flags: Mapping[str, Flag], environ: Mapping[str, str], file: Path | None = None) -> Config:
     """The configuration from all sources; flags go before the environment, that before the file.
 
@@ -46,14 +65,8 @@ def load(flags: Mapping[str, Flag], environ: Mapping[str, str], file: Path | Non
 
     Raises :class:`~fairlead.errors.Misconfigured`.
     """
-    path, asked = file, "--config"
-    if path is None and environ.get("FAIRLEAD_CONFIG"):
-        path, asked = Path(environ["FAIRLEAD_CONFIG"]), "the variable FAIRLEAD_CONFIG"
-    if path is not None:
-        table = _read_file(path, asked)
-    else:
-        path = Path("fairlead.toml")
-        table = _read_file(path, "the current folder") if path.is_file() else {}
+    path, asked = _file(environ, file)
+    table = _read_file(path, asked) if asked or path.is_file() else {}
 
     found = _Found(environ)
     found.file(table, path)
@@ -174,6 +187,15 @@ class _Found:
         """What a variable holds that a table names."""
         self._named.add(name)
         return self._environ.get(name, "").strip()
+
+
+def _file(environ: Mapping[str, str], file: Path | None) -> tuple[Path, str]:
+    """The configuration file and who named it; nobody (empty): it need not be there."""
+    if file is not None:
+        return file, "--config"
+    if environ.get("FAIRLEAD_CONFIG"):
+        return Path(environ["FAIRLEAD_CONFIG"]), "the variable FAIRLEAD_CONFIG"
+    return Path("fairlead.toml"), ""
 
 
 def _read_file(path: Path, asked: str) -> dict[str, Any]:

@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from typing import Any
+
 import msgspec
 
 from fairlead.engine.engine import Engine
-from fairlead.ports.health import Health
+from fairlead.ports.audit import Audit
 from fairlead.providers.app import Application
 from fairlead.server.config import Config
 from fairlead.server.doors import Doors
 from fairlead.server.entrance import Entrance
+from fairlead.server.metrics import Metrics
+from fairlead.server.models import Offer
+from fairlead.server.tracing import Tracing
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 
 
-class System(msgspec.Struct, frozen=True):
-    """What composition has put together. ``upstreams`` knows how they stand; ``applications`` are
-    those behind it, by name; ``notice`` says in one line who answers, when that is worth saying."""
+class System(msgspec.Struct):
+    """What composition has put together. A reload puts another ``config`` and ``offer`` into it.
+    ``applications`` are those behind it, by name; ``notice`` says in one line who answers, when
+    that is worth saying; ``reload`` reads the configuration anew, where it has a source."""
 
     config: Config
     engine: Engine
     callers: Callers
     doors: Doors
     connections: Connections
-    upstreams: Health
+    offer: Offer
     entrance: Entrance
+    audit: Audit
+    metrics: Metrics
+    tracing: Tracing | None
     applications: dict[str, Application] = {}
     notice: str = ""
+    reload: Callable[[], Awaitable[Any]] | None = None
