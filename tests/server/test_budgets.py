@@ -10,6 +10,7 @@ import pytest
 from fairlead.errors import Misconfigured
 from fairlead.server.config import Config
 from fairlead.server.metering import budgets_of
+from fairlead.server.models import Offer
 from fairlead.server.tables.budget import BudgetTable, PriceTable
 from fairlead.server.tables.upstream import Upstream
 
@@ -78,3 +79,9 @@ def test_money_is_reckoned_in_millionths() -> None:
     shown = {row.name: row.value for row in config(money, prices=prices).effective()}
     assert shown["budgets"] == "purse (12.50 USD per day by consumer)"
     assert shown["prices"] == "* (0.27/1.10 USD)"
+
+
+def test_a_budget_for_a_model_that_is_none_is_refused() -> None:
+    table = BudgetTable(name="purse", limit=5, models=("smal",))
+    with pytest.raises(Misconfigured, match="purse: there is no model 'smal'; there are large, s"):
+        Offer(config(table), ())

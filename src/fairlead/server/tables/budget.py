@@ -160,3 +160,14 @@ def unpriced(
                     "to [[prices]], or name the models that the budget concerns"
                 )
     return ""
+
+
+def unknown_model(budgets: tuple[BudgetTable, ...], models: Collection[str]) -> str:
+    """What budget is for a model that is none of ``models`` (none at all: there is only the
+    embedded answerer); empty: none."""
+    for budget in budgets:
+        for name in budget.models:
+            if models and name not in models:
+                known = ", ".join(sorted(models))
+                return f"budgets: {budget.name}: there is no model {name[:80]!r}; there are {known}"
+    return ""
