@@ -13,8 +13,10 @@ A store that can tell sooner that an owner is dead (a lock that the system frees
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from enum import StrEnum
+from itertools import accumulate
 from typing import Protocol
 
 import msgspec
@@ -122,6 +124,30 @@ class StoreSize(msgspec.Struct, frozen=True):
     records: int
     record_bytes: int
     disk_bytes: int
+
+
+#: Upper bounds of :attr:`Commits.counts`, in seconds.
+COMMIT_BOUNDS = (0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5)
+
+
+class Commits:
+    """How long commits took, since the store was made. Written by one thread."""
+
+    __slots__ = ("counts", "seconds")
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        #: How many took at most so long, each counted once; the last is for those beyond.
+        self.counts = [0] * (len(COMMIT_BOUNDS) + 1)
+
+    def add(self, seconds: float) -> None:
+        """One took so long."""
+        self.seconds += seconds
+        self.counts[bisect_left(COMMIT_BOUNDS, seconds)] += 1
+
+    def cumulated(self) -> list[tuple[float, int]]:
+        """How many took no longer than each bound, the last of which is infinity."""
+        return list(zip((*COMMIT_BOUNDS, float("inf")), accumulate(self.counts), strict=True))
 
 
 class Subscription(Protocol):
@@ -260,6 +286,10 @@ class Store(Protocol):
     async def expire(self, retention: Retention) -> int:
         """Apply retention: remove closed streams past their age, trim the others. Returns how many
         streams were removed or trimmed."""
+        ...
+
+    def commits(self) -> Commits | None:
+        """How long its commits take; None where they take no time worth telling."""
         ...
 
     async def size(self) -> StoreSize:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Protocol
+from typing import Literal, Protocol
 
 import msgspec
+from msgspec.structs import replace
+
+By = Literal["day", "consumer", "model"]
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +44,19 @@ class Usage(msgspec.Struct, frozen=True, kw_only=True):
             money=self.money + other.money,
             estimated=self.estimated + other.estimated,
         )
+
+
+#: What rows can be added up by.
+BY: tuple[By, ...] = ("day", "consumer", "model")
+
+
+def grouped(rows: Iterable[Usage], by: By) -> list[Usage]:
+    """The rows added up by one of their columns; the other ones are then empty. What is of several
+    currencies stays apart."""
+    empty = {name: "" for name in BY if name != by}
+    return [
+        found for _, found in sorted(added_up(replace(row, **empty) for row in rows).items())
+    ]
 
 
 def added_up(entries: Iterable[Usage]) -> dict[tuple[str, str, str, str], Usage]:

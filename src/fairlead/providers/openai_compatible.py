@@ -8,7 +8,7 @@ import errno
 import io
 import random as random_module
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -168,7 +168,7 @@ class OpenAICompatibleProvider:
     async def _try(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
-        response = await self._post(question.body, first_token_by)
+        response = await self._post(question.body, question.headers, first_token_by)
         self._responses.add(response)
         answer: Answer | None = None
         try:
@@ -228,12 +228,16 @@ class OpenAICompatibleProvider:
             )
         return self._session
 
-    async def _post(self, body: bytes, first_token_by: float) -> aiohttp.ClientResponse:
+    async def _post(
+        self, body: bytes, headers: Mapping[str, str], first_token_by: float
+    ) -> aiohttp.ClientResponse:
         session = self._open_session()
         data = body if len(body) <= _BODY_AT_ONCE else io.BytesIO(body)
         try:
             async with asyncio.timeout_at(first_token_by):
-                return await session.post(self._config.address, data=data, allow_redirects=False)
+                return await session.post(
+                    self._config.address, data=data, headers=headers, allow_redirects=False
+                )
         except aiohttp.ConnectionTimeoutError:
             error: FairleadError = self._late("connection", "connect_timeout", "connect")
         except TimeoutError:

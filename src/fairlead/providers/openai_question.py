@@ -32,6 +32,7 @@ class Question:
     def __init__(self, request: GenerationRequest, *, model: str, include_usage: bool) -> None:
         self.model = request.model or model
         self.once = request.once
+        self.headers = request.headers
         self._request = request
         ours: dict[str, Any] = {"model": self.model, "stream": True}
         if request.vendor is not None and request.vendor.dialect in SPEAKS:

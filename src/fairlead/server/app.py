@@ -20,18 +20,21 @@ from fairlead.engine.outside import Outside
 from fairlead.errors import BadRequest, FairleadError, NotFound
 from fairlead.server import (
     about,
+    admin,
     budgets,
     chat,
     dialogues,
     login,
     relay,
     rpc,
+    scrape,
     socket,
     streams,
     writing,
 )
 from fairlead.server.gate import Gate
 from fairlead.server.http import error_response
+from fairlead.server.requests import HEADER, Requests
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
 from fairlead.transports.body import Unwound
@@ -99,7 +102,10 @@ def build_app(system: System) -> ASGIApp:
     )
     app.state.system = system
     app.state.outside = Outside(system.engine)
+    system.metrics.watch(system.engine, lambda: system.offer.upstreams)
     routers = (
+        admin.router,
+        scrape.router,
         chat.router,
         socket.router,
         streams.router,
@@ -121,6 +127,7 @@ def build_app(system: System) -> ASGIApp:
     app.add_exception_handler(Exception, _unforeseen)
 
     served: ASGIApp = Gate(app, system.entrance, system.callers)
+    served = Requests(served, system.metrics, system.tracing)
     if system.config.base_path:
         served = BasePath(served, system.config.base_path)
     if system.config.cors_origins:
@@ -137,6 +144,7 @@ def build_app(system: System) -> ASGIApp:
                 "Idempotency-Key",
                 "Cache-Control",
                 "Fairlead-Reader",
+                HEADER,
                 *rpc.REQUEST_HEADERS,
             ],
             expose_headers=[
@@ -144,6 +152,7 @@ def build_app(system: System) -> ASGIApp:
                 "Fairlead-Conversation",
                 "Fairlead-Protocol",
                 "Retry-After",
+                HEADER,
                 *rate_limit.NAMES,
                 *rpc.RESPONSE_HEADERS,
             ],

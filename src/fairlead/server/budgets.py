@@ -48,18 +48,20 @@ async def budgets(request: Request) -> Response:
 async def usage(request: Request) -> Response:
     """``since`` and ``until`` are days (UTC), both included; the last 31 days unless given."""
     caller = await http.caller(request)
+    since, until = days(request)
+    rows = await http.system(request).engine.usage(caller, since, until)
+    return http.json_response(
+        {"since": since, "until": until, "usage": [used(row) for row in rows]}
+    )
+
+
+def days(request: Request) -> tuple[str, str]:
+    """The first and the last day that the query asks for."""
     until = day(request, "until") or datetime.now(UTC).date()
     since = day(request, "since") or until - timedelta(days=_DAYS - 1)
     if not 0 <= (until - since).days < _MOST:
         raise BadRequest(f"'since' must be at most {_MOST - 1} days before 'until', not after it")
-    rows = await http.system(request).engine.usage(caller, since.isoformat(), until.isoformat())
-    return http.json_response(
-        {
-            "since": since.isoformat(),
-            "until": until.isoformat(),
-            "usage": [used(row) for row in rows],
-        }
-    )
+    return since.isoformat(), until.isoformat()
 
 
 def day(request: Request, name: str) -> date | None:

@@ -30,6 +30,7 @@ from fairlead.server.tables.oidc import Oidc
 from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
 from fairlead.server.tables.rule import Rule
 from fairlead.server.tables.table import Table
+from fairlead.server.tables.traces import Traces
 from fairlead.server.tables.upstream import Upstream, address, check_url
 
 #: How a model is added, and what is said to those who have none yet.
@@ -366,6 +367,19 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         bool, _meta("Connections", "Write to sockets directly; false is plain ASGI.")
     ] = True
 
+    metrics_addresses: Annotated[
+        tuple[str, ...],
+        _meta("Log", "Networks that may read /metrics without a key, such as 10.0.0.0/8."),
+    ] = ()
+    traces: Annotated[
+        Traces,
+        _meta(
+            "Log",
+            "Where traces of answers go, as [traces] in the file.",
+            why="several values belong together: write [traces] in the configuration file",
+            **_TABLE,
+        ),
+    ] = Traces()
     log_format: Annotated[
         Literal["auto", "json", "console"],
         _meta("Log", "auto: for people on a terminal, else JSON."),
@@ -577,6 +591,7 @@ CHECKS: dict[str, Callable[[Any], str]] = {
     "trusted_proxies": _check_networks,
     "allow_addresses": _check_networks,
     "deny_addresses": _check_networks,
+    "metrics_addresses": _check_networks,
     "cors_origins": _check_origins,
     "upstream": lambda url: check_url(url) if url else "",
 }

@@ -18,6 +18,7 @@ from starlette.types import Receive, Scope, Send
 from fairlead.errors import Misconfigured, NotFound
 from fairlead.server import http
 from fairlead.server.gate import Gate
+from fairlead.server.requests import Requests
 from fairlead.server.system import System
 
 if find_spec("connectrpc") is not None and find_spec("zttp") is not None:
@@ -67,7 +68,11 @@ async def grpc_listener(system: System, sock: socket.socket) -> AsyncGenerator[N
     and ends after it."""
     listener = Listener(
         uvicorn.Config(
-            Gate(_application(system), system.entrance, system.callers),
+            Requests(
+                Gate(_application(system), system.entrance, system.callers),
+                system.metrics,
+                system.tracing,
+            ),
             http=WindowProtocol,
             ws="none",
             proxy_headers=False,

@@ -16,6 +16,7 @@ from fairlead.server.entrance import Entrance
 from fairlead.server.metrics import Metrics
 from fairlead.server.models import Offer
 from fairlead.server.tracing import Tracing
+from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
 
@@ -32,9 +33,9 @@ class System(msgspec.Struct):
     connections: Connections
     offer: Offer
     entrance: Entrance
-    audit: Audit
-    metrics: Metrics
-    tracing: Tracing | None
     applications: dict[str, Application] = {}
     notice: str = ""
+    audit: Audit = msgspec.field(default_factory=MemoryAudit)
+    metrics: Metrics = msgspec.field(default_factory=Metrics)
+    tracing: Tracing | None = None
     reload: Callable[[], Awaitable[Any]] | None = None

@@ -16,6 +16,7 @@ from fairlead.ports.store import (
     Appended,
     AppendOutcome,
     Batch,
+    Commits,
     Conflict,
     Created,
     Durability,
@@ -367,6 +368,9 @@ class MemoryStore:
         del stream.records[:gone]
         stream.head = log.trim(head, first)
         return True
+
+    def commits(self) -> Commits | None:
+        return None
 
     async def size(self) -> StoreSize:
         self._settle()

@@ -18,6 +18,7 @@ from fairlead.ports.store import (
     Acquired,
     AppendOutcome,
     Batch,
+    Commits,
     Conflict,
     Created,
     Durability,
@@ -83,6 +84,7 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._entropy = entropy
+        self._commits = Commits()
         self._hot = HotStreams()
         self._wakes = Wakes(self._unwatched)
         self._signals = SignalHub()
@@ -98,7 +100,7 @@ class SqliteStore:
         reader = self._reader = Reader(self._clock)
         self._open = _Open(
             loop,
-            Writer(self._path, journal, follower, checkpointer, self._deliver),
+            Writer(self._path, journal, follower, checkpointer, self._commits, self._deliver),
             Worker("fairlead-reader", self._path, reading, reader.rest),
             locks,
         )
@@ -276,6 +278,9 @@ class SqliteStore:
         while await writer.run(partial(commands.give_back, pages=_VACUUM_PAGES)):
             pass
         return count
+
+    def commits(self) -> Commits | None:
+        return self._commits
 
     async def size(self) -> StoreSize:
         state = self._state()

@@ -14,7 +14,7 @@ import apsw
 
 from fairlead.errors import FairleadError
 from fairlead.journal.position import Epoch
-from fairlead.ports.store import AppendOutcome
+from fairlead.ports.store import AppendOutcome, Commits
 from fairlead.stores.common import store_closed
 from fairlead.stores.sqlite.checkpoint import Checkpointer
 from fairlead.stores.sqlite.connection import explain
@@ -48,12 +48,14 @@ class Writer:
         journal: Journal,
         follower: Follower,
         checkpointer: Checkpointer,
+        commits: Commits,
         deliver: Callable[[Settled, News], None],
     ) -> None:
         self._path = path
         self._journal = journal
         self._follower = follower
         self._checkpointer = checkpointer
+        self._commits = commits
         self._deliver = deliver
         self._loop = asyncio.get_running_loop()
         #: Handed to the thread at the end of the loop's turn, all at once: waking it for each
@@ -183,6 +185,7 @@ class Writer:
         journal = self._journal
         settled: Settled = []
         news = journal.news
+        began = time.monotonic()
         try:
             journal.begin()
             for item in batch:
@@ -202,6 +205,7 @@ class Writer:
                     except (FairleadError, ValueError, OSError) as error:
                         settled.append((future, None, error))
             news = journal.commit()
+            self._commits.add(time.monotonic() - began)
         except Exception as error:  # noqa: BLE001
             # Whatever it was, nothing of the batch is written, and each who waits is told.
             journal.abandon()
