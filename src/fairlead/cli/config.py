@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import msgspec
@@ -11,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fairlead.cli.console import err, out, printable, reports_errors
+from fairlead.cli.keys import any_key
 from fairlead.cli.settings import takes_settings
 from fairlead.errors import Misconfigured
 from fairlead.server.config import Config
@@ -41,9 +41,6 @@ def config(
             table.add_row(row.name, Text(printable(row.value)), row.origin, style=style)
         out().print(table)
     try:
-        # Only now: it brings SQLite along.
-        from fairlead.server.keys import any_stored
-
-        config.check_serving(stored_keys=asyncio.run(any_stored(config)))
+        config.check_serving(stored_keys=any_key(config))
     except Misconfigured as error:
         err().print(Text(f"serve would refuse this: {error.message}", "yellow"))

@@ -162,6 +162,15 @@ def seconds(text: str) -> float:
     return float(int(match[1]) * _UNITS[match[2]])
 
 
+def any_key(config: Config) -> bool:
+    """Whether a public server of this configuration may start because a key was made for it."""
+    if config.loopback or config.identified or not (config.data_dir / "gateway.db").exists():
+        return False
+    from fairlead.server.keys import any_stored
+
+    return asyncio.run(any_stored(config))
+
+
 def _load(data_dir: str | None, file: Path | None) -> Config:
     return load({"data_dir": data_dir} if data_dir else {}, os.environ, file)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import typer
@@ -10,6 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from fairlead.cli.console import err, printable, reports_errors
+from fairlead.cli.keys import any_key
 from fairlead.cli.settings import takes_settings
 from fairlead.server.config import ADD_A_MODEL, Config
 from fairlead.server.sources import Sources
@@ -30,11 +30,7 @@ def serve(config: Config, sources: Sources) -> None:
 
     The key of a model server stands in the variable FAIRLEAD_UPSTREAM_KEY.
     """
-    # Only now, as below: it brings SQLite along.
-    from fairlead.server.keys import any_stored
-
-    stored = not (config.loopback or config.identified) and asyncio.run(any_stored(config))
-    config.check_serving(stored_keys=stored)
+    config.check_serving(stored_keys=any_key(config))
     if sys.stderr.isatty():
         banner(config, err())
     # Only now: FastAPI and uvicorn take their time to import.
