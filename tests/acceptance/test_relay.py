@@ -15,6 +15,7 @@ import yarl
 from aiohttp import web
 
 from fairlead.framing.event_stream import Frame, Parser
+from tests.cli.command import run
 from tests.support.server import ServerProcess
 
 KEYS = "alice=key-of-alice,bob=key-of-bob"
@@ -475,6 +476,36 @@ async def test_limits_of_sockets(backend: Backend, relayed: Any) -> None:
     async with shop.session.ws_connect(shop.url + "/ws", headers=ALICE) as socket:
         await socket.send_str("big 5000")
         assert (await socket.receive()).data == 1009
+
+
+async def test_authority_lasts_as_long_as_it_lasts(
+    backend: Backend, relayed: Any, tmp_path: Path
+) -> None:
+    async def keys(*args: str) -> str:
+        return (await run("keys", *args, "--data-dir", str(tmp_path / "data"))).out.strip()
+
+    shop = await relayed(FAIRLEAD_API_KEYS=KEYS)
+    key = await keys("create", "carol")
+    carol = {"Authorization": f"Bearer {key}"}
+    async with shop.session.post(shop.server.url + "/tickets", headers=carol) as response:
+        ticket = (await response.json())["ticket"]
+    url = f"{shop.url}/events?ticket={ticket}"
+    async with shop.session.get(url) as response:
+        backend.say.put_nowait(b"data: 1\n\n")
+        await shop.read(response, 1)
+        (asked,) = backend.asked
+        assert asked.headers["Fairlead-Consumer"] == "carol"
+        assert asked.query_string == ""
+        async with (
+            shop.session.get(url) as again,
+            shop.session.ws_connect(shop.url + "/ws", headers=carol) as socket,
+        ):
+            assert again.status == 401  # it was good once
+            await keys("revoke", key[4:14])
+            message = await socket.receive(timeout=20)
+            assert (message.data, message.extra) == (1008, "revoked")
+        (end,) = await shop.read(response)
+        assert json.loads(end.data)["code"] == "revoked"
 
 
 async def test_sockets_are_sent_away_by_a_drain(backend: Backend, relayed: Any) -> None:

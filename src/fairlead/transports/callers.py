@@ -34,7 +34,8 @@ _STREAMS = re.compile(r"/(?:chat/stream|streams/[0-9a-z]+)$")
 class Callers:
     """Names the caller of each request. ``keep``: what of a request decisions ask about. ``cookie``
     names the one that holds a session's credential (empty: none does); ``origins`` are the web
-    pages, besides the server's own, that may use it."""
+    pages, besides the server's own, that may use it. Under the paths ``apps`` other applications'
+    streams are read."""
 
     def __init__(
         self,
@@ -43,11 +44,13 @@ class Callers:
         *,
         cookie: str = "",
         origins: Collection[str] = (),
+        apps: Collection[str] = (),
     ) -> None:
         self.identity = identity
         self.keep = keep or Keep()
         self.cookie = cookie
         self._origins = origins
+        self._apps = tuple(f"{path}/" for path in apps)
 
     async def of(self, scope: Scope) -> Caller:
         """Who makes this request (an ASGI scope of HTTP or WebSocket). Raises
@@ -56,7 +59,7 @@ class Callers:
         if KNOWN in scope:
             known: Caller = scope[KNOWN]
             return known
-        found = credential(scope) or ticket(scope)
+        found = credential(scope) or ticket(scope, self._apps)
         if found is None and self.cookie:
             found = _cookies(scope).get(self.cookie) or None
             if found is not None:
@@ -105,13 +108,17 @@ def credential(scope: Scope) -> str | None:
     return None
 
 
-def ticket(scope: Scope) -> str | None:
-    """The one-use ticket in the URL of a WebSocket or of a stream that is read. Raises
-    :class:`~fairlead.errors.Unauthenticated` for anything else that stands there."""
+def ticket(scope: Scope, apps: tuple[str, ...] = ()) -> str | None:
+    """The one-use ticket in the URL of a WebSocket or of a stream that is read, also under the
+    paths ``apps``. Raises :class:`~fairlead.errors.Unauthenticated` for anything else that stands
+    there."""
     if b"ticket=" not in scope.get("query_string", b""):
         return None
-    if scope["type"] == "http" and (scope["method"] != "GET" or not _STREAMS.search(scope["path"])):
-        return None
+    if scope["type"] == "http":
+        path: str = scope["path"]
+        theirs = path.removeprefix(scope.get("root_path", "")).startswith(apps)
+        if scope["method"] != "GET" or not (theirs or _STREAMS.search(path)):
+            return None
     for name, value in _query(scope["query_string"].decode("latin-1")):
         if name == "ticket":
             if not value.startswith(TICKET):
