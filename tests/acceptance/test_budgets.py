@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sys
 import time
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -221,6 +222,34 @@ async def test_an_answer_is_cut_while_it_flows(
     later = Reader(session, server.url)
     await later.attach(reader.stream)
     assert later.end == reader.end
+
+
+async def test_a_keys_quota_is_a_budget(
+    serve: Serve, tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    table = (
+        '[[budgets]]\nname = "gold"\nlimit = 1\nunit = "requests"\nper = "month"\nquota = true\n'
+    )
+
+    async def make(*arguments: str) -> dict[str, str]:
+        process = await asyncio.create_subprocess_exec(
+            *(str(Path(sys.executable).parent / "fairlead"), "keys", "create", "ann", "--json"),
+            *("--data-dir", str(tmp_path), *arguments),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        out, _ = await process.communicate()
+        return {"Authorization": f"Bearer {json.loads(out)['key']}"}
+
+    gold, misspelt = await make("--quota", "gold"), await make("--quota", "glod")
+    free = await make()
+    async with configured(serve, tmp_path, table) as server:
+        statuses = []
+        for headers in (gold, gold, free, free, misspelt):
+            async with session.post(
+                f"{server.url}/chat/stream", json={"message": QUESTION}, headers=headers
+            ) as response:
+                statuses.append(response.status)
+    assert statuses == [200, 429, 200, 200, 500]
 
 
 async def test_a_slow_budget_lets_the_model_wait(

@@ -14,6 +14,7 @@ from fairlead.policy.budgets import (
     Line,
     Per,
     Standing,
+    UnknownQuota,
     Unpriced,
     Window,
     keep,
@@ -78,6 +79,7 @@ ANN = Caller("ann", claims={"org": "rope"}, facts=FACTS)
 def test_each_part_of_a_key_tells_callers_apart() -> None:
     others = {
         "consumer": Caller("bob", claims=ANN.claims, facts=FACTS),
+        "credential": Caller("ann", credential="key:2", claims=ANN.claims, facts=FACTS),
         "claim:org": Caller("ann", claims={"org": "sail"}, facts=FACTS),
         "address": Caller("ann", claims=ANN.claims, facts=Facts(address="192.0.2.8")),
         "header:X-Tenant": Caller("ann", facts=Facts(headers={"x-tenant": "other"})),
@@ -144,6 +146,22 @@ def test_a_budget_concerns_its_models() -> None:
     budgets = Budgets([Budget(name="b", limit=1, models=("dear",)), Budget(name="c", limit=1)])
     assert [each.budget.name for each in budgets.lines(ANN, "dear")] == ["b", "c"]
     assert [each.budget.name for each in budgets.lines(ANN, "cheap")] == ["c"]
+
+
+def test_a_quota_concerns_those_who_name_it() -> None:
+    budgets = Budgets([Budget(name="all", limit=1), Budget(name="gold", limit=1, quota=True)])
+
+    def names(caller: Caller) -> list[str]:
+        return [each.budget.name for each in budgets.lines(caller, "m")]
+
+    assert names(ANN) == ["all"]
+    assert names(Caller("ann", credential="key:1", claims={"quota": "gold"})) == ["all", "gold"]
+    assert names(Caller("ann", credential="jwt:1", claims={"quota": "x gold"})) == ["all", "gold"]
+    # An API key's quotas are the operator's word: a misspelt one is no way round it.
+    with pytest.raises(UnknownQuota, match="'glod'"):
+        names(Caller("ann", credential="key:1", claims={"quota": "glod"}))
+    # What else a token calls so is its issuer's business.
+    assert names(Caller("ann", credential="jwt:1", claims={"quota": "100"})) == ["all"]
 
 
 PRICE = Price(model="dear", currency="USD", input=2_500_000, output=10_000_000, cached=1_250_000)

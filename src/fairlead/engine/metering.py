@@ -23,7 +23,7 @@ import structlog
 
 from fairlead.errors import BudgetExhausted, FairleadError, Misconfigured, TooLarge
 from fairlead.events.model import BudgetLeft, Event, Reasoning, Thinking, Token, Tool, Usage
-from fairlead.policy.budgets import Budget, Budgets, Line, Standing, Unpriced, window
+from fairlead.policy.budgets import Budget, Budgets, Line, Standing, UnknownQuota, Unpriced, window
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
 from fairlead.policy.tokens import PICTURE, estimate, estimate_attachment, estimate_piece
@@ -224,6 +224,11 @@ class Metering:
                 f"prices: {error.model!r} has no price in {error.budget.currency}, which the "
                 f"budget {error.budget.name!r} needs; add one, or name the models that the budget "
                 "concerns"
+            ) from None
+        except UnknownQuota as error:
+            raise Misconfigured(
+                f"budgets: the API key draws on {error.name[:80]!r}, which is no budget here; add "
+                "it, or make the key anew"
             ) from None
 
 

@@ -26,9 +26,14 @@ Per = Literal["second", "minute", "hour", "day", "month"]
 
 _SECONDS: dict[Per, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 #: What a budget may be keyed by: words, and ``kind:name`` for these kinds.
-WORDS = ("consumer", "address", "model")
+WORDS = ("consumer", "credential", "address", "model")
 KINDS = ("header", "query", "cookie", "claim")
 _NAMED = re.compile(r"(header|query|cookie|claim):([!#$%&'*+.^_`|~0-9A-Za-z:/-]{1,128})")
+
+#: The claim in which a credential names the budgets that it draws on, parted by blanks.
+QUOTA = "quota"
+#: How the ids of API keys begin that Fairlead made: it knows what their quotas mean.
+_API_KEY = "key:"
 
 #: The longest text that stands in a key as it is.
 _LONGEST = 64
@@ -40,8 +45,9 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     """At most ``limit`` of a ``unit`` in each window of ``per``.
 
     ``limit`` of money is in micro-units of ``currency``. ``keyed_by``: each combination of these
-    has the limit for itself: ``consumer``, ``address``, ``model``, ``header:x``, ``query:x``,
-    ``cookie:x``, ``claim:x``; none: all share it. ``models``: those it concerns; none given: all.
+    has the limit for itself: ``consumer``, ``credential``, ``address``, ``model``, ``header:x``,
+    ``query:x``, ``cookie:x``, ``claim:x``; none: all share it. ``models``: those it concerns; none
+    given: all. ``quota``: it concerns those callers alone whose credential names it.
     ``on_exhausted``: an answer under way is ``cut`` at the limit, or waits (``slow``) for the next
     window. What slows down counts answers alone: a prompt cannot come more slowly.
     """
@@ -54,6 +60,7 @@ class Budget(msgspec.Struct, frozen=True, kw_only=True):
     models: tuple[str, ...] = ()
     on_exhausted: Literal["cut", "slow"] = "cut"
     currency: str = ""
+    quota: bool = False
 
     def concerns(self, model: str) -> bool:
         """Whether asking this model costs anything of the budget."""
@@ -96,8 +103,8 @@ def wrong_key(text: str) -> str:
     if text in WORDS or _NAMED.fullmatch(text):
         return ""
     return (
-        f"{text[:80]!r} is nothing to key by; it must be consumer, address, model, or header:x, "
-        "query:x, cookie:x, claim:x with a name for x"
+        f"{text[:80]!r} is nothing to key by; it must be consumer, credential, address, model, or "
+        "header:x, query:x, cookie:x, claim:x with a name for x"
     )
 
 
@@ -147,6 +154,14 @@ class Unpriced(Exception):
         self.model = model
 
 
+class UnknownQuota(Exception):
+    """An API key names a budget that there is not: it may draw on nothing then."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"there is no budget {name!r}")
+        self.name = name
+
+
 class Budgets:
     """The budgets of a deployment, ready to be asked. ``keep`` is what they ask of requests."""
 
@@ -154,14 +169,23 @@ class Budgets:
         self.all = tuple(budgets)
         self.prices = prices or Prices()
         self.keep = keep(self.all)
+        self._names = frozenset(budget.name for budget in self.all)
         self._parts = tuple((b, b.name, tuple(map(_part, b.keyed_by))) for b in self.all)
 
     def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
         """What counts when ``caller`` asks ``model``, at the prices of the model that ``answers``
-        (empty: the same one). Raises :class:`Unpriced`."""
+        (empty: the same one). Raises :class:`Unpriced` and :class:`UnknownQuota`."""
         found = []
+        quotas = caller.claims.get(QUOTA)
+        named = quotas.split() if quotas else ()
+        if named and caller.credential.startswith(_API_KEY):
+            for name in named:
+                if name not in self._names:
+                    raise UnknownQuota(name)
         for budget, name, parts in self._parts:
             if budget.models and model not in budget.models:
+                continue
+            if budget.quota and name not in named:
                 continue
             price = None
             if budget.unit == "money":
@@ -200,6 +224,8 @@ def _part(item: str) -> _Part:
     match kind:
         case "consumer":
             return lambda caller, model: _short(caller.consumer)
+        case "credential":
+            return lambda caller, model: _short(caller.credential)
         case "address":
             return lambda caller, model: network(caller.facts.address)
         case "model":

@@ -32,8 +32,8 @@ class BudgetTable(Table, frozen=True, kw_only=True):
     keyed_by: Annotated[
         tuple[str, ...],
         says(
-            "each combination of these has the limit for itself: `consumer`, `address`, `model`, "
-            "`header:x`, `query:x`, `cookie:x`, `claim:x`; `[]`: all share it"
+            "each combination of these has the limit for itself: `consumer`, `credential`, "
+            "`address`, `model`, `header:x`, `query:x`, `cookie:x`, `claim:x`; `[]`: all share it"
         ),
     ] = ("consumer",)
     models: Annotated[tuple[str, ...], says("the models it concerns; none given: all")] = ()
@@ -44,6 +44,13 @@ class BudgetTable(Table, frozen=True, kw_only=True):
             "second or minute, and counts no prompts"
         ),
     ] = "cut"
+    quota: Annotated[
+        bool,
+        says(
+            "it concerns those alone whose API key names it (`fairlead keys create --quota`), or "
+            "whose token does in its claim `quota`"
+        ),
+    ] = False
     currency: Annotated[str, says("of `money`, by its three letters")] = "USD"
 
     @property
@@ -59,6 +66,7 @@ class BudgetTable(Table, frozen=True, kw_only=True):
             models=self.models,
             on_exhausted=self.on_exhausted,
             currency=self.currency if money else "",
+            quota=self.quota,
         )
 
     def summary(self) -> str:
