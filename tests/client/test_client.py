@@ -319,11 +319,12 @@ async def test_a_redirect_is_not_followed_with_the_key() -> None:
         await talk.ask()
 
 
-async def test_another_key_is_asked_for_when_one_is_refused_or_expires() -> None:
-    expired = {"error": "expired", "code": "unauthenticated", "retryable": False}
+@pytest.mark.parametrize("code", ["unauthenticated", "revoked"])
+async def test_another_key_is_asked_for_when_one_is_good_no_more(code: str) -> None:
+    expired = {"error": "over", "code": code, "retryable": False}
     wire = Wire(
         [
-            problem("401 Unauthorized", "unauthenticated", False),
+            problem("401 Unauthorized", code, False),
             Reply([head(), thinking(), block(1, "error", expired)]),
             Reply([head(), token(2, "a"), done(3)]),
         ]

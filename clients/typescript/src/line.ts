@@ -126,8 +126,9 @@ export async function* follow(
       if (error instanceof FairleadError) problem = error;
       else if (stalled) problem = STALLED;
       else throw error;
-      // A credential that was good for something has expired since; there may be a fresh one.
-      const expired = served && problem.code === "unauthenticated" && http.renews;
+      // A credential that was good for something is so no more; there may be another one.
+      const over = problem.code === "unauthenticated" || problem.code === "revoked";
+      const expired = served && over && http.renews;
       const again = problem.retryable && !spent(problem);
       if (!again && !expired && !(foreign(problem, seen) && hasNext)) throw problem;
       asked = seconds(problem.retryAfter);

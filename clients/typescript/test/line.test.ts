@@ -303,11 +303,14 @@ test("an error that is not of the log says that this reader may not read on", as
   expect(answer.position).toBe(position(0));
 });
 
-test("a credential that expires is replaced by a fresh one, where a function gives one", async () => {
+test.each([
+  "unauthenticated",
+  "revoked",
+])("a credential that is %s is replaced, where a function gives a fresh one", async (code) => {
   const { url, asked } = await serve((request, response) => {
     response.writeHead(200, HEAD);
     if (request.headers["authorization"] === "Bearer 2") return response.end(body(seen(request)));
-    const data = JSON.stringify({ error: "expired", code: "unauthenticated" });
+    const data = JSON.stringify({ error: "over", code });
     const from = seen(request);
     return response.end(`${from < 2 ? block(from) : ""}event: error\ndata: ${data}\n\n`);
   });

@@ -25,7 +25,7 @@ import msgspec
 from fairlead import __version__
 from fairlead.client.answers import Answer, Event, Reconnecting
 from fairlead.client.attachments import attached
-from fairlead.client.credential import ApiKey, Credential
+from fairlead.client.credential import OVER, ApiKey, Credential
 from fairlead.client.messages import event_of, polled_of
 from fairlead.client.path import Path, Transport
 from fairlead.client.place import Place
@@ -305,10 +305,10 @@ class Client:
             self._path.works(place.transport)
 
     def _to_renew(self, place: Place, event: Event) -> bool:
-        """Whether the event says no more than that the credential has expired, and there may be
+        """Whether the event says no more than that the credential is good no more, and there may be
         another one."""
-        expired = event.name == "error" and event.data.get("code") == Unauthenticated.code
-        if not expired or place.renewed or not self._credential.renews:
+        over = event.name == "error" and event.data.get("code") in OVER
+        if not over or place.renewed or not self._credential.renews:
             return False
         place.renewed = place.at_once = True
         return True

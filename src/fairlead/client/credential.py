@@ -5,10 +5,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable
 
-from fairlead.errors import BadRequest
+from fairlead.errors import BadRequest, Revoked, Unauthenticated
 
 #: A credential, or what gives the one that holds now, each time that a connection is made.
 ApiKey = str | Callable[[], str | Awaitable[str]]
+
+
+#: The codes that say that a credential is good no more; another one may be.
+OVER = frozenset({Unauthenticated.code, Revoked.code})
 
 
 class Credential:

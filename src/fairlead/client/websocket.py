@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 
 from fairlead import __version__
 from fairlead.client.answers import Event
-from fairlead.client.credential import Credential
+from fairlead.client.credential import OVER, Credential
 from fairlead.client.messages import Message, event_of, message_of
 from fairlead.client.place import Place
 from fairlead.client.problems import not_understood, reason_of, refusal, stated
@@ -266,7 +266,7 @@ class Socket:
                 line.end(_Ending(at_once=True))
                 self.leave(line)
             self._rest()
-        if message.type == "error" and message.data.get("code") == Unauthenticated.code:
+        if message.type == "error" and message.data.get("code") in OVER:
             if asked is None:
                 # The server closes a socket whose caller it does not know (any more).
                 self._refusal = stated(message.data)[0]
