@@ -116,7 +116,8 @@ def ticket(scope: Scope, apps: tuple[str, ...] = ()) -> str | None:
         return None
     if scope["type"] == "http":
         path: str = scope["path"]
-        theirs = path.removeprefix(scope.get("root_path", "")).startswith(apps)
+        root = scope.get("app_root_path", scope.get("root_path", ""))
+        theirs = path.removeprefix(root).startswith(apps)
         if scope["method"] != "GET" or not (theirs or _STREAMS.search(path)):
             return None
     for name, value in _query(scope["query_string"].decode("latin-1")):
