@@ -303,27 +303,27 @@ test("an error that is not of the log says that this reader may not read on", as
   expect(answer.position).toBe(position(0));
 });
 
-test.each([
-  "unauthenticated",
-  "revoked",
-])("a credential that is %s is replaced, where a function gives a fresh one", async (code) => {
-  const { url, asked } = await serve((request, response) => {
-    response.writeHead(200, HEAD);
-    if (request.headers["authorization"] === "Bearer 2") return response.end(body(seen(request)));
-    const data = JSON.stringify({ error: "over", code });
-    const from = seen(request);
-    return response.end(`${from < 2 ? block(from) : ""}event: error\ndata: ${data}\n\n`);
-  });
-  let keys = 0;
-  const events = await all(client(url, { apiKey: () => String((keys += 1)) }).ask("?"));
-  expect(events).toHaveLength(ANSWER.length);
-  expect(asked).toHaveLength(2);
-  // One that is good for nothing is not tried again.
-  await expect(all(client(url, { apiKey: () => "old" }).ask("?"))).rejects.toMatchObject({
-    code: "unauthenticated",
-  });
-  expect(asked).toHaveLength(5);
-});
+test.each(["unauthenticated", "revoked"])(
+  "a credential that is %s is replaced, where a function gives a fresh one",
+  async (code) => {
+    const { url, asked } = await serve((request, response) => {
+      response.writeHead(200, HEAD);
+      if (request.headers["authorization"] === "Bearer 2") return response.end(body(seen(request)));
+      const data = JSON.stringify({ error: "over", code });
+      const from = seen(request);
+      return response.end(`${from < 2 ? block(from) : ""}event: error\ndata: ${data}\n\n`);
+    });
+    let keys = 0;
+    const events = await all(client(url, { apiKey: () => String((keys += 1)) }).ask("?"));
+    expect(events).toHaveLength(ANSWER.length);
+    expect(asked).toHaveLength(2);
+    // One that is good for nothing is not tried again.
+    await expect(all(client(url, { apiKey: () => "old" }).ask("?"))).rejects.toMatchObject({
+      code,
+    });
+    expect(asked).toHaveLength(5);
+  },
+);
 
 test("stop reaches the server, as soon as it has named the stream", async () => {
   let first: import("node:http").ServerResponse;
