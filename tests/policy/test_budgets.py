@@ -128,7 +128,7 @@ def test_budgets_say_what_they_ask_of_a_request() -> None:
         headers=frozenset({"x-tenant"}),
         query=frozenset({"App"}),
         cookies=frozenset({"sid"}),
-        claims=frozenset({"org"}),
+        claims=frozenset({"org", "quota"}),
     )
 
 

@@ -208,7 +208,8 @@ def keep(budgets: Iterable[Budget]) -> Keep:
         headers=frozenset(names["header"]),
         query=frozenset(names["query"]),
         cookies=frozenset(names["cookie"]),
-        claims=frozenset(names["claim"]),
+        # Also where there is no budget: a key that names one is refused then.
+        claims=frozenset(names["claim"] | {QUOTA}),
     )
 
 
