@@ -57,7 +57,7 @@ def dump(value: Any) -> bytes:
 
 
 def shown(
-    events: Iterable[Event | Unknown], options: chat.Options = ALL
+    events: Iterable[Any], options: chat.Options = ALL
 ) -> tuple[list[Chunk], chat.State]:
     """The chunks of an answer, and the state in the end."""
     state = chat.begin(STREAM, META, options)
@@ -70,7 +70,7 @@ def shown(
     return [json.loads(each) for each in said], state
 
 
-def whole(events: Iterable[Event | Unknown]) -> dict[str, Any]:
+def whole(events: Iterable[Any]) -> dict[str, Any]:
     completion = Completion(STREAM, META)
     for event in events:
         completion.add(event)
@@ -166,7 +166,7 @@ def answers(draw: st.DrawFn) -> list[Chunk]:
         )  # fmt: skip
     for choice in sorted({chunk["choices"][0]["index"] for chunk in chunks} | {0}):
         finish = draw(st.sampled_from(["stop", "length", "content_filter", "made_up"]))
-        end = {"index": choice, "delta": {}, "finish_reason": finish}
+        end: dict[str, Any] = {"index": choice, "delta": {}, "finish_reason": finish}
         chunks.append({"id": "up", "model": "m-1", "system_fingerprint": "fp", "choices": [end]})
     usage = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7, "details": {"x": 1}}
     return [*chunks, {"id": "up", "choices": [], "usage": usage}]

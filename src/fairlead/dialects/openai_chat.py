@@ -205,11 +205,6 @@ def failure(message: str, code: str) -> Frame:
     return Frame(b"", error_object(message, code))
 
 
-def text_before(state: State) -> bytes:
-    """What stands before the text of a chunk that has nothing else to say; empty: none may now."""
-    return state.plain
-
-
 # -- of whole answers as well --------------------------------------------------------------------
 
 

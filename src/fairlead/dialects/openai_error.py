@@ -6,10 +6,13 @@ Source: OpenAI API reference, "Error codes"; the SDKs raise what has a truthy ``
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from fairlead.dialects.problem import STATUS, Problem, problem
 from fairlead.errors import FairleadError, UnknownModel
+from fairlead.events.model import Error
 
 #: Where the status that the vendor gives is another one than our own.
 _STATUS = {"upstream_rejected": 400, "upstream_rate_limited": 429}
@@ -53,6 +56,23 @@ def openai_problem(error: FairleadError) -> Problem:
         headers = (*headers, (b"x-should-retry", b"false"))
     body = error_object(error.message, code, param=param, type=_type(status))
     return Problem(status, headers, body)
+
+
+def error_of(event: Error) -> FairleadError:
+    """The error that an answer ended with, to be stated before its first byte."""
+    error = _BY_CODE.get(event.code, FairleadError)(event.error, retry_after=event.retry_after)
+    if event.budget:
+        error.details["budget"] = event.budget
+    return error
+
+
+def _all(root: type[FairleadError]) -> Iterator[type[FairleadError]]:
+    for each in root.__subclasses__():
+        yield from _all(each)
+    yield root
+
+
+_BY_CODE = {each.code: each for each in _all(FairleadError)}
 
 
 def _type(status: int) -> str:

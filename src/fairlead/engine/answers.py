@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import NamedTuple
 
 from fairlead.engine.reader import READ_BYTES
 from fairlead.events.answer import Answer
 from fairlead.events.codec import decode
 from fairlead.events.meta import GenerationMeta, decode_meta
+from fairlead.events.model import Error, Progress, Sources, Thinking, Unknown
 from fairlead.journal.log import Head, position
 from fairlead.journal.position import Position
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.store import Store, StreamInfo
+
+#: What is nothing of an answer yet.
+_BEFORE = (Thinking, Sources, Progress, Unknown)
 
 
 class Snapshot(NamedTuple):
@@ -44,6 +49,34 @@ async def snapshot(store: Store, info: StreamInfo) -> Snapshot:
     """The answer so far, as a whole."""
     answer, offset, head = await add_up(store, info.spec.id)
     return Snapshot(info, decode_meta(info.meta), answer, position(head, offset))
+
+
+async def beginning(store: Store, stream: str, patience: float) -> Error | None:
+    """Wait until something of the answer is there, ``patience`` seconds at most; the error, if it
+    has ended with one before that."""
+    news = asyncio.Event()
+    watch = store.watch(stream, news.set)
+    offset = 0
+    try:
+        async with asyncio.timeout(patience):
+            while True:
+                batch = await store.read(stream, offset, READ_BYTES)
+                for record in batch.records:
+                    event = decode(record)
+                    if isinstance(event, Error):
+                        return event
+                    if not isinstance(event, _BEFORE):
+                        return None
+                offset = batch.offset + len(batch.records)
+                if batch.head.closed and offset >= batch.head.tail:
+                    return None
+                if not batch.records:
+                    await news.wait()
+                    news.clear()
+    except TimeoutError:
+        return None
+    finally:
+        watch.cancel()
 
 
 async def settle(conversations: Conversations, meta: GenerationMeta, answer: Answer) -> None:

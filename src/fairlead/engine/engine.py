@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from fairlead.engine.answers import Snapshot, add_up, settle, snapshot
+from fairlead.engine.answers import Snapshot, add_up, beginning, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
 from fairlead.engine.course import Course, Pulse
@@ -50,7 +50,8 @@ from fairlead.errors import (
 from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
 from fairlead.events.meta import GenerationMeta, decode_meta, encode_meta
-from fairlead.events.model import Thinking
+from fairlead.events.model import Error, Thinking
+from fairlead.events.model import Usage as UsageEvent
 from fairlead.events.pieces import Pen
 from fairlead.journal.log import At, locate
 from fairlead.journal.position import Position
@@ -69,6 +70,7 @@ from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.observer import Begun, Observer
 from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
@@ -288,6 +290,52 @@ class Engine:
     def _id(self, caller: Caller, key: str) -> str:
         """The id of a stream that the caller starts."""
         if not key:
+    def _turn(self, caller: Caller) -> Turn:
+        try:
+            return self.turns.take(caller.consumer)
+        except (Busy, TooMany) as error:
+            self._refused(error)
+            raise
+
+    def _refused(self, error: FairleadError) -> None:
+        for observer in self._observers:
+            observer.refused(error.code, str(error.details.get("budget", "")))
+
+    async def pass_on(
+        self, caller: Caller, name: str, path: str, fields: dict[str, msgspec.Raw], text: str
+    ) -> Passed:
+        """Pass a request about ``text`` to the upstream of a model; nothing of it is kept. It takes
+        the room of an answer, and is charged for the tokens it reads.
+
+        Raises as :meth:`start` does, and what the upstream's failures are.
+        """
+        self._authority.allow(caller, Verb.START, None)
+        model = self.models.choose(name, caller)
+        if not isinstance(model.provider, Passing):
+            raise BadRequest(f"{model.name!r} has no upstream that this could be passed to")
+        if self.draining:
+            raise Draining("the server starts nothing new while it shuts down", retry_after=2)
+        turn = self.turns.take(caller.consumer)
+        try:
+            await turn.wait()
+            meter = await self.metering.begin(caller, model.name, (Said("user", text),))
+            code = "interrupted"
+            try:
+                await meter.asked(())
+                passed = await model.provider.pass_on(path, fields, model.upstream_name)
+                code = ""
+                if passed.input_tokens is not None:
+                    at = int(self._clock() * 1000)
+                    await meter.settle(UsageEvent(at, passed.input_tokens, model=model.name))
+            except FairleadError as error:
+                code = error.code
+                raise
+            finally:
+                await meter.close(code)
+            return passed
+        finally:
+            turn.leave()
+
             return random_id(self._entropy(16))
         if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
             raise BadRequest(
@@ -579,6 +627,11 @@ class Engine:
     def detach(self, reader: Reader[Any], *, due: float = 0.0) -> None:
         """The reader has gone. The generation goes on. A poller counts as watching until its next
         poll is due, in ``due`` seconds."""
+    async def begun(self, stream: str, patience: float) -> Error | None:
+        """Wait until there is something of the answer that a reader of the caller's waits for,
+        ``patience`` seconds at most; the error, if it has ended with one before that."""
+        return await beginning(self.store, stream, patience)
+
         self._readers.detach(reader, lingers=due > 0)
         generation = self._running.get(reader.live.stream)
         if due and generation is not None:

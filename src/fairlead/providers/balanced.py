@@ -28,6 +28,7 @@ from fairlead.policy.attachments import takes
 from fairlead.policy.balance import Candidate, Obstacle, Strategy, preferred
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.health import UpstreamHealth
+from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.provider import Events, GenerationRequest, Provider, speaks
 from fairlead.providers.gate import Gate, Visit, counts
 
@@ -122,6 +123,36 @@ class BalancedProvider:
 
     async def close(self) -> None:
         """There is nothing to free: the upstreams are the server's."""
+
+    async def pass_on(self, path: str, fields: dict[str, msgspec.Raw], model: str) -> Passed:
+        """Pass a request to an upstream of the model asked for; see
+        :class:`~fairlead.ports.passing.Passing`. Another one is asked if it fails, but no other
+        model: its numbers would mean something else."""
+        choice = self.choices[0]
+        failure: FairleadError | None = None
+        untried = list(choice.gates)
+        while untried:
+            gate = self._first(choice, untried, self._entropy(16), queued=True)
+            if gate is None:
+                break
+            untried.remove(gate)
+            provider = gate.provider
+            if not isinstance(provider, Passing):
+                continue
+            visit = gate.enter()
+            try:
+                passed = await provider.pass_on(path, fields, choice.model)
+            except FairleadError as error:
+                visit.leave(error)
+                if not counts(error):
+                    raise
+                failure = error
+            else:
+                visit.leave(True)
+                return passed
+            finally:
+                visit.leave(None)
+        raise failure or self._nobody()
 
     # -- choosing ----------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import aiohttp
+import msgspec
 
 from fairlead import __version__
 from fairlead.errors import (
@@ -25,8 +26,9 @@ from fairlead.errors import (
     UpstreamUnavailable,
 )
 from fairlead.events.model import Event
+from fairlead.ports.passing import Passed
 from fairlead.ports.provider import GenerationRequest
-from fairlead.providers import openai_errors, retry
+from fairlead.providers import openai_errors, openai_passed, retry
 from fairlead.providers.openai_answer import AbortingResponse, Answer
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.providers.openai_question import SPEAKS, Question
@@ -107,6 +109,24 @@ class OpenAICompatibleProvider:
         if session is not None:
             await session.close()
 
+    async def pass_on(self, path: str, fields: dict[str, msgspec.Raw], model: str) -> Passed:
+        """Pass a request on; see :class:`~fairlead.ports.passing.Passing`. It is tried once."""
+        by = asyncio.get_running_loop().time() + self._config.first_token_timeout
+        body = msgspec.json.encode({**fields, "model": model or self._config.model})
+        response = await self._post(self._config.beside(path), body, {}, by)
+        self._responses.add(response)
+        try:
+            if await self._is_stream(response, model, by):
+                raise UpstreamProtocol(
+                    f"the upstream {self.name!r} streams what was asked for as a whole",
+                    upstream=self.name,
+                )
+            data = await self._read_bounded(response, self._config.max_answer_bytes, by)
+        finally:
+            self._responses.discard(response)
+            response.close()
+        return openai_passed.read(data, self._redact)
+
     async def check(self, path: str, timeout: float) -> FairleadError | None:
         """Ask for ``path`` under the base URL, with the key: what is wrong with the upstream; None:
         it answered 2xx within ``timeout`` seconds."""
@@ -168,7 +188,9 @@ class OpenAICompatibleProvider:
     async def _try(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
-        response = await self._post(question.body, question.headers, first_token_by)
+        response = await self._post(
+            self._config.address, question.body, question.headers, first_token_by
+        )
         self._responses.add(response)
         answer: Answer | None = None
         try:
@@ -178,7 +200,7 @@ class OpenAICompatibleProvider:
                 redact=self._redact,
                 estimate_input=question.estimate_tokens,
             )
-            if not await self._is_stream(response, question, first_token_by):
+            if not await self._is_stream(response, question.model, first_token_by):
                 events = await self._whole(response, fold, first_token_by)
                 self._responses.discard(response)
                 return None, events
@@ -229,14 +251,14 @@ class OpenAICompatibleProvider:
         return self._session
 
     async def _post(
-        self, body: bytes, headers: Mapping[str, str], first_token_by: float
+        self, address: str, body: bytes, headers: Mapping[str, str], first_token_by: float
     ) -> aiohttp.ClientResponse:
         session = self._open_session()
         data = body if len(body) <= _BODY_AT_ONCE else io.BytesIO(body)
         try:
             async with asyncio.timeout_at(first_token_by):
                 return await session.post(
-                    self._config.address, data=data, headers=headers, allow_redirects=False
+                    address, data=data, headers=headers, allow_redirects=False
                 )
         except aiohttp.ConnectionTimeoutError:
             error: FairleadError = self._late("connection", "connect_timeout", "connect")
@@ -274,7 +296,7 @@ class OpenAICompatibleProvider:
         raise error
 
     async def _is_stream(
-        self, response: aiohttp.ClientResponse, question: Question, first_token_by: float
+        self, response: aiohttp.ClientResponse, model: str, first_token_by: float
     ) -> bool:
         """True for an event stream, False for JSON; raises for everything else."""
         status = response.status
@@ -286,7 +308,7 @@ class OpenAICompatibleProvider:
                 status,
                 openai_errors.complaint(body, self._redact),
                 name=self.name,
-                model=question.model,
+                model=model,
                 retry_after=retry.retry_after(response.headers, self._clock_ms()),
                 location=_origin(self._redact(response.headers.get("Location", ""))),
             )

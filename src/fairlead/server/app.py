@@ -23,6 +23,8 @@ from fairlead.server import (
     admin,
     budgets,
     chat,
+    openai_chat,
+    openai_models,
     dialogues,
     login,
     relay,
@@ -83,6 +85,9 @@ class BasePath:
                 error = NotFound(f"everything here is under {self._prefix}/")
                 if scope["type"] == "websocket":
                     await socket.refuse(WebSocket(scope, receive, send), error)
+        openai_chat.router,
+        openai_models.router,
+        documents.router,
                     return
                 response = error_response(error, Request(scope))
                 await response(scope, receive, send)
@@ -114,6 +119,7 @@ def build_app(system: System) -> ASGIApp:
         about.router,
         budgets.router,
         login.router,
+                *openai_chat.REQUEST_HEADERS,
     )
     for router in routers:
         app.include_router(router)

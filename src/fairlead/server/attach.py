@@ -103,7 +103,7 @@ async def attach(
         return _come_again(busy, shown)
     if after is not None and request.method == "GET" and await reader.over():
         engine.detach(reader)
-        return Response(status_code=204, headers=_headers(reader))
+        return Response(status_code=204, headers=stream_headers(reader))
     return respond(request, reader, shown)
 
 
@@ -115,7 +115,7 @@ def respond(request: Request, reader: Reader[BodyWire], shown: Presentation) -> 
         system.engine,
         reader,
         system.connections,
-        _headers(reader) | rate_limit.headers(standings),
+        stream_headers(reader) | rate_limit.headers(standings),
         batch_window=shown.window / 1000,
     )
 
@@ -126,7 +126,7 @@ async def poll(
     """A long poll: what follows a position, as soon as there is anything."""
     system = http.system(request)
     reader = await system.engine.attach(caller, stream, after, PollWire)
-    headers = _headers(reader)
+    headers = stream_headers(reader)
     return await Poll(system.engine, reader, system.connections).answer(request, wait, headers)
 
 
@@ -137,7 +137,8 @@ def _come_again(busy: Busy, shown: Presentation) -> Response:
     return Response(block, headers=HEADERS | {"fairlead-protocol": PROTOCOL})
 
 
-def _headers(reader: Reader[Any]) -> dict[str, str]:
+def stream_headers(reader: Reader[Any]) -> dict[str, str]:
+    """What every response says of the stream that it reads."""
     headers = {"fairlead-stream": reader.live.stream, "fairlead-protocol": PROTOCOL}
     if conversation := reader.live.meta.conversation:
         headers["fairlead-conversation"] = conversation

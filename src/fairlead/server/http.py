@@ -12,6 +12,7 @@ import structlog
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
+from fairlead.dialects.openai_error import openai_problem
 from fairlead.dialects.problem import problem
 from fairlead.errors import BadRequest, FairleadError, Forbidden, TooLarge
 from fairlead.policy.caller import Caller
@@ -26,6 +27,9 @@ _BODY_TIMEOUT = 30.0
 #: A large one has more: bytes a second.
 _SLOWEST = 64 * 1024
 _CHUNK = 256
+
+#: What the paths of OpenAI's API begin with.
+OPENAI = "/v1/"
 
 
 def system(request: Request) -> System:
@@ -76,14 +80,8 @@ async def json_body(
     the field. Only ``application/json`` is taken: other types can be sent by any web page without
     the browser asking first.
     """
-    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if content_type != "application/json":
-        raise BadRequest(
-            f"the body must be JSON: send 'Content-Type: application/json', not "
-            f"{content_type[:100] or 'nothing'!r}"
-        )
     usual = system(request).config.max_body_bytes
-    data = await bounded_body(request, usual if limit is None else limit)
+    data = await json_bytes(request, usual if limit is None else limit)
     try:
         value = msgspec.json.decode(data, type=type)
     except msgspec.ValidationError as error:
@@ -93,11 +91,23 @@ async def json_body(
     except RecursionError:
         raise BadRequest("the body is nested too deeply") from None
     if beside is not None and len(data) - beside(value) > usual:
-        raise _too_large(usual)
+        raise too_large(usual)
     return value
 
 
-def _too_large(limit: int) -> TooLarge:
+async def json_bytes(request: Request, limit: int) -> bytes:
+    """The bytes of a body that is said to be JSON. Raises as :func:`json_body`."""
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if content_type != "application/json":
+        raise BadRequest(
+            f"the body must be JSON: send 'Content-Type: application/json', not "
+            f"{content_type[:100] or 'nothing'!r}"
+        )
+    return await bounded_body(request, limit)
+
+
+def too_large(limit: int) -> TooLarge:
+    """What is said of a body that is larger than ``limit`` bytes."""
     return TooLarge(f"the body is larger than {limit} bytes, which is the limit")
 
 
@@ -106,7 +116,7 @@ async def bounded_body(request: Request, limit: int) -> bytes:
     :class:`~fairlead.errors.BadRequest` when it does not come to its end."""
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     seconds = max(_BODY_TIMEOUT, limit // _SLOWEST)
     chunks: list[bytes] = []
     size = 0
@@ -115,7 +125,7 @@ async def bounded_body(request: Request, limit: int) -> bytes:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
-                    raise _too_large(limit)
+                    raise too_large(limit)
                 chunks.append(chunk)
     except TimeoutError:
         raise BadRequest(f"the body did not arrive within {seconds:g} s") from None
@@ -155,8 +165,12 @@ def json_response(
 
 
 def error_response(error: FairleadError, request: Request) -> Response:
-    """An error before the first byte, in the one shape."""
-    made = problem(error, request.headers.get("accept-language", ""))
+    """An error before the first byte, in the shape of the path's dialect."""
+    path = request.scope["path"].removeprefix(request.scope.get("root_path", ""))
+    if path.startswith(OPENAI):
+        made = openai_problem(error)
+    else:
+        made = problem(error, request.headers.get("accept-language", ""))
     if made.status >= 500:
         _log.warning("request_failed", path=request.url.path, code=error.code, error=error.message)
     response = Response(made.body, made.status)

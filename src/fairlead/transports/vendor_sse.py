@@ -1,0 +1,123 @@
+"""A vendor's dialect as a ``text/event-stream`` body.
+
+Ids are ``{stream}.{position}``, as natively. Where one event makes several frames the last one has
+the id: a reader that is cut off between them is shown all of them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Protocol
+
+import msgspec
+
+from fairlead.dialects import openai_chat
+from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import MAIN_PART, NO_EXTRA, Event, Token, Unknown
+from fairlead.framing.event_stream import HEARTBEAT
+from fairlead.transports.sse import HEADERS
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Frame(Protocol):
+    """An event name (empty: unnamed) and one line of data."""
+
+    @property
+    def event(self) -> bytes: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+
+class Dialect(Protocol):
+    """What a vendor's dialect is to a wire: a pure fold. ``failure`` is the frame that tells a
+    reader that it is shown no more."""
+
+    NAME: str
+    MERGEABLE: bool
+
+    def begin(self, stream: str, meta: GenerationMeta, options: Any) -> Any: ...
+
+    def step(self, state: Any, event: Event | Unknown) -> tuple[Any, tuple[Frame, ...]]: ...
+
+    def failure(self, message: str, code: str) -> Frame: ...
+
+
+class VendorSseWire:
+    """A dialect in event-stream format; implements :class:`~fairlead.transports.body.BodyWire`."""
+
+    transport = "sse"
+    headers = HEADERS
+    heartbeat = HEARTBEAT
+    remembers = True
+
+    def __init__(
+        self, stream: str, meta: GenerationMeta, dialect: Dialect, options: Hashable
+    ) -> None:
+        self.key: Hashable | None = ("sse", dialect.NAME, options)
+        self.mergeable = dialect.MERGEABLE
+        self._stream = stream
+        self._meta = meta
+        self._dialect = dialect
+        self._options = options
+        self._id = b"id: " + stream.encode() + b"."
+
+    def begin(self, offset: int) -> Any:
+        return self._dialect.begin(self._stream, self._meta, self._options)
+
+    def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
+        state, frames = self._dialect.step(state, event)
+        if not frames:
+            return state, b""
+        blocks = [_block(frame) for frame in frames]
+        blocks[-1] = b"%b%b\n%b" % (self._id, position, blocks[-1])
+        return state, b"".join(blocks)
+
+    def keeps(self, state: Any) -> bool:
+        return False
+
+    def flush(self, state: Any) -> tuple[Any, bytes]:
+        return state, b""
+
+    def opening(self, retry: float) -> bytes:
+        # No block of its own: these are the first lines of the first block with data.
+        return b"retry: %d\n" % round(retry * 1000)
+
+    def notice(self, name: str, fields: dict[str, Any], position: bytes) -> bytes:
+        """An answer that goes on without this reader must not look like one that has ended: its
+        client raises what it is told, and may attach again."""
+        if name == "drain":
+            message = "the connection ends before the answer does: attach again to have the rest"
+            frame = self._dialect.failure(message, str(fields.get("reason", "draining")))
+        else:
+            frame = self._dialect.failure(str(fields["error"]), str(fields["code"]))
+        return _block(frame)
+
+
+class ChatSseWire(VendorSseWire):
+    """OpenAI's Chat Completions in event-stream format."""
+
+    def __init__(self, stream: str, meta: GenerationMeta, options: openai_chat.Options) -> None:
+        super().__init__(stream, meta, openai_chat, options)
+
+    def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
+        if type(event) is Token and event.part == MAIN_PART and event.extra is NO_EXTRA:
+            before = state.plain
+            if before:
+                # What the fold and the framing give, without the steps between: nearly every event
+                # comes this way.
+                return state, b"%b%b\ndata: %b%b%b\n\n" % (
+                    self._id,
+                    position,
+                    before,
+                    _encode(event.text),
+                    openai_chat.TAIL,
+                )
+        return super().step(state, event, position)
+
+
+def _block(frame: Frame) -> bytes:
+    if frame.event:
+        return b"event: %b\ndata: %b\n\n" % (frame.event, frame.data)
+    return b"data: %b\n\n" % frame.data
