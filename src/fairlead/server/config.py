@@ -39,6 +39,9 @@ NO_MODEL = (
     f"No model is configured: answers are quoted from the documents. Add one with: {ADD_A_MODEL}"
 )
 
+#: What the upstream of the short form (``--upstream``) is called.
+SHORT = "upstream"
+
 _DAY = 24 * 3600.0
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
@@ -412,7 +415,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         if not self.upstream:
             return self.upstreams
         short = Upstream(
-            name="upstream",
+            name=SHORT,
             base_url=self.upstream,
             models=(self.model,),
             api_key=self.upstream_key,
@@ -564,6 +567,11 @@ def _check_together(config: Config) -> None:
         raise Misconfigured(
             "model: an upstream is set, but not which model to ask; add --model NAME",
             setting="model",
+        )
+    if config.upstream and any(each.name == SHORT for each in config.upstreams):
+        raise Misconfigured(
+            f"upstreams: {SHORT!r} is the name of the one that --upstream gives; take another one",
+            setting="upstreams",
         )
     if config.model and not config.upstream and config.model not in offered:
         which = f"offered are {', '.join(sorted(offered))}" if offered else "add --upstream URL"
