@@ -376,3 +376,47 @@ def test_any_text_is_taken_or_refused_in_words(setting: Any, text: str) -> None:
     else:
         told = origins[setting.name]
     assert setting.name in told or told == f"flag {setting.flag}"
+
+
+def test_upstreams_of_one_name_and_models_named_twice_are_refused(tmp_path: Path) -> None:
+    one = '[[upstreams]]\nname = "{}"\nbase_url = "http://a.example/v1"\nmodels = [{}]\n'
+    file = written(tmp_path, one.format("upstream", '"m"'))
+    flags = {"upstream": "http://b.example/v1", "model": "m"}
+    assert "take another one" in refused(flags, file=file)
+    file = written(tmp_path, one.format("a", '"m", "m"'))
+    assert "each model once" in refused(file=file)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[[aliases]]\nname = "m"\nmodel = "n"', "a model has this name already"),
+        ('[[aliases]]\nname = "x"\nmodel = "none"', "no model 'none'"),
+        ('[[aliases]]\nname = "x"\nmodel = "m"\n' * 2, "given twice"),
+        ('[[routes]]\nstrategy = "best"', "must be one of weighted"),
+        ('[[routes]]\nheader = "X-Tier"', "small letters"),
+        ('[[routes]]\nvalue = "gold"', "without header"),
+        ('[[routes]]\nuse = "none"', "no model 'none'"),
+        ('[[routes]]\nmodel = "x*"', "no model is called so"),
+        ('[[routes]]\nupstreams = ["c"]', "no upstream 'c'"),
+        ('[[routes]]\nmodel = "n"\nupstreams = ["a"]', "none of its upstreams offers n"),
+        ('[[routes]]\nfallback = ["none"]', "no upstream offers 'none'"),
+        ('[[apps]]\nname = "a"\npath = "a"\ntarget = "http://x.example"', "begin with a slash"),
+        ('[[apps]]\nname = "a"\npath = "/a"\ntarget = "x.example"', "target: it must be"),
+        ('[[apps]]\nname = "a"\npath = "/a"\ntarget = "http://x.example/?k=1"', "no query"),
+        (
+            '[[apps]]\nname = "a"\npath = "/a"\ntarget = "http://x.example"\n'
+            '[[apps]]\nname = "b"\npath = "/a/b"\ntarget = "http://x.example"',
+            "lies within that of a",
+        ),
+    ],
+)
+def test_routes_aliases_and_apps_that_cannot_be(tmp_path: Path, text: str, said: str) -> None:
+    upstreams = "".join(
+        f'[[upstreams]]\nname = "{name}"\nbase_url = "http://{name}.example/v1"\n'
+        f"models = [{models}]\n"
+        for name, models in (("a", '"m"'), ("b", '"m", "n"'))
+    )
+    file = written(tmp_path, upstreams + text)
+    with pytest.raises(Misconfigured, match=said):
+        load({}, {"HOME": str(tmp_path)}, file).check_serving()

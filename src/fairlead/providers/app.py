@@ -30,6 +30,9 @@ from fairlead.providers.openai_answer import AbortingResponse
 
 EVENT_STREAM = "text/event-stream"
 
+#: Seconds between two pings on a WebSocket; a pong must come within half of that.
+_PING = 30.0
+
 
 class Application:
     """One application. ``target``: its address, to which paths are added; ``headers``: further ones
@@ -106,6 +109,7 @@ class Application:
                     autoclose=False,
                     max_msg_size=max_message_bytes,
                     compress=0,
+                    heartbeat=_PING,
                 )
         except TimeoutError:
             raise self._late("response_timeout", self._response_timeout) from None

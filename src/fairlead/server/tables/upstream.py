@@ -116,6 +116,8 @@ class Upstream(Table, frozen=True, kw_only=True):
                 return f"{where}base_url: {wrong}"
             if not upstream.models or not all(upstream.models):
                 return where + 'models must name at least one model, such as ["llama3.2"]'
+            if len(set(upstream.models)) < len(upstream.models):
+                return where + "models must name each model once"
             for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):
                 if not 0 < getattr(upstream, name) <= _LONGEST:
                     return f"{where}{name} must be a number of seconds, more than 0"
