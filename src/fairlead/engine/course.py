@@ -15,7 +15,7 @@ _log = structlog.get_logger("fairlead.engine")
 
 #: Seconds between two looks at the pace of what runs.
 PERIOD = 1.0
-#: A pace over less than this says nothing, in seconds.
+#: A rate over less than this says nothing, in seconds.
 _LEAST = 0.05
 
 
@@ -50,6 +50,7 @@ class Course:
         "_clock",
         "_last",
         "_observers",
+        "_told",
         "_tokens",
         "begun",
         "first_at",
@@ -72,6 +73,8 @@ class Course:
         self._clock = clock
         #: Where it stood at the last look, and at the one before.
         self._last = self._before = (begun.at, 0)
+        #: Up to where the observers know its pace.
+        self._told = self._last
         headers: dict[str, str] = {}
         for observer in observers:
             headers.update(observer.begun(begun))
@@ -84,14 +87,16 @@ class Course:
     def first(self) -> None:
         """The first token is written. What follows is its pace."""
         now = self.first_at = self._clock()
-        self._last = self._before = (now, self._tokens.output)
+        self._last = self._before = self._told = (now, self._tokens.output)
 
     def look(self) -> None:
         """Take its pace since the last look."""
         if self.first_at is None:
             return
-        (then, had), now, has = self._last, self._clock(), self._tokens.output
-        if has > had and now - then >= _LEAST:
+        (then, had), now, has = self._told, self._clock(), self._tokens.output
+        if has > had and now > then:
+            # A pause counts with the token that ends it.
+            self._told = (now, has)
             for observer in self._observers:
                 observer.paced(self.begun, (now - then) / (has - had))
         self._before, self._last = self._last, (now, has)

@@ -46,6 +46,7 @@ from fairlead.errors import (
     FairleadError,
     Interrupted,
     NotFound,
+    TooMany,
 )
 from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
@@ -229,14 +230,15 @@ class Engine:
                 return self._same(await self.store.info(stream), ask)
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self.turns.take(caller.consumer)
+        turn = self._turn(caller)
         try:
             return await self._create(caller, ask, model, stream, turn)
-        except BudgetExhausted:
+        except BudgetExhausted as error:
             # The same question may have been begun meanwhile, with just what is missing now.
             if key:
                 with contextlib.suppress(NotFound):
                     return self._same(await self.store.info(stream), ask)
+            self._refused(error)
             raise
         finally:
             if not turn.used:
@@ -256,7 +258,7 @@ class Engine:
         stream = self._id(caller, key)
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self.turns.take(caller.consumer)
+        turn = self._turn(caller)
         try:
             await turn.wait()
             spec = relay.spec(stream, caller.consumer)
@@ -286,6 +288,17 @@ class Engine:
                 raise _conflict()
             return info
         return None
+
+    def _turn(self, caller: Caller) -> Turn:
+        try:
+            return self.turns.take(caller.consumer)
+        except (Busy, TooMany) as error:
+            self._refused(error)
+            raise
+
+    def _refused(self, error: FairleadError) -> None:
+        for observer in self._observers:
+            observer.refused(error.code, str(error.details.get("budget", "")))
 
     def _id(self, caller: Caller, key: str) -> str:
         """The id of a stream that the caller starts."""

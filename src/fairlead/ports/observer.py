@@ -65,6 +65,10 @@ class Observer(Protocol):
         second."""
         ...
 
+    def refused(self, code: str, budget: str) -> None:
+        """A question was not begun, for want of room or of a budget; ``code`` is the error's."""
+        ...
+
     def ended(self, ended: Ended) -> None:
         """It is over."""
         ...

@@ -100,6 +100,12 @@ class Metrics:
             ["model", "status", "code"],
             registry=registry,
         )
+        self._refusals = Counter(
+            "fairlead_refused_questions",
+            "Questions that were not begun, for want of room or of a budget.",
+            ["code"],
+            registry=registry,
+        )
         self._exhausted = Counter(
             "fairlead_budget_exhausted",
             "Answers cut and questions refused because a budget was used up.",
@@ -152,11 +158,12 @@ class Metrics:
             child = self._ends[key] = self._generations.labels(*key)
         child.inc()
         if ended.budget:
-            self.exhausted(ended.budget)
+            self._exhausted.labels(ended.budget).inc()
 
-    def exhausted(self, budget: str) -> None:
-        """The budget of this name, which the configuration has, was used up."""
-        self._exhausted.labels(budget).inc()
+    def refused(self, code: str, budget: str) -> None:
+        self._refusals.labels(code).inc()
+        if budget:
+            self._exhausted.labels(budget).inc()
 
     def answered(self, method: str, status: int) -> None:
         """A request was answered."""

@@ -105,6 +105,9 @@ class Traces:
     def paced(self, begun: Begun, seconds: float) -> None:
         pass
 
+    def refused(self, code: str, budget: str) -> None:
+        pass
+
     def ended(self, ended: Ended) -> None:
         span = self._spans.pop(ended.begun.stream)
         if ended.turn_at is not None:
