@@ -127,19 +127,22 @@ export class Answer implements AsyncIterable<AnswerEvent> {
 
   /**
    * Read it to its end, and give it as a whole: `status` says how it ended. Where the rest cannot be
-   * read it is `failed`, with the `error`. `onChange` is called with the answer so far.
+   * read it is `failed`, with the `error`. `onChange` is called with the answer so far, and
+   * with the event that brought it there.
    */
-  async result(onChange?: (state: AnswerState) => void): Promise<AnswerState> {
+  async result(
+    onChange?: (state: AnswerState, event: AnswerEvent | null) => void,
+  ): Promise<AnswerState> {
     let state: AnswerState = EMPTY;
     try {
       for await (const event of this) {
         state = fold(state, event);
-        onChange?.(state);
+        onChange?.(state, event);
       }
     } catch (error) {
       if (!(error instanceof FairleadError)) throw error;
       state = failed(state, error);
-      onChange?.(state);
+      onChange?.(state, null);
     }
     return state;
   }

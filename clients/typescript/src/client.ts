@@ -1,5 +1,6 @@
 import { Answer, type Verbs } from "./answer.js";
-import type { AnswerDocument, Conversation } from "./documents.js";
+import type { Attachment } from "./attachments.js";
+import type { AnswerDocument, Conversation, ConversationSummary } from "./documents.js";
 import { notUnderstood } from "./errors.js";
 import { Http, type Access, type Init } from "./http.js";
 import type { ConnectionState, Means, Patience } from "./line.js";
@@ -44,6 +45,8 @@ export interface AskOptions extends ReadOptions {
   model?: string | undefined;
   /** Instructions to the model. */
   system?: string | undefined;
+  /** Pictures and texts that go along with the question. */
+  attachments?: readonly Attachment[] | undefined;
   /** Further settings in the model's own words. */
   parameters?: Record<string, unknown> | undefined;
   /** Seconds that the answer is written on while nobody reads it (60). */
@@ -91,7 +94,7 @@ const FIRST_RETRY = 1000;
 export class Fairlead {
   readonly #http: Http;
   readonly #path = new Path();
-  readonly #ladder: Ladder;
+  #ladder: Ladder;
   readonly #sockets: Sockets | null;
   readonly #interruptible: boolean;
   readonly #patience: Required<Patience>;
@@ -102,12 +105,7 @@ export class Fairlead {
     this.#sockets = WebSocket ? new Sockets(this.#http, WebSocket) : null;
     this.#interruptible = interruptible;
     if (interruptible || transport === "websocket") this.#needSockets();
-    this.#ladder =
-      transport !== "auto"
-        ? [transport]
-        : this.#sockets
-          ? ["sse", "websocket", "poll"]
-          : ["sse", "poll"];
+    this.#ladder = this.#steps(transport);
     this.#patience = {
       maxRetries: options.maxRetries ?? 8,
       maxDelay: options.maxDelay ?? Infinity,
@@ -120,6 +118,7 @@ export class Fairlead {
   ask(message: string, options: AskOptions = {}): Answer {
     return this.#begin(options, {
       fields: asked(message, options),
+      attachments: options.attachments,
       key: options.key ?? randomKey(),
     });
   }
@@ -145,6 +144,30 @@ export class Fairlead {
     return this.#document(`/conversations/${encodeURIComponent(id)}`);
   }
 
+  /** Take the branch of a conversation into use that ends in the message `leaf`. */
+  async select(id: string, leaf: string): Promise<ConversationSummary> {
+    return this.#document(`/conversations/${encodeURIComponent(id)}`, {
+      method: "PATCH",
+      body: JSON.stringify({ leaf }),
+      headers: { "Content-Type": "application/json" },
+    });
+  }
+
+  /**
+   * Read over another transport from the next connection on: in the middle of an answer, too, once
+   * its connection ends.
+   */
+  prefer(transport: "auto" | TransportName): void {
+    if (transport === "websocket") this.#needSockets();
+    this.#ladder = this.#steps(transport);
+  }
+
+  #steps(transport: "auto" | TransportName): Ladder {
+    if (transport !== "auto") return [transport];
+    if (!this.#sockets) return ["sse", "poll"];
+    return this.#interruptible ? ["websocket", "sse", "poll"] : ["sse", "websocket", "poll"];
+  }
+
   async #document<T>(path: string, init: Init = {}): Promise<T> {
     const document = await this.#http.json<T>(path, init);
     if (document === null) throw notUnderstood("nothing");
@@ -152,10 +175,11 @@ export class Fairlead {
   }
 
   #begin(options: ReadOptions, start: Start | null, stream = "", position = ""): Answer {
-    const { interruptible = this.#interruptible } = options;
+    const { interruptible = false } = options;
     if (interruptible) this.#needSockets();
     const place = { start, stream, position, retry: FIRST_RETRY };
-    return this.#answer(place, options, interruptible ? this.#socketFirst() : this.#ladder);
+    const ladder = interruptible ? () => this.#socketFirst() : () => this.#ladder;
+    return this.#answer(place, options, ladder);
   }
 
   /** Stop an answer and ask on. `stream` is known when it has begun. */
@@ -167,11 +191,12 @@ export class Fairlead {
       // By default the server's own key for it: said again, by whomever, it is the same act.
       place.start = {
         fields: asked(message, options),
+        attachments: options.attachments,
         key: key ?? `interrupt ${stream}`,
         over: { stream, shown },
       };
     });
-    return this.#answer(place, options, this.#socketFirst(), ready);
+    return this.#answer(place, options, () => this.#socketFirst(), ready);
   }
 
   /** A WebSocket, where one gets through: it can do what the others cannot. */
@@ -190,7 +215,7 @@ export class Fairlead {
   #answer(
     place: Place,
     { signal, onConnection }: ReadOptions,
-    ladder: Ladder,
+    ladder: () => Ladder,
     ready?: Promise<unknown>,
   ): Answer {
     const means: Means = {

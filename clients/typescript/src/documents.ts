@@ -1,4 +1,4 @@
-import type { EventData, Source } from "./events.js";
+import type { BudgetLeft, EventData, Source } from "./events.js";
 
 /** An answer as the server has it (PROTOCOL.md, section 3). */
 export interface AnswerDocument {
@@ -32,13 +32,105 @@ export interface ConversationMessage {
   /** The stream of an answer. */
   stream?: string;
   sources?: Source[];
+  attachments?: Attached[];
+  /** How many characters of it were shown when it was interrupted. */
+  shown?: number;
+}
+
+/** What came with a question; `client.attachment` fetches its bytes. */
+export interface Attached {
+  attachment_id: string;
+  type: string;
+  size: number;
+  name?: string;
+}
+
+/** A conversation without its messages. */
+export interface ConversationSummary {
+  conversation_id: string;
+  title: string;
+  /** Seconds since 1970. */
+  created: number;
+  updated: number;
+  /** The last message of the branch in use, or null. */
+  leaf: string | null;
+  /** How that message stands; only where conversations are listed. */
+  status?: AnswerDocument["status"] | null;
+}
+
+/** A page of conversations. */
+export interface ConversationPage {
+  conversations: ConversationSummary[];
+  /** Where the next page begins; null: there is none. */
+  cursor: string | null;
 }
 
 /** A conversation with the messages of all its branches. */
-export interface Conversation {
-  conversation_id: string;
-  title: string;
-  /** The last message of the branch in use, or null. */
-  leaf: string | null;
+export interface Conversation extends Omit<ConversationSummary, "status"> {
   messages: ConversationMessage[];
+}
+
+/** A passage of a document; `before` and `after` where what surrounds it was asked for. */
+export interface Passage {
+  id: string;
+  document: string;
+  title: string;
+  address: string;
+  heading: string;
+  span: [number, number];
+  text: string;
+  before?: string;
+  after?: string;
+}
+
+/** What became of a document that was sent. */
+export interface TakenDocument {
+  address: string;
+  outcome: "added" | "updated" | "unchanged";
+  passages: number;
+}
+
+/** What a server is and offers. */
+export interface Info {
+  name: string;
+  version: string;
+  protocol: string;
+  models: { name: string; provider: string }[];
+  knowledge: boolean;
+  /** In one line who answers, when that is worth saying. */
+  notice: string;
+  /** What may come with a question; sizes in bytes. */
+  attachments: { types: string[]; number: number; bytes: number; total: number };
+  /** What documents may be sent; null: none, by this caller. */
+  documents: { types: string[]; bytes: number } | null;
+}
+
+/** The models that can be asked. */
+export interface Models {
+  models: { name: string; provider: string }[];
+  aliases: { name: string; model: string }[];
+  default: string;
+}
+
+/** Who is asking. */
+export interface Me {
+  /** Null without a credential where one is needed. */
+  consumer: string | null;
+  scopes?: string[];
+  expires_at?: number | null;
+  /** The kind of credential; null: none. */
+  by?: string | null;
+  /** Where one logs in with a browser; null: nowhere. */
+  login: string | null;
+}
+
+/** A budget that questions are charged to. */
+export interface Budget extends BudgetLeft {
+  limit: number;
+  per: string;
+  used: number;
+  refills_in: number;
+  on_exhausted: "cut" | "slow";
+  model?: string;
+  models?: string[];
 }

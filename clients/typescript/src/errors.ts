@@ -5,6 +5,8 @@ export interface Problem {
   retryable?: boolean | undefined;
   /** Seconds after which to try again. */
   retry_after?: number | null | undefined;
+  /** The budget that is used up. */
+  budget?: string | undefined;
 }
 
 /**
@@ -21,6 +23,8 @@ export class FairleadError extends Error {
   readonly retryable: boolean;
   /** Seconds after which the server wishes to be asked again, or null. */
   readonly retryAfter: number | null;
+  /** The budget that is used up, or empty. */
+  readonly budget: string;
   /** The HTTP status, or 0 where there was none. */
   readonly status: number;
 
@@ -29,6 +33,7 @@ export class FairleadError extends Error {
     this.code = problem.code;
     this.retryable = problem.retryable === true;
     this.retryAfter = typeof problem.retry_after === "number" ? problem.retry_after : null;
+    this.budget = problem.budget ?? "";
     this.status = status;
   }
 }

@@ -12,6 +12,16 @@ export interface Source {
   snippet: string;
 }
 
+/** What is left of a budget. */
+export interface BudgetLeft {
+  name: string;
+  remaining: number;
+  /** `tokens`, `requests`, or a currency. */
+  unit: string;
+  /** Seconds since 1970. */
+  refills_at: number;
+}
+
 /** What the first event of an answer says of it, beside its own fields. */
 export interface Origin {
   stream?: string;
@@ -24,7 +34,12 @@ export interface Origin {
 
 /** The data of each kind of event. Servers may add fields; unknown ones are to be passed over. */
 export interface EventData {
-  thinking: { status: "queued" | "retrieving" | "reading" | "writing"; message: string };
+  thinking: {
+    status: "queued" | "retrieving" | "reading" | "writing";
+    message: string;
+    /** The place in the queue, from 1. */
+    position?: number;
+  };
   sources: { count: number; sources: Source[] };
   token: { token: string; part?: number };
   reasoning: { reasoning: string; part?: number };
@@ -47,10 +62,22 @@ export interface EventData {
     address?: string;
     part?: number;
   };
-  usage: { input_tokens: number; output_tokens: number; estimated: boolean };
+  usage: {
+    input_tokens: number;
+    output_tokens: number;
+    estimated: boolean;
+    cached_tokens?: number;
+    budgets?: BudgetLeft[];
+  };
   reset: { reason: string; text: string };
   done: { status: "completed" | "stopped"; reason?: string; finish?: string };
-  error: { error: string; code: string; retryable: boolean; retry_after?: number };
+  error: {
+    error: string;
+    code: string;
+    retryable: boolean;
+    retry_after?: number;
+    budget?: string;
+  };
 }
 
 /** The name of a kind of event. */

@@ -121,11 +121,17 @@ async function stated(response: Response): Promise<FairleadError> {
   } catch {
     // A proxy's page, or the connection broke: the status has to do.
   }
-  const { error, code, retryable } = body;
+  const { error, code, retryable, budget } = body;
   if (typeof error === "string" && typeof code === "string") {
     const wait = typeof body["retry_after"] === "number" ? body["retry_after"] : retry_after;
     const again = retryable === true || LATER.has(status);
-    return new FairleadError({ error, code, retryable: again, retry_after: wait }, status);
+    return new FairleadError(
+      {
+        ...{ error, code, retryable: again, retry_after: wait },
+        ...(typeof budget === "string" && { budget }),
+      },
+      status,
+    );
   }
   return new FairleadError(
     {

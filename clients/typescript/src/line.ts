@@ -44,7 +44,8 @@ const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll };
 export interface Means {
   http: Http;
   path: Path;
-  ladder: Ladder;
+  /** Asked before each connection: it may change. */
+  ladder: () => Ladder;
   /** Null where there is no WebSocket. */
   sockets: Sockets | null;
   patience: Required<Patience>;
@@ -57,7 +58,7 @@ export interface Means {
  * can be had, and the signal's reason when it aborts.
  */
 export async function* follow(
-  { http, path, ladder, sockets, patience, onConnection }: Means,
+  { http, path, ladder: ladderNow, sockets, patience, onConnection }: Means,
   place: Place,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void, undefined> {
@@ -65,6 +66,7 @@ export async function* follow(
   let failures = 0;
   let fruitless = 0;
   for (;;) {
+    const ladder = ladderNow();
     const name = path.choose(ladder, Date.now());
     const hasNext = name !== ladder.at(-1);
     onConnection?.({ state: "connecting", transport: name });

@@ -16,6 +16,10 @@ export interface AnswerState {
   /** How far a long task has come, else null. */
   readonly progress: EventData["progress"] | null;
   readonly sources: readonly Source[];
+  /** Pieces of binary output, in their order. */
+  readonly media: readonly EventData["media"][];
+  /** What the model calls. */
+  readonly tools: readonly ToolCall[];
   readonly usage: EventData["usage"] | null;
   /** Why it failed, else null. What was written before stays in `text`. */
   readonly error: FairleadError | null;
@@ -24,6 +28,16 @@ export interface AnswerState {
   readonly conversationId: string;
   readonly messageId: string;
   readonly model: string;
+  readonly provider: string;
+  /** In one line who answers, when that is worth saying. */
+  readonly notice: string;
+}
+
+/** A call of a tool as far as it was written. */
+export interface ToolCall {
+  readonly part: number;
+  readonly name: string;
+  readonly arguments: string;
 }
 
 /** An answer of which nothing has come yet. */
@@ -34,6 +48,8 @@ export const EMPTY: AnswerState = Object.freeze({
   thinking: null,
   progress: null,
   sources: [],
+  media: [],
+  tools: [],
   usage: null,
   error: null,
   stream: "",
@@ -41,6 +57,8 @@ export const EMPTY: AnswerState = Object.freeze({
   conversationId: "",
   messageId: "",
   model: "",
+  provider: "",
+  notice: "",
 });
 
 /** The answer after one more event. Pure. */
@@ -53,6 +71,8 @@ export function fold(state: AnswerState, event: AnswerEvent): AnswerState {
     conversationId: data.conversation_id ?? state.conversationId,
     messageId: data.message_id ?? state.messageId,
     model: data.model ?? state.model,
+    provider: data.provider ?? state.provider,
+    notice: data.notice ?? state.notice,
     ...change(state, event),
   });
 }
@@ -75,6 +95,19 @@ function change(state: AnswerState, event: AnswerEvent): Partial<AnswerState> {
       return { reasoning: state.reasoning + event.data.reasoning };
     case "progress":
       return { progress: event.data };
+    case "media":
+      return { media: [...state.media, event.data] };
+    case "part": {
+      const { state: step, type, part, name = "" } = event.data;
+      if (step !== "open" || type !== "tool_call") return {};
+      return { tools: [...state.tools, { part, name, arguments: "" }] };
+    }
+    case "tool": {
+      const { part, arguments: piece } = event.data;
+      const add = (tool: ToolCall) =>
+        tool.part === part ? { ...tool, arguments: tool.arguments + piece } : tool;
+      return { tools: state.tools.map(add) };
+    }
     case "usage":
       return { usage: event.data };
     case "reset":

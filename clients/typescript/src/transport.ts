@@ -1,3 +1,4 @@
+import { inJson, type Attachment } from "./attachments.js";
 import type { AnswerDocument } from "./documents.js";
 import { FairleadError, notUnderstood } from "./errors.js";
 import type { Message } from "./events.js";
@@ -11,6 +12,8 @@ export type TransportName = "sse" | "websocket" | "poll";
 export interface Start {
   /** The question (PROTOCOL.md, section 4). */
   readonly fields: Record<string, unknown>;
+  /** What goes along with it. */
+  readonly attachments?: readonly Attachment[] | undefined;
   /** The idempotency key. */
   readonly key: string;
   /** The answer that it interrupts, and the position up to which that was shown. */
@@ -55,7 +58,9 @@ export const AGAIN = "again ";
 export async function startRequest({ http, place, signal }: Call, accept: string): Promise<Init> {
   const { start } = place;
   if (!start) throw new TypeError("there is neither a question nor a stream");
+  const { attachments } = start;
   let { fields } = start;
+  if (attachments?.length) fields = { ...fields, attachments: attachments.map(inJson) };
   if (start.over) {
     // Over HTTP it takes two acts, and there is no word for what was shown. With the same key and
     // the same place in the dialogue it is the same question as a WebSocket's `interrupt`.

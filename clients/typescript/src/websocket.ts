@@ -1,3 +1,4 @@
+import { inFrame } from "./attachments.js";
 import { FairleadError, notUnderstood, STALLED, unreachable } from "./errors.js";
 import type { Message } from "./events.js";
 import { parsed, type Http } from "./http.js";
@@ -10,7 +11,7 @@ export interface SocketLike {
   onmessage: ((event: never) => unknown) | null;
   onclose: ((event: never) => unknown) | null;
   onerror: ((event: never) => unknown) | null;
-  send(data: string): void;
+  send(data: string | Uint8Array<ArrayBuffer>): void;
   close(code: number): void;
 }
 
@@ -118,13 +119,25 @@ class Reader {
     }
   }
 
-  /** What it asks of the server: to read on, or to begin. */
-  request(): object {
+  /** What it asks of the server: to read on, or to begin, after what goes along with that. */
+  requests(): (object | Uint8Array<ArrayBuffer>)[] {
     const { stream, position, start } = this.call.place;
-    if (stream) return { type: "attach", stream, after: position };
+    const { id } = this;
+    if (stream) return [{ type: "attach", stream, after: position, id }];
     if (!start) throw new TypeError("there is neither a question nor a stream");
-    const { fields, key, over } = start;
-    return { ...fields, key, type: over ? "interrupt" : "chat", ...over };
+    const { fields, key, over, attachments = [] } = start;
+    const ids = attachments.map((_, index) => `${id}.${index}`);
+    const frames = attachments.map((attachment, index) => inFrame(attachment, ids[index]!));
+    const along = ids.length ? { attachments: ids } : {};
+    return [
+      ...frames,
+      { ...fields, ...along, key, type: over ? "interrupt" : "chat", ...over, id },
+    ];
+  }
+
+  /** Whether a message with this id answers what it asked. */
+  asked(id: string): boolean {
+    return id === this.id || id.startsWith(`${this.id}.`);
   }
 }
 
@@ -135,7 +148,7 @@ class Channel {
   readonly #onEnd: () => void;
   #key: string;
   /** What is to be said when the socket is open; null: it is. */
-  #unsaid: string[] | null = [];
+  #unsaid: (string | Uint8Array<ArrayBuffer>)[] | null = [];
   #pinging: ReturnType<typeof setInterval> | undefined;
   #lingering: ReturnType<typeof setTimeout> | undefined;
 
@@ -145,7 +158,7 @@ class Channel {
     this.#onEnd = onEnd;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => {
-      for (const text of this.#unsaid ?? []) socket.send(text);
+      for (const said of this.#unsaid ?? []) socket.send(said);
       this.#unsaid = null;
     };
     socket.onmessage = ({ data }: { data: unknown }) => {
@@ -176,7 +189,7 @@ class Channel {
     this.#readers.add(reader);
     reader.id = id;
     if (key !== this.#key) this.#say({ type: "authenticate", token: (this.#key = key), id });
-    this.#say({ ...reader.request(), id });
+    for (const request of reader.requests()) this.#say(request);
   }
 
   leave(reader: Reader): void {
@@ -192,10 +205,10 @@ class Channel {
     this.#socket.close(1000);
   }
 
-  #say(message: object): void {
-    const text = JSON.stringify(message);
-    if (this.#unsaid) this.#unsaid.push(text);
-    else this.#socket.send(text);
+  #say(message: object | Uint8Array<ArrayBuffer>): void {
+    const said = message instanceof Uint8Array ? message : JSON.stringify(message);
+    if (this.#unsaid) this.#unsaid.push(said);
+    else this.#socket.send(said);
   }
 
   #detach(reader: Reader): void {
@@ -216,7 +229,7 @@ class Channel {
       if (type === "pong") {
         reader.call.heard();
       } else if (id) {
-        if (reader.id === id) this.#answer(reader, message);
+        if (reader.asked(id)) this.#answer(reader, message);
       } else if (!stream || (reader.live && reader.stream === stream)) {
         const room = reader.take(message, typeof data === "string" ? data.length : data.byteLength);
         if (LAST.has(type)) {

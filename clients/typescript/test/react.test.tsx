@@ -315,7 +315,10 @@ test("Chat says why a dialogue cannot be fetched", async () => {
 });
 
 test("edit and regenerate make branches", async () => {
-  const { url, asked } = await serve((_, response, number) => {
+  let number = 0;
+  const { url, asked } = await serve(({ method }, response) => {
+    if (method === "GET") return json(response, { error: "none", code: "not_found" }, 404);
+    number += 1;
     response.writeHead(200, HEAD);
     response.end(withIds(body()).replace('"message_id":"m1"', `"message_id":"m${number}"`));
   });
@@ -336,7 +339,8 @@ test("edit and regenerate make branches", async () => {
     await act(() => void step());
     await until(() => !hook.busy);
   }
-  expect(asked.map(({ body }) => JSON.parse(body) as object)).toEqual([
+  const questions = asked.filter(({ method }) => method === "POST");
+  expect(questions.map(({ body }) => JSON.parse(body) as object)).toEqual([
     { message: "one", model: "big" },
     { message: "two", model: "big", conversation_id: "c1" },
     { message: "zwei", model: "big", conversation_id: "c1", parent: "m1" },
@@ -372,6 +376,14 @@ test("a source that is no web address is no link", async () => {
         reasoning: "",
         thinking: null,
         progress: null,
+        media: [],
+        tools: [],
+        usage: null,
+        model: "",
+        provider: "",
+        attachments: [],
+        siblings: [],
+        created: 0,
         error: null,
         stream: "",
         sources: ["javascript:alert(1)", "handbook.md", "https://x.test/"].map(source),

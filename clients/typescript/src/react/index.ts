@@ -8,5 +8,6 @@ export { useAnswer, type UseAnswer } from "./useAnswer.js";
 export {
   useConversation,
   type ConversationOptions,
+  type QuestionOptions,
   type UseConversation,
 } from "./useConversation.js";

@@ -1,10 +1,20 @@
 import { useCallback, useEffect, useRef, useState } from "react";
 import type { Answer } from "../answer.js";
 import type { AskOptions, Fairlead } from "../client.js";
+import type { AnswerEvent } from "../events.js";
+import type { Conversation } from "../documents.js";
 import { FairleadError } from "../errors.js";
 import type { ConnectionState } from "../line.js";
 import type { AnswerState } from "../state.js";
-import { awaited, branch, question, updated, type ChatMessage } from "./messages.js";
+import {
+  awaited,
+  branch,
+  known,
+  newestAfter,
+  question,
+  updated,
+  type ChatMessage,
+} from "./messages.js";
 
 /** Settings of {@link useConversation}. */
 export interface ConversationOptions {
@@ -12,9 +22,16 @@ export interface ConversationOptions {
   conversationId?: string | undefined;
   /** Is told the id of a new dialogue, with its first answer; keep it to come back after a reload. */
   onConversation?: ((id: string) => void) | undefined;
+  /** Is told of each event of an answer, with its message's key. */
+  onEvent?: ((key: string, event: AnswerEvent) => void) | undefined;
+  /** Is told how the connection of an answer stands, with its message's key. */
+  onConnection?: ((key: string, state: ConnectionState) => void) | undefined;
   /** For every question: model, system, parameters, … */
   ask?: Omit<AskOptions, "signal" | "onConnection" | "conversationId" | "key"> | undefined;
 }
+
+/** For one question. */
+export type QuestionOptions = Pick<AskOptions, "attachments" | "model" | "system" | "parameters">;
 
 /** What {@link useConversation} gives. The functions stay the same from one rendering to the next. */
 export interface UseConversation {
@@ -31,13 +48,19 @@ export interface UseConversation {
    * Ask. An answer that is being written is interrupted: the next one knows of it what was shown.
    * Gives the answer as it ended; null if nothing was asked, because the text is blank.
    */
-  send(text: string): Promise<AnswerState | null>;
+  send(text: string, options?: QuestionOptions): Promise<AnswerState | null>;
   /**
    * Ask instead of the question `message`: what follows it stays in another branch. Null while busy.
    */
   edit(message: ChatMessage, text: string): Promise<AnswerState | null>;
-  /** Answer the last question once more. Null while busy. */
-  regenerate(): Promise<AnswerState | null>;
+  /**
+   * Answer a question once more: that of the answer `message`, or the last one. Null while busy.
+   */
+  regenerate(message?: ChatMessage): Promise<AnswerState | null>;
+  /** Take the branch into use that the message of this id is in; see `siblings`. */
+  choose(id: string): Promise<void>;
+  /** See whether the dialogue went on elsewhere, and show it as it stands. */
+  refresh(): Promise<void>;
   /** Stop the answer that is being written. */
   stop(): void;
 }
@@ -48,7 +71,7 @@ export interface UseConversation {
  */
 export function useConversation(
   client: Fairlead,
-  { conversationId, onConversation, ask }: ConversationOptions = {},
+  { conversationId, onConversation, onEvent, onConnection, ask }: ConversationOptions = {},
 ): UseConversation {
   const [messages, setMessages] = useState<readonly ChatMessage[]>([]);
   const [id, setId] = useState("");
@@ -67,10 +90,14 @@ export function useConversation(
     client: null as Fairlead | null,
     made: 0,
     onConversation,
+    onEvent,
+    onConnection,
     ask,
   });
   useEffect(() => {
     now.current.onConversation = onConversation;
+    now.current.onEvent = onEvent;
+    now.current.onConnection = onConnection;
     now.current.ask = ask;
   });
 
@@ -83,12 +110,15 @@ export function useConversation(
     async (key: string, make: (onConnection: (state: ConnectionState) => void) => Answer) => {
       const own = () => now.current.answers.includes(made);
       const made: Answer = make((state) => {
+        if (!own()) return;
+        now.current.onConnection?.(key, state);
         if (now.current.answers.at(-1) === made) setConnection(state);
       });
       now.current.answers = [...now.current.answers, made];
       setBusy(true);
-      const ended = await made.result((state) => {
+      const ended = await made.result((state, event) => {
         if (!own()) return;
+        if (event) now.current.onEvent?.(key, event);
         show(updated(now.current.messages, key, state));
         if (state.conversationId && state.conversationId !== now.current.id) {
           now.current.id = state.conversationId;
@@ -104,6 +134,37 @@ export function useConversation(
     },
     [show],
   );
+
+  /** Show a dialogue as the server has it, and read on what is being written. */
+  const open = useCallback(
+    (found: Conversation) => {
+      const loaded = branch(found);
+      show(loaded);
+      const last = loaded.at(-1);
+      if (last?.status === "running" && last.stream) {
+        void read(last.key, (onConnection) => client.attach(last.stream, { onConnection }));
+      }
+    },
+    [client, read, show],
+  );
+
+  /** What the server knows of the dialogue besides what was read here. */
+  const reconcile = useCallback(async () => {
+    const state = now.current;
+    const { id } = state;
+    if (!id || state.answers.length) return;
+    let found: Conversation;
+    try {
+      found = await client.conversation(id);
+    } catch (problem) {
+      if (problem instanceof FairleadError) return; // what is shown stays
+      throw problem;
+    }
+    if (state.id !== id || state.client !== client || state.answers.length) return;
+    const better = known(state.messages, found);
+    if (better) show(better);
+    else open(found);
+  }, [client, open, show]);
 
   useEffect(() => {
     const state = now.current;
@@ -123,12 +184,7 @@ export function useConversation(
       .conversation(conversationId)
       .then((found) => {
         if (left) return;
-        const loaded = branch(found);
-        show(loaded);
-        const last = loaded.at(-1);
-        if (last?.status === "running" && last.stream) {
-          void read(last.key, (onConnection) => client.attach(last.stream, { onConnection }));
-        }
+        open(found);
       })
       .catch((problem: unknown) => {
         if (left) return;
@@ -141,7 +197,7 @@ export function useConversation(
     return () => {
       left = true;
     };
-  }, [client, conversationId, read, show]);
+  }, [client, conversationId, open, show]);
 
   useEffect(() => {
     const state = now.current;
@@ -156,11 +212,15 @@ export function useConversation(
       const state = now.current;
       const running = state.answers.at(-1);
       const key = `new-${(state.made += 1)}`;
-      const asked = text ? [question(`${key}-question`, text)] : [];
+      const attached = (options.attachments ?? []).map(({ type, name, data }) => ({
+        ...{ attachment_id: "", type, size: data.length },
+        ...(name && { name }),
+      }));
+      const asked = text ? [question(`${key}-question`, text, attached)] : [];
       show([...before, ...asked, awaited(key)]);
-      return read(key, (onConnection) =>
+      const ended = await read(key, (onConnection) =>
         running
-          ? running.interrupt(text, { ...state.ask, onConnection })
+          ? running.interrupt(text, { ...state.ask, ...options, onConnection })
           : client.ask(text, {
               ...state.ask,
               ...options,
@@ -168,8 +228,10 @@ export function useConversation(
               onConnection,
             }),
       );
+      if (options.parent !== undefined || options.regenerate) void reconcile(); // a branch was made
+      return ended;
     },
-    [client, read, show],
+    [client, read, reconcile, show],
   );
 
   return {
@@ -180,7 +242,8 @@ export function useConversation(
     error,
     connection,
     send: useCallback(
-      async (text) => (text.trim() ? begin(now.current.messages, text, {}) : null),
+      async (text, options = {}) =>
+        text.trim() ? begin(now.current.messages, text, options) : null,
       [begin],
     ),
     edit: useCallback(
@@ -192,11 +255,33 @@ export function useConversation(
       },
       [begin],
     ),
-    regenerate: useCallback(async () => {
-      const last = now.current.messages.at(-1);
-      if (last?.role !== "assistant" || !last.id || now.current.answers.length) return null;
-      return begin(now.current.messages.slice(0, -1), "", { regenerate: last.id });
-    }, [begin]),
+    regenerate: useCallback(
+      async (message) => {
+        const { messages, answers } = now.current;
+        const last = message ?? messages.at(-1);
+        const at = messages.findIndex(({ key }) => key === last?.key);
+        if (last?.role !== "assistant" || answers.length || at < 0) return null;
+        if (last.id) return begin(messages.slice(0, at), "", { regenerate: last.id });
+        // It never began: its question is asked anew.
+        const asked = messages[at - 1];
+        if (asked?.role !== "user") return null;
+        const before = messages.slice(0, at - 1);
+        return begin(before, asked.text, before.length ? { parent: before.at(-1)!.id } : {});
+      },
+      [begin],
+    ),
+    choose: useCallback(
+      async (id) => {
+        const state = now.current;
+        if (!state.id || state.answers.length) return;
+        const found = await client.conversation(state.id);
+        const leaf = newestAfter(found, id);
+        await client.select(state.id, leaf);
+        if (state.id === found.conversation_id && !state.answers.length) open({ ...found, leaf });
+      },
+      [client, open],
+    ),
+    refresh: reconcile,
     stop: useCallback(() => {
       // A stop that cannot be delivered shows in the answer, which goes on.
       now.current.answers
