@@ -23,7 +23,7 @@ serve: $(VENV)/.core $(VENV)/.project ## Run the server; flags in ARGS="--port 9
 	@exec $(BIN)/fairlead serve $(ARGS)
 
 .PHONY: test
-test: system-packages $(VENV)/.dev $(VENV)/.project tests/js/node_modules/.installed
+test: system-packages $(VENV)/.dev $(VENV)/.sdks $(VENV)/.project tests/js/node_modules/.installed
 test: $(CLIENT)/dist/.built ## Run every test; pytest flags in PYTEST_ARGS
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
@@ -55,10 +55,11 @@ COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-versi
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
 .PHONY: lock
 lock: ## Resolve the dependencies anew (needs uv); LOCK_ARGS=--upgrade for new versions
-	@echo "Locking: requirements.lock, requirements-dev.lock, requirements-bench.lock"
+	@echo "Locking: requirements.lock, requirements-{dev,bench,sdks}.lock"
 	@$(COMPILE) $(LOCK_ARGS) --group build --output-file requirements.lock
 	@$(COMPILE) $(LOCK_ARGS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) $(LOCK_ARGS) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
+	@$(COMPILE) $(LOCK_ARGS) --group sdks --constraint requirements-dev.lock --output-file requirements-sdks.lock
 
 .PHONY: proto
 proto: $(VENV)/.dev ## Generate src/fairlead/v1 anew from proto/
@@ -88,6 +89,11 @@ $(VENV)/.core: requirements.lock | $(VENV)/.created
 
 $(VENV)/.dev: requirements-dev.lock | $(VENV)/.created
 	@echo "Installing requirements-dev.lock"
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(VENV)/.sdks: requirements-sdks.lock | $(VENV)/.created
+	@echo "Installing requirements-sdks.lock"
 	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
