@@ -62,6 +62,7 @@ class Browser:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self.under_way = ""
         self.http = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
 
     async def __aenter__(self) -> Browser:
@@ -83,10 +84,12 @@ class Browser:
     async def me(self) -> Any:
         return await (await self.get("/me")).json()
 
-    async def log_in(self, name: str, back: str = "") -> str:
-        """Up to where the provider sends the browser back to: the callback's address."""
+    async def log_in(self, name: str, back: str = "", ends: str = "") -> str:
+        """Up to where the provider sends the browser back to: the callback's address, which begins
+        with ``ends`` (empty: with the server's)."""
         response = await self.get("/login" + (f"?back={back}" if back else ""))
         assert response.status == 307
+        self.under_way = response.headers["Set-Cookie"].partition(";")[0]
         at = URL(response.headers["Location"])
         for _ in range(10):
             response = await self.http.get(at, allow_redirects=False)
@@ -98,7 +101,7 @@ class Browser:
                 fields = {"prompt": prompt, "login": name, "password": "x"}
                 response = await self.http.post(form[1], data=fields, allow_redirects=False)
             at = response.url.join(URL(response.headers["Location"]))
-            if str(at).startswith(self.url):
+            if str(at).startswith(ends or self.url):
                 return str(at)
         raise AssertionError("the provider asked on and on")
 
@@ -268,6 +271,45 @@ async def test_a_wrong_or_ended_session_is_no_session(
         assert (status, answer["location"].partition("?")[0][-12:]) == (200, "/session/end")
         assert browser.cookie() == ""
         assert (await me(f"fairlead={good}"))["code"] == "unauthenticated"
+
+
+async def test_over_tls_the_cookies_are_bound_to_the_host(
+    serve: Serve, tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with Provider("https://chat.example/base") as provider:
+        file = tmp_path / "tls.toml"
+        file.write_text(
+            f'[oidc]\nissuer = "{provider.issuer}"\nclient_id = "fairlead"\n'
+            'url = "https://chat.example/base"\nclient_secret_env = "OIDC_SECRET"\n'
+        )
+        process = serve("--config", str(file), "--base-path", "/base")
+        process.env["OIDC_SECRET"] = SECRET
+        async with process as server, Browser(server.url) as browser:
+            begun = await browser.get("/login")
+            query = parse_qs(urlsplit(begun.headers["Location"]).query)
+            assert query["redirect_uri"] == ["https://chat.example/base/login/callback"]
+            assert query["code_challenge_method"] == ["S256"]
+            cookies = [begun.headers["Set-Cookie"]]
+            # As the proxy that speaks TLS does: the same, over plain HTTP.
+            back = await browser.log_in("ann", ends="https://chat.example/")
+            missing = await browser.get(back.replace("https://chat.example/base", server.url))
+            assert missing.status == 400, "the client sends no secure cookie over plain HTTP"
+            done = await session.get(
+                back.replace("https://chat.example/base", server.url),
+                headers={"Cookie": browser.under_way},
+                allow_redirects=False,
+            )
+            assert (done.status, done.headers["Location"]) == (303, "/base/")
+            cookies += done.headers.getall("Set-Cookie")
+    assert [cookie.partition("=")[0] for cookie in cookies] == [
+        "__Host-fairlead-login",
+        "__Host-fairlead-login",
+        "__Host-fairlead",
+    ]
+    for cookie in cookies:
+        attributes = {part.strip().lower() for part in cookie.split(";")[1:]}
+        assert {"secure", "httponly", "samesite=lax", "path=/"} <= attributes
+        assert not any(attribute.startswith("domain") for attribute in attributes)
 
 
 async def test_without_the_provider_nobody_logs_in_and_everybody_is_told(
