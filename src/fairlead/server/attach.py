@@ -18,6 +18,7 @@ from fairlead.primitives import is_id
 from fairlead.server import http
 from fairlead.transports import rate_limit
 from fairlead.transports.body import BodyWire, StreamResponse
+from fairlead.transports.coding import PLAIN, Coding, coding_for
 from fairlead.transports.messages import MessageWire
 from fairlead.transports.poll import Poll, PollWire
 from fairlead.transports.sse import HEADERS, BatchingSseWire, SseWire
@@ -117,6 +118,7 @@ def respond(request: Request, reader: Reader[BodyWire], shown: Presentation) -> 
         system.connections,
         stream_headers(reader) | rate_limit.headers(standings),
         batch_window=shown.window / 1000,
+        coding=coding_of(request, reader),
     )
 
 
@@ -127,7 +129,17 @@ async def poll(
     system = http.system(request)
     reader = await system.engine.attach(caller, stream, after, PollWire)
     headers = stream_headers(reader)
-    return await Poll(system.engine, reader, system.connections).answer(request, wait, headers)
+    coding = coding_of(request, reader)
+    answering = Poll(system.engine, reader, system.connections)
+    return await answering.answer(request, wait, headers, coding)
+
+
+def coding_of(request: Request, reader: Reader[Any]) -> Coding:
+    """How the response that shows ``reader`` is compressed. Never what another application wrote:
+    nobody here knows whether it puts its secrets beside what somebody else may have it write."""
+    if http.system(request).config.compression == "off" or reader.live.meta.relayed:
+        return PLAIN
+    return coding_for(", ".join(request.headers.getlist("accept-encoding")))
 
 
 def _come_again(busy: Busy, shown: Presentation) -> Response:

@@ -363,6 +363,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float,
         _meta("Connections", "What running answers get to finish on SIGTERM.", ge=0, **_SECONDS),
     ] = 30.0
+    compression: Annotated[
+        Literal["off", "on"],
+        _meta("Connections", "Compress streams for clients that ask for it (gzip, zstd)."),
+    ] = "off"
     websocket_deflate: Annotated[
         bool, _meta("Connections", "Compress sockets, at the cost of memory and time for each.")
     ] = False

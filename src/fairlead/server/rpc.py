@@ -20,6 +20,7 @@ from fairlead.server import http
 from fairlead.server.gate import Gate
 from fairlead.server.requests import Requests
 from fairlead.server.system import System
+from fairlead.transports.coding import coding_send
 
 if find_spec("connectrpc") is not None and find_spec("zttp") is not None:
     from fairlead.transports.h2 import WindowProtocol
@@ -53,12 +54,15 @@ class MainPort:
     """The service for callers among which are browsers."""
 
     def __init__(self, system: System) -> None:
+        self._system = system
         self._app = _application(system) if AVAILABLE else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._app is None:
             raise NotFound(f"this server lacks what Connect needs; install it with: {_INSTALL}")
         http.same_site(Request(scope))
+        if self._system.config.compression == "on":
+            send = coding_send(scope, send)
         await self._app(scope, receive, send)
 
 

@@ -17,6 +17,7 @@ from fairlead.engine.reader import Reader
 from fairlead.engine.wire import Wire
 from fairlead.errors import FairleadError
 from fairlead.journal.log import position
+from fairlead.transports.coding import PLAIN, Coding
 from fairlead.transports.connections import Connections
 from fairlead.transports.sink import Receive, Scope, Send, Sink, open_sink
 
@@ -79,6 +80,7 @@ class StreamResponse(Response):
     """Streams a reader. The reader is detached when the body has ended, however it ended.
 
     ``batch_window``: seconds after which kept-back tokens are flushed (0: the wire keeps none).
+    ``coding``: how the body is compressed.
     """
 
     def __init__(
@@ -89,17 +91,19 @@ class StreamResponse(Response):
         headers: dict[str, str],
         *,
         batch_window: float = 0.0,
+        coding: Coding = PLAIN,
     ) -> None:
         self.status_code = 200
         self.background = None
         self.raw_headers = [
             (name.encode("latin-1"), value.encode("latin-1"))
-            for name, value in {**reader.wire.headers, **headers}.items()
+            for name, value in {**reader.wire.headers, **headers, **coding.headers}.items()
         ]
         self._engine = engine
         self._reader = reader
         self._connections = connections
         self._batch_window = batch_window
+        self._coding = coding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         unwinding = scope.get(UNWINDING)
@@ -115,7 +119,7 @@ class StreamResponse(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": False})
                 return
             self.raw_headers = []  # they have been sent, and there may be thousands of us
-            sink = open_sink(scope, receive, send)
+            sink = self._coding.sink(open_sink(scope, receive, send))
             connection = StreamBody(self._reader, sink, self._connections, self._batch_window)
             complete = False
             try:

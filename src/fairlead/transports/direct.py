@@ -58,14 +58,14 @@ class Direct(Claim):
         """Cut the connection at once, throwing away what the socket has not taken."""
         self._transport.abort()
 
-    async def close(self, *, complete: bool) -> None:
-        """Be told nothing any more; with ``complete`` end the body properly."""
+    async def close(self, *, complete: bool, last: bytes = b"") -> None:
+        """Be told nothing any more; with ``complete`` end the body properly, after ``last``."""
         self.writable = self.lost = None
         if self._protocol.claimed is self:
             self._protocol.claimed = None
         if complete:
             assert self.send is not None
-            await self.send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self.send({"type": "http.response.body", "body": last, "more_body": False})
 
 
 class BoundedProtocol(HttpToolsProtocol):

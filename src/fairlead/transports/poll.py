@@ -15,6 +15,7 @@ from starlette.responses import Response
 from fairlead.engine.engine import Engine
 from fairlead.engine.reader import Reader
 from fairlead.journal.log import position
+from fairlead.transports.coding import Coding
 from fairlead.transports.connections import Connections
 from fairlead.transports.messages import MessageWire
 
@@ -40,7 +41,9 @@ class Poll:
         self._woken = asyncio.Event()
         self._over = connections.draining
 
-    async def answer(self, request: Request, wait: float, headers: dict[str, str]) -> Response:
+    async def answer(
+        self, request: Request, wait: float, headers: dict[str, str], coding: Coding
+    ) -> Response:
         """The response, within ``wait`` seconds. Detaches the reader, who is expected again."""
         self._connections.add(self)
         self._reader.notify = self._woken.set
@@ -53,7 +56,7 @@ class Poll:
                         await self._woken.wait()
                         self._woken.clear()
                         messages = await self._take()
-            return self._response(messages, headers)
+            return self._response(messages, headers, coding)
         finally:
             gone.cancel()
             self._reader.notify = _nothing
@@ -75,7 +78,7 @@ class Poll:
                 break
         return found
 
-    def _response(self, messages: list[bytes], headers: dict[str, str]) -> Response:
+    def _response(self, messages: list[bytes], headers: dict[str, str], coding: Coding) -> Response:
         reader = self._reader
         if reader.failure is not None:
             raise reader.failure
@@ -91,7 +94,8 @@ class Poll:
             text.encode(),
             b"true" if reader.ended else b"false",
         )
-        return Response(body, headers=headers | {"content-type": "application/json"})
+        body, coded = coding.whole(body)
+        return Response(body, headers=headers | coded | {"content-type": "application/json"})
 
     async def _disconnected(self, request: Request) -> None:
         while (await request.receive())["type"] != "http.disconnect":

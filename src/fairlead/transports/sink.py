@@ -39,8 +39,8 @@ class Sink(Protocol):
         """Cut the connection at once."""
         ...
 
-    async def close(self, *, complete: bool) -> None:
-        """Stop watching the connection; with ``complete`` end the body properly."""
+    async def close(self, *, complete: bool, last: bytes = b"") -> None:
+        """Stop watching the connection; with ``complete`` end the body properly, after ``last``."""
         ...
 
 
@@ -84,13 +84,13 @@ class AsgiSink:
             self._writing.cancel()
         self._lose()
 
-    async def close(self, *, complete: bool) -> None:
+    async def close(self, *, complete: bool, last: bytes = b"") -> None:
         self._watch.cancel()
         await asyncio.gather(self._watch, return_exceptions=True)
         if self._writing is not None:
             await asyncio.gather(self._writing, return_exceptions=True)
         if complete:
-            await self._send({"type": "http.response.body", "body": b"", "more_body": False})
+            await self._send({"type": "http.response.body", "body": last, "more_body": False})
 
     async def _write(self, data: bytes) -> None:
         try:
