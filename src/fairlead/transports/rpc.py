@@ -20,7 +20,7 @@ from protobuf import Message
 from fairlead.engine.ask import Ask
 from fairlead.engine.engine import Engine
 from fairlead.engine.reader import Reader
-from fairlead.errors import Draining, FairleadError
+from fairlead.errors import Draining, FairleadError, Unauthenticated
 from fairlead.events.attachment import Attachment
 from fairlead.journal.log import position
 from fairlead.journal.position import parse_position
@@ -240,6 +240,7 @@ class Call:
         self._connections = connections
         self._news = asyncio.Event()
         self._messages: Iterator[bytes] = iter(())
+        self._all_given = True
         self._draining = connections.draining
         self._quiet = 0
         self._stalled = 0
@@ -253,7 +254,10 @@ class Call:
 
     @property
     def position(self) -> str:
-        """Where the reader stands; empty at the start."""
+        """Where the reader stands; empty at the start, and where it has not been given all that
+        was taken for it: then it stands after the last message that it has."""
+        if not self._all_given:
+            return ""
         standing = position(self._reader.live.head, self._reader.offset)
         return str(standing) if self._reader.offset and standing else ""
 
@@ -264,6 +268,10 @@ class Call:
         """
         reader = self._reader
         while True:
+            if isinstance(reader.failure, Unauthenticated):
+                # Not even what was taken before: a slow client may be a while at that.
+                self._all_given = next(self._messages, None) is None
+                raise reader.failure
             for message in self._messages:
                 self._quiet = 0
                 return message
