@@ -18,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
+from tests.support.otlp import Collector
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 from tests.support.websocket import Client
@@ -364,3 +365,34 @@ async def test_a_reload_is_told_of(server: ServerProcess, admin: Operator, tmp_p
     await admin("reload", "POST")
     entries = (await admin("audit?action=configuration"))["entries"]
     assert "queue" in {name for each in entries for name in each["details"]["changed"].split()}
+
+
+async def test_traces_reach_a_collector(
+    session: aiohttp.ClientSession, serve: Serve, tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(
+        Answer(text="One two three.", usage={"prompt_tokens": 7, "completion_tokens": 3})
+    )
+    trace, parent = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+    async with Collector() as collector:
+        text = (
+            f'[traces]\nendpoint = "{collector.address}"\nauthorization_env = "COLLECTOR"\n'
+            'service = "answers"\n'
+        )
+        (tmp_path / "fairlead.toml").write_text(text)
+        server = serve("--config", str(tmp_path / "fairlead.toml"))
+        server.env["COLLECTOR"] = "Bearer collectors-own"
+        async with server:
+            reader = Reader(session, server.url)
+            await reader.ask({"message": "Why?"}, traceparent=f"00-{trace}-{parent}-01")
+            (request,) = upstream.requests
+            # What has not been handed over yet is when the server ends.
+            assert await server.stop() == 0
+            span = await collector.span()
+    assert (span["trace"], span["parent"]) == (trace, parent)
+    assert request.headers["traceparent"] == f"00-{trace}-{span['id']}-01"
+    assert (span["service"], span["name"]) == ("answers", "chat scripted")
+    assert (span["authorization"], span["path"]) == ("Bearer collectors-own", "/v1/traces")
+    assert span["attributes"]["gen_ai.usage.output_tokens"] == 3
+    assert span["events"] == ["turn", "first token"]
+    assert not span["failed"]

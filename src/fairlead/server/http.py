@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from fairlead.dialects.openai_error import openai_problem
 from fairlead.dialects.problem import problem
-from fairlead.errors import BadRequest, FairleadError, Forbidden, TooLarge
+from fairlead.errors import BadRequest, FairleadError, Fault, Forbidden, TooLarge
 from fairlead.policy.caller import Caller
 from fairlead.server.system import System
 
@@ -172,7 +172,9 @@ def error_response(error: FairleadError, request: Request) -> Response:
     else:
         made = problem(error, request.headers.get("accept-language", ""))
     if made.status >= 500:
-        _log.warning("request_failed", path=request.url.path, code=error.code, error=error.message)
+        # What a model's server says may repeat the prompt.
+        ours = {"error": error.message} if error.fault is Fault.SERVER else {}
+        _log.warning("request_failed", path=request.url.path[:200], code=error.code, **ours)
     response = Response(made.body, made.status)
     response.raw_headers = [*made.headers, (b"content-length", str(len(made.body)).encode())]
     return response
