@@ -11,7 +11,9 @@ from pathlib import Path
 
 from bench.options import Options
 from bench.table import Check, Row, Table
-from fairlead.engine.metering import LEASE, Meter, Metering, counter_of
+from fairlead.engine.accounts import Accounts, counter_of
+from fairlead.engine.meter import LEASE, Meter
+from fairlead.engine.metering import Metering
 from fairlead.events.model import Token
 from fairlead.policy.budgets import Budget, Budgets
 from fairlead.policy.caller import Caller
@@ -54,11 +56,11 @@ async def _run(options: Options) -> Table:
         stack.push_async_callback(gateway.close)
         sqlite = SqliteCounters(gateway)
         await sqlite.open()
-        memory = Metering(budgets=_BUDGETS, counters=MemoryCounters())
-        shared = Metering(budgets=_BUDGETS, counters=sqlite)
+        memory = Metering(Accounts(budgets=_BUDGETS, counters=MemoryCounters()))
+        shared = Metering(Accounts(budgets=_BUDGETS, counters=sqlite))
         none = Metering()
         seconds = options.seconds / 10
-        decision = await _best(lambda: _decide(memory.counters), seconds)
+        decision = await _best(lambda: _decide(memory.accounts.counters), seconds)
         rows = [
             Row("decide on two budgets, in memory", [f"{decision:.2f}"], decision),
             _row(

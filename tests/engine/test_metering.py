@@ -10,10 +10,12 @@ from typing import Any
 import msgspec
 import pytest
 
+from fairlead.engine.accounts import Accounts
 from fairlead.engine.ask import Ask
 from fairlead.engine.engine import Engine
 from fairlead.engine.limits import Limits
-from fairlead.engine.metering import LEASE, MIN_STEP, Metering
+from fairlead.engine.meter import LEASE, MIN_STEP
+from fairlead.engine.metering import Metering
 from fairlead.engine.models import Model, Models
 from fairlead.errors import (
     BudgetExhausted,
@@ -84,7 +86,9 @@ class Budgeted(Bench):
         self._sleeping = asyncio.Event()
         self._awake = asyncio.Event()
         self.metering = Metering(
-            counters=self.counters, ledger=self.ledger, clock=self.clock, sleep=self._sleep
+            Accounts(
+                counters=self.counters, ledger=self.ledger, clock=self.clock, sleep=self._sleep
+            )
         )
         self.store = MemoryStore()
         provider = ScriptedProvider()

@@ -9,7 +9,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fairlead.engine.metering import LEASE, Meter, Metering
+from fairlead.engine.accounts import Accounts
+from fairlead.engine.meter import LEASE, Meter
+from fairlead.engine.metering import Metering
 from fairlead.errors import BudgetExhausted, TooLarge
 from fairlead.events.model import Token, Usage
 from fairlead.policy.budgets import Budget, Budgets
@@ -67,10 +69,9 @@ class Model:
         price = Price(model="m", currency="USD", input=10**6, output=10**6, cached=10**6)
         money = Budget(name="money", limit=limit, unit="money", currency="USD", keyed_by=())
         tokens = Budget(name="tokens", limit=limit, keyed_by=())
+        budgets = Budgets([tokens, money], Prices([price]))
         self.metering = Metering(
-            budgets=Budgets([tokens, money], Prices([price])),
-            counters=self.counters,
-            clock=self.clock,
+            Accounts(budgets=budgets, counters=self.counters, clock=self.clock)
         )
         self.running: dict[int, Running] = {}
         self.charged = 0

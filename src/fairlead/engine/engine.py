@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from fairlead.engine.accounts import Accounts
 from fairlead.engine.answers import Snapshot, add_up, beginning, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
@@ -25,7 +26,8 @@ from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
 from fairlead.engine.limits import Limits
-from fairlead.engine.metering import Meter, Metering
+from fairlead.engine.meter import Meter
+from fairlead.engine.metering import Metering
 from fairlead.engine.models import Model, Models
 from fairlead.engine.overview import Overview
 from fairlead.engine.reader import Reader
@@ -117,7 +119,7 @@ class Engine:
         self.knowledge = knowledge
         self.limits = limits or Limits()
         self.node = random_id(entropy(16))
-        self.metering = metering or Metering(clock=clock)
+        self.metering = metering or Metering(Accounts(clock=clock))
         self.draining = False
         self._secret = secret
         self._notice = notice
@@ -267,7 +269,7 @@ class Engine:
                 raise _conflict()
             if isinstance(outcome, ports.Created):
                 # Its tokens are nobody's to count.
-                meter = await Metering(clock=self._clock).begin(caller, "", ())
+                meter = await Metering(Accounts(clock=self._clock)).begin(caller, "", ())
                 generation = self._generation(
                     outcome, relay.meta, relay.source, None, meter, turn, caller
                 )

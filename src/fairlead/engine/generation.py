@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from fairlead.engine.course import Course
-from fairlead.engine.metering import Meter
+from fairlead.engine.meter import Meter
 from fairlead.engine.turns import Turn
 from fairlead.engine.writer import Writer
 from fairlead.errors import DeadlineExceeded, FairleadError, Fault, Interrupted, UpstreamProtocol

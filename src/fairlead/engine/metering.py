@@ -1,89 +1,35 @@
-"""Reserve, meter, cut, settle: what answers take of budgets.
-
-Before anything is started the prompt is estimated and reserved, with a first step of the answer.
-While tokens flow they are counted; the next step is fetched in the background before the last one
-is used up, so that the counters are asked once for many tokens and no token waits for them. At the
-limit the answer is cut, or waits for the next window. In the end it is settled by what the model's
-server says it used, or else by what was counted.
-"""
+"""The metering of a node: its answers' meters, that they are heard of, and how budgets stand."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
-import math
-import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 import structlog
 
-from fairlead.errors import BudgetExhausted, FairleadError, Misconfigured, TooLarge
-from fairlead.events.model import BudgetLeft, Event, Reasoning, Thinking, Token, Tool, Usage
-from fairlead.policy.budgets import Budget, Budgets, Line, Standing, UnknownQuota, Unpriced, window
+from fairlead.engine.accounts import Accounts, counter_of
+from fairlead.engine.meter import LEASE, Meter
+from fairlead.errors import FairleadError
+from fairlead.policy.budgets import Budget, Budgets, Standing, window
 from fairlead.policy.caller import Caller
-from fairlead.policy.prices import MICRO
-from fairlead.policy.tokens import PICTURE, estimate, estimate_attachment, estimate_piece
-from fairlead.ports.counters import Claim, Counter, Counters, Final, Taken, Used
-from fairlead.ports.knowledge import Passage
+from fairlead.ports.counters import Counter, Taken
 from fairlead.ports.provider import Turn
 from fairlead.ports.usage import Usage as Entry
-from fairlead.ports.usage import UsageLedger
 
 _log = structlog.get_logger("fairlead.engine")
 
-#: What an answer holds in advance comes back this long after its process was last heard of, in
-#: seconds; it is heard of three times in that time.
-LEASE = 30.0
-#: Tokens fetched at once: a share of the smallest limit, so that answers side by side do not keep
-#: each other from what none of them uses, within these bounds.
-MIN_STEP, MAX_STEP = 16, 256
-_SHARE = 64
-_SWEEP_EVERY = 6  # leases
-_NO_LIMIT = 1 << 62
-#: Characters of parameters that are settings alone, as ``temperature`` is, and no part of a prompt.
-_SETTINGS = 200
-
-#: Errors by which a model's server says that it has not begun: it charges nothing for those.
-_SPARED = frozenset(
-    {
-        "upstream_unavailable",
-        "upstream_rate_limited",
-        "upstream_refused_key",
-        "upstream_rejected",
-    }
-)
+#: A node is heard of so often while a lease lasts, and sweeps the counters after so many leases.
+_SIGNS, _SWEEP_EVERY = 3, 6
 
 
 class Metering:
-    """The budgets of this node's answers, and the ledger of what was used.
+    """The meters of this node's answers, over one set of ``accounts``."""
 
-    ``count``: how many tokens a text is. ``clock``: seconds since 1970. ``sleep`` waits.
-    """
-
-    def __init__(
-        self,
-        *,
-        budgets: Budgets | None = None,
-        counters: Counters | None = None,
-        ledger: UsageLedger | None = None,
-        node: str = "",
-        count: Callable[[str], int] = estimate,
-        clock: Callable[[], float] = time.time,
-        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
-    ) -> None:
-        self.budgets = budgets or Budgets()
-        if self.budgets.all and counters is None:
-            raise ValueError("budgets need counters")
-        self.counters = counters
-        self.ledger = ledger
-        self.count = count
-        self.clock = clock
-        self.sleep = sleep
-        self._node = node
+    def __init__(self, accounts: Accounts | None = None) -> None:
+        self.accounts = accounts or Accounts()
+        self._node = ""
         self._numbers = itertools.count(1)
         self._meters: set[Meter] = set()
         self._upkeep: asyncio.Task[None] | None = None
@@ -93,7 +39,7 @@ class Metering:
     def open(self, node: str) -> None:
         """Begin to be heard of, as ``node``. The counters must be open."""
         self._node = node
-        if self.counters is not None and self._upkeep is None:
+        if self.accounts.counters is not None and self._upkeep is None:
             self._upkeep = asyncio.create_task(self._keep_up(), name="metering")
 
     async def close(self) -> None:
@@ -104,24 +50,27 @@ class Metering:
             await asyncio.wait([upkeep])
 
     async def _keep_up(self) -> None:
-        assert self.counters is not None
+        assert self.accounts.counters is not None
         for round in itertools.count():
             try:
-                await self.counters.meter(
+                await self.accounts.counters.meter(
                     [used for meter in tuple(self._meters) for used in meter.used()], LEASE
                 )
-                if round % (3 * _SWEEP_EVERY) == 0:
-                    await self.counters.sweep()
+                if round % (_SIGNS * _SWEEP_EVERY) == 0:
+                    await self.accounts.counters.sweep()
             except FairleadError as error:
                 # The next round tries again; what is held lives on for two more.
                 _log.warning("metering_failed", code=error.code, error=error.message)
-            await asyncio.sleep(LEASE / 3)
+            await asyncio.sleep(LEASE / _SIGNS)
+
+    @property
+    def budgets(self) -> Budgets:
+        """The budgets that are decided by."""
+        return self.accounts.budgets
 
     def replace(self, budgets: Budgets) -> None:
         """Decide by other budgets from now on; answers under way do so with their next token."""
-        if budgets.all and self.counters is None:
-            raise ValueError("budgets need counters")
-        self.budgets = budgets
+        self.accounts.replace(budgets)
         for meter in self._meters:
             meter.look_again()
 
@@ -143,15 +92,9 @@ class Metering:
         prompt that a budget could never hold, and :class:`~fairlead.errors.Misconfigured` for a
         model without a price where it needs one.
         """
-        prompt = sum(map(self._tokens, turns))
-        if parameters:
-            text = msgspec.json.encode(parameters).decode()
-            prompt += self.count(text) if len(text) > _SETTINGS else 0
-        if body:
-            attached = sum(len(each.data) for turn in turns for each in turn.attachments)
-            # Attachments are in base64 there.
-            prompt = max(prompt, (len(body) - attached * 4 // 3) // 4)
-        meter = Meter(self, f"{self._node}.{next(self._numbers)}", caller, model, prompt)
+        prompt = self.accounts.prompt(turns, parameters, body)
+        holder = f"{self._node}.{next(self._numbers)}"
+        meter = Meter(self.accounts, holder, caller, model, prompt, self._meters.discard)
         try:
             await meter.begin()
         except asyncio.CancelledError:
@@ -161,35 +104,21 @@ class Metering:
         self._meters.add(meter)
         return meter
 
-    def ended(self, meter: Meter) -> None:
-        """The meter is closed."""
-        self._meters.discard(meter)
-
-    def estimate(self, passages: Iterable[Passage]) -> int:
-        """How many tokens the passages add to a prompt."""
-        return sum(self.count(passage.text) for passage in passages)
-
-    def _tokens(self, turn: Turn) -> int:
-        called = sum(self.count(call.arguments) for call in turn.calls)
-        # What else there is, a picture by its address say, cannot be looked at here.
-        shown = sum(map(estimate_attachment, turn.attachments)) + PICTURE * len(turn.unsaid)
-        return self.count(turn.text) + shown + called
-
     # -- looking on
 
     async def standings(self, caller: Caller, models: Sequence[str]) -> list[tuple[str, Standing]]:
         """How each budget stands for the caller, with the model that it is counted for (empty: all
         that it concerns)."""
-        now = self.clock()
+        now = self.accounts.clock()
         found: dict[str, tuple[str, Budget, Counter]] = {}
         for model in models:
-            for line in self.lines(caller, model):
+            for line in self.accounts.lines(caller, model):
                 counter = counter_of(line, now)
                 shown = model if "model" in line.budget.keyed_by else ""
                 found.setdefault(line.key, (shown, line.budget, counter))
-        if self.counters is None or not found:
+        if self.accounts.counters is None or not found:
             return []
-        taken = await self.counters.taken([counter for _, _, counter in found.values()])
+        taken = await self.accounts.counters.taken([counter for _, _, counter in found.values()])
         return [
             (model, Standing(budget, amount, counter.ends))
             for (model, budget, counter), amount in zip(found.values(), taken, strict=True)
@@ -197,414 +126,19 @@ class Metering:
 
     async def usage(self, consumer: str | None, since: str, until: str) -> list[Entry]:
         """The ledger's rows, those of just now among them."""
-        if self.ledger is None:
+        if self.accounts.ledger is None:
             return []
-        await self.ledger.flush()
-        return await self.ledger.read(consumer, since, until)
+        await self.accounts.ledger.flush()
+        return await self.accounts.ledger.read(consumer, since, until)
 
     async def everybody(self, limit: int) -> list[tuple[Budget, int, list[Taken]]]:
         """Each budget, when it refills (seconds since 1970, UTC), and what is taken of it in this
         window, by those who took most, ``limit`` at most."""
-        if self.counters is None:
+        if self.accounts.counters is None:
             return []
         found = []
         for budget in self.budgets.all:
-            now = window(budget.per, self.clock())
-            taken = await self.counters.largest(budget.name, now.start, limit)
+            now = window(budget.per, self.accounts.clock())
+            taken = await self.accounts.counters.largest(budget.name, now.start, limit)
             found.append((budget, now.end, taken))
         return found
-
-    def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
-        """What counts when ``caller`` asks ``model``, and ``answers`` (empty: the same one) is what
-        has to be paid."""
-        try:
-            return self.budgets.lines(caller, model, answers or model)
-        except Unpriced as error:
-            raise Misconfigured(
-                f"prices: {error.model!r} has no price in {error.budget.currency}, which the "
-                f"budget {error.budget.name!r} needs; add one, or name the models that the budget "
-                "concerns"
-            ) from None
-        except UnknownQuota as error:
-            raise Misconfigured(
-                f"budgets: the API key draws on {error.name[:80]!r}, which is no budget here; add "
-                "it, or make the key anew"
-            ) from None
-
-
-def counter_of(line: Line, now: float) -> Counter:
-    """The counter of a budget that counts at ``now``."""
-    here = window(line.budget.per, now)
-    return Counter(line.key, here.start, here.end)
-
-
-class _Held:
-    """What a meter has been granted of one counter."""
-
-    __slots__ = ("amount", "counter")
-
-    def __init__(self, counter: Counter) -> None:
-        self.counter = counter
-        self.amount = 0
-
-
-class Meter:
-    """Counts one answer. ``input``: the tokens of its prompt; ``output``: those written so far."""
-
-    __slots__ = (
-        "_answers",
-        "_asked",
-        "_budgets",
-        "_caller",
-        "_charged",
-        "_fetching",
-        "_granted",
-        "_held",
-        "_holder",
-        "_lines",
-        "_mark",
-        "_metering",
-        "_model",
-        "_stated",
-        "_stated_at",
-        "_step",
-        "input",
-        "output",
-        "standings",
-    )
-
-    def __init__(
-        self, metering: Metering, holder: str, caller: Caller, model: str, prompt: int
-    ) -> None:
-        self.input = prompt
-        self.output = 0
-        #: How the budgets stood when they were last asked.
-        self.standings: tuple[Standing, ...] = ()
-        self._metering = metering
-        self._holder = holder
-        self._caller = caller
-        self._model = model
-        #: Another one than was asked for, where that did not answer: its prices hold.
-        self._answers = model
-        self._asked = False
-        self._stated: Usage | None = None
-        self._stated_at = 0
-        self._granted = 0
-        self._mark = _NO_LIMIT
-        self._step = MAX_STEP
-        self._held: dict[str, list[_Held]] = {}
-        self._charged: dict[str, int] = {}
-        self._fetching: asyncio.Task[None] | None = None
-        self._look()
-
-    # -- while it runs
-
-    async def begin(self) -> None:
-        """Reserve the prompt and a first step. Raises as :meth:`Metering.begin`."""
-        self._check_fits()
-        await self._reach(self._step, 1, starting=True)
-
-    async def asked(self, passages: Sequence[Passage]) -> None:
-        """The model is about to be asked, with these passages: from now on the prompt is charged.
-        Raises :class:`~fairlead.errors.BudgetExhausted` if they do not fit."""
-        if passages:
-            self.input += self._metering.estimate(passages)
-            self._check_fits()
-            await self._reach(self._step, 1, starting=True)
-        self._asked = True
-
-    def add(self, event: Event) -> bool:
-        """Count an event; whether :meth:`room` must be waited for before it is shown."""
-        kind = type(event)
-        if kind is Token or kind is Reasoning or kind is Tool:
-            text: str = event.text  # type: ignore[union-attr]  # all three have one
-            self.output += 1 if len(text) <= 4 else estimate_piece(text)
-            return self.output > self._mark
-        if kind is Thinking and event.model:  # type: ignore[union-attr]  # it has one
-            self._answers = event.model  # type: ignore[union-attr]
-            self._look()
-        return False
-
-    async def room(self) -> None:
-        """Wait until what was counted is granted. Raises :class:`~fairlead.errors.BudgetExhausted`
-        when a budget that cuts has no more."""
-        if self._budgets is not self._metering.budgets:
-            self._look()
-        if self.output <= self._granted:
-            # Most of the step is used: the next one is fetched meanwhile.
-            self._mark = self._granted
-            if self._fetching is None and self._lines:
-                self._fetching = asyncio.create_task(self._ahead(), name="budget")
-            return
-        if self._fetching is not None:
-            await self._fetching
-        while self.output > self._granted:
-            await self._reach(self.output + self._step, self.output)
-
-    async def settle(self, usage: Usage) -> Usage:
-        """Settle by what the provider says; its event with what is left of the budgets."""
-        self._stated, self._stated_at = usage, self.output
-        if not self._lines:
-            return usage
-        try:
-            await self._settle()
-        except FairleadError as error:
-            # The answer is whole all the same, and there is another try at its end.
-            _log.warning("budget_not_settled", code=error.code, error=error.message)
-            return usage
-        return msgspec.structs.replace(usage, budgets=tuple(map(_left, self.standings)))
-
-    async def close(self, code: str = "") -> None:
-        """Settle for good, and enter it into the ledger. ``code``: of the error that ended it."""
-        if self._stated is None and not self.output and code in _SPARED:
-            self._asked = False
-        try:
-            await self._settle()
-        except FairleadError as error:
-            # What is held lapses, charged for what was metered last.
-            _log.warning("budget_not_settled", code=error.code, error=error.message)
-        self._metering.ended(self)
-        if self._metering.ledger is not None:
-            self._metering.ledger.add(self._entry())
-
-    async def cancel(self) -> None:
-        """Nothing was started: everything is given back."""
-        self._metering.ended(self)
-        now = self._metering.clock()
-        # Also what was asked for and never heard of.
-        held = {counter_of(line, now) for line in self._lines}
-        held |= {each.counter for line in self._held.values() for each in line}
-        self._held.clear()
-        if held and self._metering.counters is not None:
-            await self._metering.counters.settle(
-                self._holder, [Final(counter, 0) for counter in held]
-            )
-
-    def look_again(self) -> None:
-        """There are other budgets: :meth:`room` is to be waited for at the next token."""
-        self._mark = -1
-
-    def total(self) -> tuple[int, int, int]:
-        """Tokens of the prompt and of the answer, and those of the prompt that were cached, by what
-        is known now."""
-        return self._tokens()
-
-    @property
-    def estimated(self) -> bool:
-        """Whether they were counted here: the model's server has stated none."""
-        return self._asked and (self._stated is None or self._stated.estimated)
-
-    def used(self) -> Iterator[Used]:
-        """What is used by now of each counter."""
-        for line in self._lines:
-            for held, amount in self._spread(line):
-                yield Used(self._holder, held.counter, amount)
-
-    # -- the counters
-
-    def _look(self) -> None:
-        """Take in the budgets as they are now."""
-        self._budgets = self._metering.budgets
-        self._lines = self._metering.lines(self._caller, self._model, self._answers)
-        if not self._lines:
-            self._granted = self._mark = _NO_LIMIT
-            return
-        limits = [line.reach(0, line.budget.limit) for line in self._lines]
-        self._step = max(MIN_STEP, min(MAX_STEP, min(limits) // _SHARE))
-        if self._granted == _NO_LIMIT:
-            # There were none before: what has been written counts from now on.
-            self._granted = self._mark = 0
-
-    async def _ahead(self) -> None:
-        """Fetch a step before it is needed. What cannot be had now may be there when it is."""
-        try:
-            with contextlib.suppress(FairleadError):
-                await self._reach(self._granted + self._step, self._granted + 1)
-        finally:
-            self._fetching = None
-
-    def _check_fits(self) -> None:
-        for line in self._lines:
-            if line.reach(self.input, line.budget.limit) < 1:
-                raise TooLarge(
-                    f"the prompt is about {self.input} tokens, for which the budget "
-                    f"{line.budget.name!r} ({line.budget.stated()}) has no room at any time",
-                    budget=line.budget.name,
-                )
-
-    async def _reach(self, want: int, least: int, *, starting: bool = False) -> None:
-        """Have ``want`` tokens of the answer granted, or as many as there are, if that is at least
-        ``least``. Budgets that slow down are waited for, and asked for nothing when ``starting``:
-        the first token waits for them."""
-        counters = self._metering.counters
-        goal = want
-        while self._lines:
-            assert counters is not None
-            claims = self._claims(want, starting)
-            reserved = await counters.reserve(self._holder, claims, LEASE)
-            self._stand(claims, reserved.taken)
-            if reserved.granted:
-                for line, claim in zip(self._lines, claims, strict=True):
-                    self._hold(line, claim.counter).amount += claim.amount
-                if starting and any(line.budget.on_exhausted == "slow" for line in self._lines):
-                    self._granted = self._mark = 0
-                    return
-                self._granted = want
-                self._mark = max(want - self._step // 2, min(self.output, want))
-                if want >= least:
-                    return
-                want = goal
-                continue
-            reaches = [
-                line.reach(self.input, self._before(line) + claim.limit - taken)
-                if claim.amount
-                else _NO_LIMIT
-                for line, claim, taken in zip(self._lines, claims, reserved.taken, strict=True)
-            ]
-            short = [
-                (line.budget, claim.counter.ends)
-                for line, claim, reach in zip(self._lines, claims, reaches, strict=True)
-                if reach < least
-            ]
-            cuts = any(budget.on_exhausted == "cut" for budget, _ in short)
-            if not short or (not cuts and min(reaches) > self._granted):
-                # Not all that was wanted: all there is.
-                want = min(*reaches, want - 1)
-                continue
-            now = self._metering.clock()
-            if cuts:
-                raise _exhausted(short, now)
-            await self._metering.sleep(max(end for _, end in short) - now)
-            want = goal
-            if self._budgets is not self._metering.budgets:
-                self._look()
-
-    def _claims(self, want: int, starting: bool) -> list[Claim]:
-        now = self._metering.clock()
-        claims = []
-        for line in self._lines:
-            counter = counter_of(line, now)
-            amount = max(0, line.amount(self.input, want) - self._before(line))
-            if starting and line.budget.on_exhausted == "slow":
-                amount = 0
-            held = self._held.get(line.key, ())
-            here = sum(each.amount for each in held if each.counter == counter)
-            earlier = sum(each.amount for each in held if each.counter != counter)
-            used = line.amount(self.input, self.output) - self._charged.get(line.key, 0) - earlier
-            claims.append(
-                Claim(counter, line.budget.limit, amount, max(0, min(used, here + amount)))
-            )
-        return claims
-
-    def _before(self, line: Line) -> int:
-        """What is charged and held for the answer already."""
-        held = sum(each.amount for each in self._held.get(line.key, ()))
-        return held + self._charged.get(line.key, 0)
-
-    def _hold(self, line: Line, counter: Counter) -> _Held:
-        held = self._held.setdefault(line.key, [])
-        if not held or held[-1].counter != counter:
-            held.append(_Held(counter))
-        return held[-1]
-
-    def _spread(self, line: Line) -> Iterator[tuple[_Held, int]]:
-        """What is used of each counter held: the oldest first, and the last one has the rest."""
-        rest = max(0, self._total(line) - self._charged.get(line.key, 0))
-        held = self._held.get(line.key, [])
-        for each in held[:-1]:
-            part = min(each.amount, rest)
-            rest -= part
-            yield each, part
-        if held:
-            yield held[-1], rest
-
-    def _total(self, line: Line) -> int:
-        """What the answer takes of a budget, by what is known now."""
-        return line.amount(*self._tokens())
-
-    def _tokens(self) -> tuple[int, int, int]:
-        """Tokens of the prompt and of the answer, and those of the prompt that were cached."""
-        if not self._asked:
-            return 0, 0, 0
-        stated = self._stated
-        if stated is None:
-            return self.input, self.output, 0
-        output = stated.output_tokens
-        if stated.estimated or not output:
-            output = max(output, self._stated_at)
-        cached = min(stated.cached_tokens, stated.input_tokens)
-        return stated.input_tokens, output + self.output - self._stated_at, cached
-
-    def _stand(self, claims: Sequence[Claim], taken: Sequence[int]) -> None:
-        self.standings = tuple(
-            [
-                Standing(line.budget, amount, claim.counter.ends)
-                for line, claim, amount in zip(self._lines, claims, taken, strict=True)
-            ]
-        )
-
-    async def _settle(self) -> None:
-        fetching = self._fetching
-        if fetching is not None:
-            fetching.cancel()
-            await asyncio.wait([fetching])
-        counters = self._metering.counters
-        if not self._held or counters is None:
-            return
-        now = self._metering.clock()
-        finals: list[Final] = []
-        current: list[tuple[Budget, int, Counter]] = []
-        for line in self._lines:
-            spread = [Final(held.counter, amount) for held, amount in self._spread(line)]
-            counter = counter_of(line, now)
-            if not spread or spread[-1].counter != counter:
-                # Nothing of it is held, so this only asks how it stands.
-                spread.append(Final(counter, 0))
-            finals += spread
-            current.append((line.budget, len(finals) - 1, counter))
-        known = {line.key for line in self._lines}
-        for key, held in self._held.items():
-            if key not in known:  # of a budget that is no more
-                finals += [Final(each.counter, each.amount) for each in held]
-        taken = await counters.settle(self._holder, finals)
-        for line in self._lines:
-            self._charged[line.key] = max(self._charged.get(line.key, 0), self._total(line))
-        self._held.clear()
-        self._granted = self._mark = self.output
-        self.standings = tuple(
-            Standing(budget, taken[place], counter.ends) for budget, place, counter in current
-        )
-
-    def _entry(self) -> Entry:
-        input_tokens, output_tokens, cached = self._tokens()
-        price = self._metering.budgets.prices.first(self._answers)
-        return Entry(
-            day=datetime.fromtimestamp(self._metering.clock(), UTC).date().isoformat(),
-            consumer=self._caller.consumer,
-            model=self._answers,
-            currency=price.currency if price else "",
-            requests=1,
-            input_tokens=input_tokens,
-            output_tokens=output_tokens,
-            cached_tokens=cached,
-            money=price.cost(input_tokens, output_tokens, cached) if price else 0,
-            estimated=int(self.estimated),
-        )
-
-
-def _left(standing: Standing) -> BudgetLeft:
-    budget, remaining = standing.budget, standing.remaining
-    if budget.unit == "money":
-        return BudgetLeft(budget.name, remaining / MICRO, budget.currency, standing.refills)
-    return BudgetLeft(budget.name, remaining, budget.unit, standing.refills)
-
-
-def _exhausted(short: Sequence[tuple[Budget, int]], now: float) -> BudgetExhausted:
-    """The error that names the budget whose refill is farthest away."""
-    budget, end = max(short, key=lambda each: each[1])
-    when = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return BudgetExhausted(
-        f"the budget {budget.name!r} ({budget.stated()}) is used up; it refills at {when}",
-        retry_after=max(1, math.ceil(end - now)),
-        budget=budget.name,
-    )

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Callable
 from pathlib import Path
 
+from fairlead.engine.accounts import Accounts
 from fairlead.engine.metering import Metering
 from fairlead.policy.budgets import Budgets
 from fairlead.policy.prices import Prices
@@ -40,10 +41,12 @@ async def open_metering(
         await store.open()
         stack.push_async_callback(store.close)
     return Metering(
-        budgets=budgets_of(config),
-        counters=counters,
-        ledger=ledger,
-        count=_counting(config),
+        Accounts(
+            budgets=budgets_of(config),
+            counters=counters,
+            ledger=ledger,
+            count=_counting(config),
+        )
     )
 
 

@@ -1,0 +1,102 @@
+"""What answers are charged to: budgets, their counters, and the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from fairlead.errors import Misconfigured
+from fairlead.policy.budgets import Budgets, Line, UnknownQuota, Unpriced, window
+from fairlead.policy.caller import Caller
+from fairlead.policy.tokens import PICTURE, estimate, estimate_attachment
+from fairlead.ports.counters import Counter, Counters
+from fairlead.ports.knowledge import Passage
+from fairlead.ports.provider import Turn
+from fairlead.ports.usage import UsageLedger
+
+#: Characters of parameters that are settings alone, as ``temperature`` is, and no part of a prompt.
+_SETTINGS = 200
+
+
+class Accounts:
+    """Shared by all answers of a node. ``budgets`` may be replaced while they run; without
+    ``counters`` there are none.
+
+    ``count``: how many tokens a text is. ``clock``: seconds since 1970. ``sleep`` waits.
+    """
+
+    def __init__(
+        self,
+        *,
+        budgets: Budgets | None = None,
+        counters: Counters | None = None,
+        ledger: UsageLedger | None = None,
+        count: Callable[[str], int] = estimate,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self.counters = counters
+        self.ledger = ledger
+        self.clock = clock
+        self.sleep = sleep
+        self._count = count
+        self.replace(budgets or Budgets())
+
+    def replace(self, budgets: Budgets) -> None:
+        """Decide by other budgets from now on."""
+        if budgets.all and self.counters is None:
+            raise ValueError("budgets need counters")
+        self.budgets = budgets
+
+    def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
+        """What counts when ``caller`` asks ``model``, and ``answers`` (empty: the same one) is what
+        has to be paid."""
+        try:
+            return self.budgets.lines(caller, model, answers or model)
+        except Unpriced as error:
+            raise Misconfigured(
+                f"prices: {error.model!r} has no price in {error.budget.currency}, which the "
+                f"budget {error.budget.name!r} needs; add one, or name the models that the budget "
+                "concerns"
+            ) from None
+        except UnknownQuota as error:
+            raise Misconfigured(
+                f"budgets: the API key draws on {error.name[:80]!r}, which is no budget here; add "
+                "it, or make the key anew"
+            ) from None
+
+    # -- prompts
+
+    def prompt(
+        self, turns: Sequence[Turn], parameters: Mapping[str, Any] | None, body: bytes
+    ) -> int:
+        """About how many tokens a prompt is; see :meth:`Metering.begin`."""
+        tokens = sum(map(self._turn, turns))
+        if parameters:
+            text = msgspec.json.encode(parameters).decode()
+            tokens += self._count(text) if len(text) > _SETTINGS else 0
+        if body:
+            attached = sum(len(each.data) for turn in turns for each in turn.attachments)
+            # Attachments are in base64 there.
+            tokens = max(tokens, (len(body) - attached * 4 // 3) // 4)
+        return tokens
+
+    def passages(self, passages: Iterable[Passage]) -> int:
+        """How many tokens passages add to a prompt."""
+        return sum(self._count(passage.text) for passage in passages)
+
+    def _turn(self, turn: Turn) -> int:
+        called = sum(self._count(call.arguments) for call in turn.calls)
+        # What else there is, a picture by its address say, cannot be looked at here.
+        shown = sum(map(estimate_attachment, turn.attachments)) + PICTURE * len(turn.unsaid)
+        return self._count(turn.text) + shown + called
+
+
+def counter_of(line: Line, now: float) -> Counter:
+    """The counter of a budget that counts at ``now``."""
+    here = window(line.budget.per, now)
+    return Counter(line.key, here.start, here.end)
