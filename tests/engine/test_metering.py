@@ -159,6 +159,12 @@ async def test_what_the_provider_states_is_charged_in_the_end(bench: Budgeted) -
     assert await bench.taken(BOB) == {"day": 0}
 
 
+async def test_nobody_used_nothing(bench: Budgeted) -> None:
+    bench.budgets(Budget(name="day", limit=1000))
+    await bench.answer(*words(30), Usage(0, 0, 0))
+    assert await bench.taken() == {"day": PROMPT + 30}
+
+
 async def test_without_its_word_what_was_counted_is_charged(bench: Budgeted) -> None:
     bench.budgets(Budget(name="day", limit=1000))
     await bench.answer(*words(30))

@@ -208,7 +208,17 @@ class Meter:
     def total(self) -> tuple[int, int, int]:
         """Tokens of the prompt and of the answer, and those of the prompt that were cached, by what
         is known now."""
-        return self._tokens()
+        if not self._asked:
+            return 0, 0, 0
+        stated = self._stated
+        if stated is None:
+            return self.input, self.output, 0
+        prompt, output = stated.input_tokens, stated.output_tokens
+        # Some servers state nothing but zeros.
+        prompt = prompt or self.input
+        if stated.estimated or not output:
+            output = max(output, self._stated_at)
+        return prompt, output + self.output - self._stated_at, min(stated.cached_tokens, prompt)
 
     @property
     def estimated(self) -> bool:
@@ -341,20 +351,7 @@ class Meter:
 
     def _total(self, line: Line) -> int:
         """What the answer takes of a budget, by what is known now."""
-        return line.amount(*self._tokens())
-
-    def _tokens(self) -> tuple[int, int, int]:
-        """Tokens of the prompt and of the answer, and those of the prompt that were cached."""
-        if not self._asked:
-            return 0, 0, 0
-        stated = self._stated
-        if stated is None:
-            return self.input, self.output, 0
-        output = stated.output_tokens
-        if stated.estimated or not output:
-            output = max(output, self._stated_at)
-        cached = min(stated.cached_tokens, stated.input_tokens)
-        return stated.input_tokens, output + self.output - self._stated_at, cached
+        return line.amount(*self.total())
 
     def _stand(self, claims: Sequence[Claim], taken: Sequence[int]) -> None:
         self.standings = tuple(
@@ -397,7 +394,7 @@ class Meter:
         )
 
     def _entry(self) -> Entry:
-        input_tokens, output_tokens, cached = self._tokens()
+        input_tokens, output_tokens, cached = self.total()
         price = self._accounts.budgets.prices.first(self._answers)
         return Entry(
             day=datetime.fromtimestamp(self._accounts.clock(), UTC).date().isoformat(),
