@@ -18,11 +18,13 @@ import pytest
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve, serve, session, upstream
-from tests.contract.transports import TRANSPORTS, Place, Refused, Seen
+from tests.contract.transports import CODED, TRANSPORTS, Place, Refused, Seen
 from tests.support.rpc import free_port
 from tests.support.server import ServerProcess
 
 __all__ = ["serve", "session", "upstream"]
+
+ALL = TRANSPORTS | CODED
 
 TOKENS = tuple(f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(60))
 TEXT = "".join(TOKENS)
@@ -51,7 +53,7 @@ class Reading:
 
     async def read(self, transport: str, enough: Callable[[Reading], bool] | None = None) -> None:
         """Read on until the end, or until ``enough``; then let go of the connection."""
-        events = TRANSPORTS[transport](self.place, self.stream, self.position)
+        events = ALL[transport](self.place, self.stream, self.position)
         async with asyncio.timeout(30), contextlib.aclosing(events):
             async for event in events:
                 self._add(event)
@@ -74,7 +76,7 @@ class Reading:
 @pytest.fixture
 async def server(serve: Serve) -> AsyncGenerator[ServerProcess, None]:
     port = free_port()
-    process = serve("--grpc-port", str(port), "--drain-grace", "0")
+    process = serve("--grpc-port", str(port), "--drain-grace", "0", "--compression", "on")
     process.env["GRPC"] = str(port)
     async with process as running:
         yield running
@@ -82,7 +84,7 @@ async def server(serve: Serve) -> AsyncGenerator[ServerProcess, None]:
 
 @pytest.fixture
 async def place(server: ServerProcess, session: aiohttp.ClientSession) -> Place:
-    return Place(server.url, int(server.env["GRPC"]), session)
+    return Place(server.url, int(server.env["GRPC"]), session, {"Accept-Encoding": "identity"})
 
 
 async def begin(place: Place) -> Reading:
@@ -99,7 +101,7 @@ def more(reading: Reading, events: int) -> Callable[[Reading], bool]:
     return lambda r: len(r.events) >= wanted
 
 
-each = pytest.mark.parametrize("transport", TRANSPORTS)
+each = pytest.mark.parametrize("transport", ALL)
 
 
 @each
@@ -139,7 +141,7 @@ async def test_switching_the_transport_in_mid_answer(
     async def follow(reading: Reading, chance: random.Random) -> None:
         transport = ""
         while not reading.ended:
-            others = [name for name in TRANSPORTS if name != transport]
+            others = [name for name in ALL if name != transport]
             before, transport = transport, chance.choice(others)
             if before:
                 switches[before, transport] += 1
@@ -160,7 +162,7 @@ async def test_switching_the_transport_in_mid_answer(
     await asyncio.gather(*(answers(line) for line in range(4)))
     print(f"{switches.total()} switches, {len(upstream.requests)} answers")
     # From every transport to every other one.
-    assert switches.keys() == set(itertools.permutations(TRANSPORTS, 2))
+    assert switches.keys() == set(itertools.permutations(ALL, 2))
 
 
 async def test_readers_on_all_transports_see_the_same(
@@ -168,7 +170,7 @@ async def test_readers_on_all_transports_see_the_same(
 ) -> None:
     upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
     first = await begin(place)
-    readings = {name: Reading(place, first.stream) for name in TRANSPORTS}
+    readings = {name: Reading(place, first.stream) for name in ALL}
     tasks = [asyncio.create_task(r.read(name)) for name, r in readings.items()]
     for _ in TOKENS:
         upstream.release(1)
@@ -219,7 +221,7 @@ async def test_a_position_whose_records_were_lost_gets_a_reset(
     await whole.read("sse")
     reading = Reading(place, whole.stream)
     reading.position = "11zzzzzz-11"
-    events = TRANSPORTS[transport](place, whole.stream, reading.position)
+    events = ALL[transport](place, whole.stream, reading.position)
     async with contextlib.aclosing(events):
         first = await anext(events)
     assert (first.type, first.text) == ("reset", TEXT)
@@ -236,7 +238,7 @@ async def test_unknown_streams_and_bad_positions_are_refused(
         ("0" * 26, "", "not_found"),
         (reading.stream, "nonsense", "bad_position"),
     ]:
-        events = TRANSPORTS[transport](place, stream, after)
+        events = ALL[transport](place, stream, after)
         with pytest.raises(Refused) as refused:
             async with contextlib.aclosing(events):
                 await anext(events)

@@ -5,7 +5,9 @@ A new transport is one more function here.
 
 from __future__ import annotations
 
+import base64
 import json
+import struct
 from collections.abc import AsyncGenerator, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -16,7 +18,7 @@ from grpc.aio import AioRpcError
 from websockets.asyncio.client import connect
 
 from fairlead.framing.event_stream import Parser
-from fairlead.v1.answers_pb import AttachRequest
+from fairlead.v1.answers_pb import AttachRequest, Error
 from tests.support.rpc import client, failure
 
 
@@ -49,12 +51,13 @@ class Refused(Exception):
 
 
 Events = AsyncGenerator[Seen, None]
+Transport = Callable[[Place, str, str], Events]
 
 
 async def sse(place: Place, stream: str, after: str) -> Events:
     headers = {**place.headers, **({"Last-Event-ID": f"{stream}.{after}"} if after else {})}
     async with place.session.get(f"{place.url}/streams/{stream}", headers=headers) as response:
-        await _check(response)
+        await _check(place, response)
         parser = Parser()
         async for chunk in response.content.iter_any():
             for frame in parser.feed(chunk):
@@ -67,7 +70,7 @@ async def ndjson(place: Place, stream: str, after: str) -> Events:
     url = f"{place.url}/streams/{stream}" + (f"?after={after}" if after else "")
     headers = {"Accept": "application/x-ndjson", **place.headers}
     async with place.session.get(url, headers=headers) as response:
-        await _check(response)
+        await _check(place, response)
         async for line in response.content:
             if line.strip():
                 yield _message(json.loads(line))
@@ -81,7 +84,7 @@ async def poll(place: Place, stream: str, after: str) -> Events:
         async with place.session.get(url, headers=place.headers) as response:
             if response.status == 204:
                 continue
-            await _check(response)
+            await _check(place, response)
             body = await response.json()
         after, closed = body["position"], body["closed"]
         for message in body["events"]:
@@ -104,7 +107,7 @@ async def websocket(place: Place, stream: str, after: str) -> Events:
                 return
 
 
-def _rpc(protocol: str) -> Callable[[Place, str, str], Events]:
+def _rpc(protocol: str) -> Transport:
     async def attach(place: Place, stream: str, after: str) -> Events:
         async with client(protocol, place.url, place.grpc_port) as answers:
             try:
@@ -122,7 +125,7 @@ def _rpc(protocol: str) -> Callable[[Place, str, str], Events]:
     return attach
 
 
-TRANSPORTS: dict[str, Callable[[Place, str, str], Events]] = {
+TRANSPORTS: dict[str, Transport] = {
     "sse": sse,
     "ndjson": ndjson,
     "poll": poll,
@@ -133,9 +136,65 @@ TRANSPORTS: dict[str, Callable[[Place, str, str], Events]] = {
 }
 
 
-async def _check(response: aiohttp.ClientResponse) -> None:
+async def connect_json(place: Place, stream: str, after: str) -> Events:
+    """Connect as a web page speaks it: its envelopes in whatever content coding was agreed on."""
+    url = f"{place.url}/fairlead.v1.Answers/Attach"
+    request = json.dumps({"stream": stream, "after": after}).encode()
+    headers = {
+        **place.headers,
+        "Content-Type": "application/connect+json",
+        "Connect-Protocol-Version": "1",
+    }
+    body = struct.pack(">BI", 0, len(request)) + request
+    async with place.session.post(url, data=body, headers=headers) as response:
+        _coded(place, response)
+        while True:
+            flags, size = struct.unpack(">BI", await response.content.readexactly(5))
+            message = json.loads(await response.content.readexactly(size))
+            if flags & 2:
+                if "error" in message:
+                    detail = message["error"]["details"][0]["value"]
+                    raise Refused(Error.from_binary(base64.b64decode(detail + "==")).code)
+                return
+            if message["type"] != "heartbeat":
+                named = message["type"] in ("token", "reset")
+                text = message.get(message["type"], {}).get("text", "") if named else ""
+                yield Seen(message["type"], message.get("position", ""), text)
+
+
+def _coded_as(coding: str, transport: Transport) -> Transport:
+    def read(place: Place, stream: str, after: str) -> Events:
+        headers = {**place.headers, "Accept-Encoding": coding}
+        return transport(place._replace(headers=headers), stream, after)
+
+    return read
+
+
+#: The same with what a server compresses that has ``compression`` on.
+CODED: dict[str, Transport] = {
+    "sse in gzip": _coded_as("gzip", sse),
+    "sse in zstd": _coded_as("zstd", sse),
+    "ndjson in gzip": _coded_as("gzip", ndjson),
+    "ndjson in zstd": _coded_as("zstd", ndjson),
+    "poll in gzip": _coded_as("gzip", poll),
+    "connect in gzip": _coded_as("gzip", connect_json),
+    "connect in zstd": _coded_as("zstd", connect_json),
+}
+
+
+def _coded(place: Place, response: aiohttp.ClientResponse) -> None:
+    """What was agreed on is what came."""
+    wanted = place.headers.get("Accept-Encoding")
+    if response.status == 200 and wanted not in (None, "identity"):
+        small = int(response.headers.get("Content-Length", "1000")) < 256
+        assert small or response.headers.get("Content-Encoding") == wanted
+        assert "Accept-Encoding" in response.headers.get("Vary", "")
+
+
+async def _check(place: Place, response: aiohttp.ClientResponse) -> None:
     if response.status not in (200, 204):
         raise Refused((await response.json())["code"])
+    _coded(place, response)
 
 
 def _message(message: dict[str, Any]) -> Seen:
