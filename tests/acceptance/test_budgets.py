@@ -185,6 +185,17 @@ async def test_every_transport_refuses_in_its_own_words(
                 "retryable": True,
                 "retry_after": seconds,
             }
+    chat = {"model": "scripted", "messages": [{"role": "user", "content": QUESTION * 2}]}
+    for stream in (True, False):
+        async with session.post(
+            f"{server.url}/v1/chat/completions", json=chat | {"stream": stream}
+        ) as response:
+            assert response.status == 429
+            assert int(response.headers["Retry-After"]) > 0
+            assert response.headers["RateLimit"].startswith('"tokens";r=0;t=')
+            error = (await response.json())["error"]
+        assert error["message"].startswith(words)
+        assert (error["type"], error["code"]) == ("rate_limit_error", "rate_limit_exceeded")
     async with Client(server.url) as socket:
         await socket.send("chat", message=QUESTION * 2, id="1")
         refused = (await socket.reply("1"))["data"]

@@ -176,6 +176,28 @@ async def test_prompts_that_hide_in_parameters(
         assert sum(len(request.body) // 4 for request in upstream.requests) <= LIMIT
 
 
+async def test_another_dialect_is_no_way_round(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
+) -> None:
+    """Bodies of the Chat Completions API are sent on as they are, with whatever they hold."""
+    question = {"role": "user", "content": "Tell me everything."}
+    hidden = {"prediction": {"type": "content", "content": "word " * 400}}
+    async with serve(BUDGET) as server:
+        statuses = []
+        for n in range(TIMES):
+            body = {"model": "scripted", "messages": [question], "stream": True, "n": 3}
+            body |= hidden if n % 2 else {}
+            async with session.post(f"{server.url}/v1/chat/completions", json=body) as response:
+                statuses.append(response.status)
+                if response.status == 200:
+                    await response.content.readany()
+                response.close()
+        assert set(statuses) <= {200, 429}
+        assert statuses.count(429) > TIMES // 2
+        await over(upstream, session, server)
+        assert sum(len(request.body) // 4 for request in upstream.requests) <= LIMIT
+
+
 async def test_long_histories(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
