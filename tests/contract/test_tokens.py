@@ -217,3 +217,45 @@ async def test_an_expired_token_ends_its_readers_on_every_transport(
             # The provider may have said first that it is not good any more.
             assert {reader.code for reader in readers} <= {"unauthenticated", "revoked"}
             assert {reader.text for reader in readers} == {"0 1 "}
+
+
+async def test_other_rules_hold_at_once_and_end_only_what_they_concern(
+    place: Place,
+    server: ServerProcess,
+    provider: Provider,
+    session: aiohttp.ClientSession,
+    upstream: ScriptedUpstream,
+    tmp_path: Path,
+) -> None:
+    opaque = await provider.token(session, signed=False)
+    signed = await provider.token(session, signed=True)
+    stream = await begin(place, opaque, upstream)
+    readers = {name: Reader(place, stream, "sse", t) for name, t in (("o", opaque), ("s", signed))}
+    upstream.release(1)
+    await all_have(list(readers.values()), "0 ")
+    file = configured(tmp_path, provider)
+    text = file.read_text()
+    assert (await me(place, signed))["scopes"] == ["ask", "read"]
+
+    async def reloaded(text: str) -> dict[str, Any]:
+        since = len(server.logs)
+        new = file.with_suffix(".new")
+        new.write_text(text)
+        new.replace(file)
+        return await server.wait_log(lambda line: line["event"].startswith("reload"), since=since)
+
+    refused = await reloaded(text.replace(f'audience = ["{AUDIENCE}"]', ""))
+    assert refused["event"] == "reload_refused"
+    assert "audience is missing" in refused["error"]
+    told = await reloaded(text.replace("grants = { admin", "grants = { ask"))
+    assert told["changed"] == ["jwt"]
+    assert (await me(place, signed))["scopes"] == ["admin", "ask", "read"]
+    async with asyncio.timeout(PROMISE):
+        await readers["s"].task
+    assert readers["s"].code == "unauthenticated"
+    told = await reloaded(
+        text.replace('client_id = "gateway"', 'client_id = "gateway"\ncache_seconds = 0')
+    )
+    assert set(told["changed"]) == {"jwt", "oauth2"}
+    upstream.release(len(TOKENS))
+    await readers["o"].has("".join(TOKENS))

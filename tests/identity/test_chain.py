@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from fairlead.errors import StoreUnavailable, Unauthenticated
-from fairlead.identity.chain import Chain
+from fairlead.identity.chain import Chain, Ways
 from fairlead.identity.introspection import KIND as TOKEN
 from fairlead.identity.own import OwnIdentity
 from fairlead.identity.sessions import SessionIdentity
@@ -48,8 +48,7 @@ class Kit:
             stored=StoredKeys(self.keys, self.clock),
             sessions=self.sessions,
             tickets=self.tickets,
-            static=StaticKeys([configured]),
-            **doors,
+            ways=Ways(StaticKeys([configured]), **doors),
         )
 
     async def key(self) -> str:
@@ -141,6 +140,18 @@ async def test_one_that_cannot_say_keeps_nobody_from_saying() -> None:
 
     kit = Kit(introspection=cast("Any", Broken("token")))
     assert (await kit.chain.ended({"key:unknown", f"{TOKEN}1"})).keys() == {"key:unknown"}
+
+
+async def test_other_ways_take_the_place_of_these() -> None:
+    kit = Kit(jwt=cast("Any", Names("jwt")), anonymous=ANONYMOUS)
+    assert (await kit.chain.identify("a.b.c")) == ANONYMOUS
+    kit.chain.change(Ways(StaticKeys([]), cast("Any", Names("jwt"))))
+    assert await who(kit, "aaaa.bbbb.cccc") == "jwt"
+    with pytest.raises(Unauthenticated):
+        await who(kit, "configured")
+    kit.chain.change(Ways(StaticKeys([])))
+    gone = {"jwt:x:1", "token:1", ANONYMOUS.credential}
+    assert (await kit.chain.ended({*gone, "session of another kind", ""})).keys() == gone
 
 
 async def test_a_programs_own_identity_knows_all_but_the_tickets() -> None:

@@ -171,6 +171,20 @@ async def test_streams_stay_open_while_the_server_is_silent_for_a_while() -> Non
     assert await server.identity.ended({credential}) == {}
 
 
+async def test_other_rules_are_asked_about_anew() -> None:
+    server, after = Server(), Server(audiences=frozenset({"fairlead"}))
+    server.grant("t", aud="fairlead")
+    server.grant("other", aud="another")
+    credentials = {(await server.identity.identify(t)).credential: t for t in ("t", "other")}
+    after.tokens = server.tokens
+    after.identity.take_over(server.identity)
+    after.identity.take_over(after.identity)
+    ended = await after.identity.ended(credentials)
+    assert [credentials[id] for id in ended] == ["other"]
+    assert sorted(after.asked) == ["other", "t"]
+    assert await after.consumer("t") == "alice"
+
+
 async def test_slow_answers_hold_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fairlead.identity.introspection._PATIENCE", 0.01)
     server = Server(recheck=2.0)

@@ -340,6 +340,17 @@ async def test_a_withdrawn_key_is_good_no_more_once_the_keys_are_loaded_anew() -
         await identity.identify(issuer.token())
 
 
+async def test_other_rules_end_what_was_judged_by_these() -> None:
+    issuer = Issuer()
+    before = issuer.identity(grants={"a": frozenset({"admin", "ask"}), "b": frozenset({"read"})})
+    same = issuer.identity(grants={"b": frozenset({"read"}), "a": frozenset({"ask", "admin"})})
+    other = issuer.identity()
+    credential = (await before.identify(issuer.token())).credential
+    assert await before.ended({credential, "key:x"}) == {}
+    assert await same.ended({credential}) == {}
+    assert (await other.ended({credential, "key:x"})).keys() == {credential}
+
+
 async def test_claims_grant_scopes_by_the_operators_rules() -> None:
     issuer = Issuer()
     identity = issuer.identity(

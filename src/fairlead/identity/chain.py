@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from typing import NamedTuple
 
 import structlog
 
 from fairlead.errors import FairleadError, Unauthenticated
 from fairlead.identity import sessions, stored_keys, tickets
+from fairlead.identity.introspection import KIND as TOKEN
 from fairlead.identity.introspection import Introspection
+from fairlead.identity.jwt import KIND as JWT
 from fairlead.identity.jwt import MAX_TOKEN, JwtIdentity, has_shape
 from fairlead.identity.static_keys import StaticKeys
 from fairlead.policy.caller import ANONYMOUS, Caller
@@ -18,15 +21,22 @@ from fairlead.ports.identity import Identity, Revocable
 _log = structlog.get_logger("fairlead.identity")
 
 
+class Ways(NamedTuple):
+    """What the configuration says of callers. ``anonymous`` is who asks without any credential, and
+    counts only while no key was ever made; None: everybody needs one."""
+
+    static: StaticKeys
+    jwt: JwtIdentity | None = None
+    introspection: Introspection | None = None
+    anonymous: Caller | None = None
+
+
 class Chain:
     """Implements :class:`~fairlead.ports.identity.Identity` and
     :class:`~fairlead.ports.identity.Revocable`.
 
     What Fairlead issued says so itself (``flk_``, ``flt_``, ``fls_``). Anything else is a token of
     the issuer where it looks like one, a key of the configuration, or a token to be asked about.
-
-    ``anonymous`` is who asks without any of these, and counts only while nothing is configured and
-    no key was ever made; None: everybody needs a credential.
     """
 
     def __init__(
@@ -35,23 +45,23 @@ class Chain:
         stored: stored_keys.StoredKeys,
         sessions: sessions.SessionIdentity,
         tickets: tickets.TicketIdentity,
-        static: StaticKeys,
-        jwt: JwtIdentity | None = None,
-        introspection: Introspection | None = None,
-        anonymous: Caller | None = None,
+        ways: Ways,
     ) -> None:
+        self.ways = ways
         self._stored = stored
         self._sessions = sessions
         self._tickets = tickets
-        self._static = static
-        self._jwt = jwt
-        self._introspection = introspection
-        self._anonymous = anonymous
 
-    def change(self, static: StaticKeys, anonymous: Caller | None) -> None:
-        """Other keys of the configuration from now on, and whether anybody needs one."""
-        self._static = static
-        self._anonymous = anonymous
+    def change(self, ways: Ways) -> None:
+        """What another configuration says, from now on."""
+        old, self.ways = self.ways, ways
+        if ways.introspection is not None and old.introspection is not None:
+            ways.introspection.take_over(old.introspection)
+
+    async def close(self) -> None:
+        """End what is under way."""
+        if self.ways.introspection is not None:
+            await self.ways.introspection.close()
 
     async def any_stored(self) -> bool:
         """Whether a key was ever made here."""
@@ -59,8 +69,9 @@ class Chain:
 
     @property
     def _revocable(self) -> list[Revocable]:
-        found: list[Revocable] = [self._stored, self._sessions, self._static]
-        return found if self._introspection is None else [*found, self._introspection]
+        static, jwt, introspection, _ = self.ways
+        ways = (self._stored, self._sessions, static, jwt, introspection)
+        return [way for way in ways if way is not None]
 
     async def identify(self, credential: str | None) -> Caller:
         """The caller whom the one who knows such credentials names.
@@ -82,9 +93,9 @@ class Chain:
 
     async def _nobody_needs_one(self) -> Caller | None:
         """Who everybody is, where nobody needs a credential."""
-        if self._anonymous is None or await self._stored.any():
+        if self.ways.anonymous is None or await self._stored.any():
             return None
-        return self._anonymous
+        return self.ways.anonymous
 
     def _who_knows(self, credential: str) -> Identity:
         match credential[:4]:
@@ -94,11 +105,12 @@ class Chain:
                 return self._sessions
             case tickets.PREFIX:
                 return self._tickets
-        if self._jwt is not None and has_shape(credential):
-            return self._jwt
-        if self._introspection is not None and self._static.find(credential) is None:
-            return self._introspection
-        return self._static
+        static, jwt, introspection, _ = self.ways
+        if jwt is not None and has_shape(credential):
+            return jwt
+        if introspection is not None and static.find(credential) is None:
+            return introspection
+        return static
 
     async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:
         """Which of the credentials have ended, by those who named their callers."""
@@ -116,4 +128,8 @@ class Chain:
                 raise answer
             else:
                 found.update(answer)
+        for kind, way in ((JWT, self.ways.jwt), (TOKEN, self.ways.introspection)):
+            if way is None:
+                why = Unauthenticated("tokens of this kind are not taken here any more")
+                found |= {one: why for one in credentials if one.startswith(kind)}
         return found

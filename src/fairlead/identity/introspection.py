@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection
@@ -122,6 +123,17 @@ class Introspection:
                     f"{self._rules.stale:g} s"
                 )
         return ended
+
+    def take_over(self, other: Introspection) -> None:
+        """Know the tokens that another one knew by other rules; each is asked about anew when it is
+        next looked at."""
+        if other is self:
+            return
+        for id, known in other._good.items():
+            if known.caller is not None:
+                fresh = _Known(known.token, known.caller, known.confirmed)
+                fresh.asked = -math.inf
+                self._good[id] = fresh
 
     async def close(self) -> None:
         """End what is under way."""

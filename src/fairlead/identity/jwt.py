@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -84,21 +84,36 @@ class JwtRules(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JwtIdentity:
-    """Implements :class:`~fairlead.ports.identity.Identity` for tokens of one issuer."""
+    """Implements :class:`~fairlead.ports.identity.Identity` for tokens of one issuer, and
+    :class:`~fairlead.ports.identity.Revocable`."""
 
     def __init__(self, rules: JwtRules, keys: Jwks, clock: Callable[[], float] = time.time) -> None:
         self.rules = rules
         self._keys = keys
         self._clock = clock
         self._registry = _Registry(rules.algorithms)
+        # By which rules a caller was judged: nobody remembers the token to judge it anew. The same
+        # in all processes, which may have a ticket of each other's.
+        rule = base32(hashlib.sha256(msgspec.json.encode(rules, order="deterministic")).digest())[
+            :6
+        ]
+        self._kind = f"{KIND}{rule}:"
 
     async def identify(self, credential: str | None) -> Caller:
         """The caller whom the token names."""
         token = credential or ""
         claims = await self.verified(token)
         expires_at = self.rules.check(claims, self._clock())
-        id = KIND + base32(hashlib.sha256(token.encode()).digest())[:16]
+        id = self._kind + base32(hashlib.sha256(token.encode()).digest())[:16]
         return self.rules.claims.caller(claims, credential=id, expires_at=expires_at)
+
+    async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:
+        """Which of the credentials are tokens that were good by other rules than these."""
+        return {
+            one: Unauthenticated("the rules for tokens have changed: send yours again")
+            for one in credentials
+            if one.startswith(KIND) and not one.startswith(self._kind)
+        }
 
     async def verified(self, token: str) -> dict[str, Any]:
         """What the token says, its signature being one of the issuer's keys'. Raises

@@ -13,7 +13,7 @@ import msgspec
 
 from fairlead.errors import IdentityUnavailable, Misconfigured
 from fairlead.identity.algorithms import LEEWAY, USUAL
-from fairlead.identity.chain import Chain
+from fairlead.identity.chain import Chain, Ways
 from fairlead.identity.introspection import Introspection, IntrospectionRules
 from fairlead.identity.issuer import Client, Discovery
 from fairlead.identity.jwks import Jwks, public_keys
@@ -47,15 +47,22 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     sessions: SessionIdentity
     login: Login | None
     cookie: str
+    client: Client
 
     async def any_stored(self) -> bool:
         """Whether API keys were made in the data folder."""
         return isinstance(self.identity, Chain) and await self.identity.any_stored()
 
-    def change(self, static: StaticKeys, config: Config) -> None:
-        """The keys of another configuration from now on."""
+    async def prepared(self, config: Config, current: Config) -> Ways:
+        """What ``config`` says of callers, for :meth:`change`; ``current`` is in force. Raises
+        :class:`~fairlead.errors.Misconfigured`."""
+        old = self.identity.ways if isinstance(self.identity, Chain) else None
+        return await _ways(config, self.client, current, old)
+
+    def change(self, ways: Ways) -> None:
+        """Know callers so from now on. A program's own identity stays."""
         if isinstance(self.identity, Chain):
-            self.identity.change(static, None if config.identified else ANONYMOUS)
+            self.identity.change(ways)
 
 
 async def open_doors(
@@ -89,18 +96,14 @@ async def open_doors(
     if own is not None:
         identity: Chain | OwnIdentity = OwnIdentity(own, tickets)
     else:
-        introspection = _introspection(config, client) if config.oauth2.label() else None
-        if introspection is not None:
-            stack.push_async_callback(introspection.close)
-        identity = Chain(
+        chain = Chain(
             stored=StoredKeys(keys),
             sessions=sessions,
             tickets=tickets,
-            static=static_of(config),
-            jwt=await _jwt(config, client) if config.jwt.issuer else None,
-            introspection=introspection,
-            anonymous=None if config.identified else ANONYMOUS,
+            ways=await _ways(config, client),
         )
+        stack.push_async_callback(chain.close)
+        identity = chain
     return Doors(
         identity=identity,
         keys=keys,
@@ -108,12 +111,30 @@ async def open_doors(
         sessions=sessions,
         login=login,
         cookie=cookie,
+        client=client,
     )
 
 
-def static_of(config: Config) -> StaticKeys:
-    """The keys of a configuration."""
-    return StaticKeys([StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys])
+async def _ways(
+    config: Config, client: Client, current: Config | None = None, old: Ways | None = None
+) -> Ways:
+    """What a configuration says of callers. What is as in ``current`` is taken from ``old``, which
+    knows keys and tokens already."""
+    jwt = introspection = None
+    if old is not None and current is not None and config.jwt == current.jwt:
+        jwt = old.jwt
+    elif config.jwt.issuer:
+        jwt = await _jwt(config, client)
+    if old is not None and current is not None and config.oauth2 == current.oauth2:
+        introspection = old.introspection
+    elif config.oauth2.label():
+        introspection = _introspection(config, client)
+    return Ways(
+        StaticKeys([StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys]),
+        jwt,
+        introspection,
+        None if config.identified else ANONYMOUS,
+    )
 
 
 async def _jwt(config: Config, client: Client) -> JwtIdentity:

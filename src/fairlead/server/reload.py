@@ -18,7 +18,6 @@ import structlog
 
 from fairlead.errors import FairleadError
 from fairlead.server.config import SETTINGS, Config
-from fairlead.server.doors import static_of
 from fairlead.server.entrance import judge, policy_of
 from fairlead.server.limits import limits_of
 from fairlead.server.metering import budgets_of
@@ -39,6 +38,7 @@ LIVE = frozenset(
         "consumers",
         "deadline",
         "deny_addresses",
+        "jwt",
         "keys",
         "max_attached_bytes",
         "max_attachment_bytes",
@@ -49,6 +49,7 @@ LIVE = frozenset(
         "max_readers",
         "max_readers_each",
         "model",
+        "oauth2",
         "orphan_window",
         "prices",
         "queue",
@@ -115,12 +116,12 @@ class Reload:
         policy = policy_of(config)
         budgets = budgets_of(config)
         limits = limits_of(config)
-        static = static_of(config)
+        ways = await system.doors.prepared(config, current)
         offer = system.offer.following(config)
 
         system.config = config
         system.entrance.change(policy)
-        system.doors.change(static, config)
+        system.doors.change(ways)
         system.engine.metering.replace(budgets)
         system.engine.change(
             offer.models, limits, {each.consumer: each.share for each in config.consumers}
