@@ -39,7 +39,9 @@ def grant(taken: int, hold: Hold, amount: int, metered: int, until: float) -> tu
     granted = hold.granted + amount
     if metered > granted:
         metered = granted
-    return taken + amount, Hold(granted, max(hold.metered, metered), until)
+    if metered < hold.metered:
+        metered = hold.metered
+    return taken + amount, Hold(granted, metered, until)
 
 
 def meter(hold: Hold, metered: int, until: float) -> Hold:

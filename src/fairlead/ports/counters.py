@@ -49,7 +49,7 @@ class Final(msgspec.Struct, frozen=True, gc=False):
     amount: int
 
 
-class Reserved(NamedTuple):
+class Reserved(msgspec.Struct, frozen=True, gc=False):
     """Whether all claims were ``granted``, and what is now ``taken`` of each counter."""
 
     granted: bool

@@ -35,10 +35,11 @@ class MemoryCounters:
         now = self._clock()
         fit = True
         counts = []
+        known = self._counts
         for claim in claims:
-            count = self._counts.get(claim.counter)
+            count = known.get(claim.counter)
             if count is None:
-                count = self._counts[claim.counter] = _Count()
+                count = known[claim.counter] = _Count()
             if not fits(count.taken, claim.limit, claim.amount):
                 _lapse(count, now)
                 fit = fit and fits(count.taken, claim.limit, claim.amount)
