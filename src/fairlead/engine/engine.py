@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 import structlog
 
-from fairlead.engine.accounts import Accounts
 from fairlead.engine.answers import Snapshot, add_up, beginning, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
@@ -26,8 +25,7 @@ from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
 from fairlead.engine.limits import Limits
-from fairlead.engine.meter import Meter
-from fairlead.engine.metering import Metering
+from fairlead.engine.metering import Meter, Metering
 from fairlead.engine.models import Model, Models
 from fairlead.engine.overview import Overview
 from fairlead.engine.reader import Reader
@@ -48,7 +46,6 @@ from fairlead.errors import (
     FairleadError,
     Interrupted,
     NotFound,
-    TooMany,
 )
 from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
@@ -72,8 +69,9 @@ from fairlead.ports.conversations import (
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.observer import Begun, Observer
-from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.passing import Passed, Passing
+from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.provider import Turn as Said
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
@@ -119,7 +117,7 @@ class Engine:
         self.knowledge = knowledge
         self.limits = limits or Limits()
         self.node = random_id(entropy(16))
-        self.metering = metering or Metering(Accounts(clock=clock))
+        self.metering = metering or Metering(clock=clock)
         self.draining = False
         self._secret = secret
         self._notice = notice
@@ -232,15 +230,14 @@ class Engine:
                 return self._same(await self.store.info(stream), ask)
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self._turn(caller)
+        turn = self.turns.take(caller.consumer)
         try:
             return await self._create(caller, ask, model, stream, turn)
-        except BudgetExhausted as error:
+        except BudgetExhausted:
             # The same question may have been begun meanwhile, with just what is missing now.
             if key:
                 with contextlib.suppress(NotFound):
                     return self._same(await self.store.info(stream), ask)
-            self._refused(error)
             raise
         finally:
             if not turn.used:
@@ -260,7 +257,7 @@ class Engine:
         stream = self._id(caller, key)
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self._turn(caller)
+        turn = self.turns.take(caller.consumer)
         try:
             await turn.wait()
             spec = relay.spec(stream, caller.consumer)
@@ -269,7 +266,7 @@ class Engine:
                 raise _conflict()
             if isinstance(outcome, ports.Created):
                 # Its tokens are nobody's to count.
-                meter = await Metering(Accounts(clock=self._clock)).begin(caller, "", ())
+                meter = await Metering(clock=self._clock).begin(caller, "", ())
                 generation = self._generation(
                     outcome, relay.meta, relay.source, None, meter, turn, caller
                 )
@@ -290,31 +287,6 @@ class Engine:
                 raise _conflict()
             return info
         return None
-
-    def _turn(self, caller: Caller) -> Turn:
-        try:
-            return self.turns.take(caller.consumer)
-        except (Busy, TooMany) as error:
-            self._refused(error)
-            raise
-
-    def _refused(self, error: FairleadError) -> None:
-        for observer in self._observers:
-            observer.refused(error.code, str(error.details.get("budget", "")))
-
-    def _id(self, caller: Caller, key: str) -> str:
-        """The id of a stream that the caller starts."""
-        if not key:
-    def _turn(self, caller: Caller) -> Turn:
-        try:
-            return self.turns.take(caller.consumer)
-        except (Busy, TooMany) as error:
-            self._refused(error)
-            raise
-
-    def _refused(self, error: FairleadError) -> None:
-        for observer in self._observers:
-            observer.refused(error.code, str(error.details.get("budget", "")))
 
     async def pass_on(
         self, caller: Caller, name: str, path: str, fields: dict[str, msgspec.Raw], text: str
@@ -351,6 +323,9 @@ class Engine:
         finally:
             turn.leave()
 
+    def _id(self, caller: Caller, key: str) -> str:
+        """The id of a stream that the caller starts."""
+        if not key:
             return random_id(self._entropy(16))
         if len(key) > MAX_NAME or not key.isascii() or not key.isprintable():
             raise BadRequest(
@@ -639,14 +614,14 @@ class Engine:
             self._readers.leave(caller.consumer)
             raise
 
-    def detach(self, reader: Reader[Any], *, due: float = 0.0) -> None:
-        """The reader has gone. The generation goes on. A poller counts as watching until its next
-        poll is due, in ``due`` seconds."""
     async def begun(self, stream: str, patience: float) -> Error | None:
         """Wait until there is something of the answer that a reader of the caller's waits for,
         ``patience`` seconds at most; the error, if it has ended with one before that."""
         return await beginning(self.store, stream, patience)
 
+    def detach(self, reader: Reader[Any], *, due: float = 0.0) -> None:
+        """The reader has gone. The generation goes on. A poller counts as watching until its next
+        poll is due, in ``due`` seconds."""
         self._readers.detach(reader, lingers=due > 0)
         generation = self._running.get(reader.live.stream)
         if due and generation is not None:

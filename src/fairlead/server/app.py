@@ -23,10 +23,10 @@ from fairlead.server import (
     admin,
     budgets,
     chat,
-    openai_chat,
-    openai_models,
     dialogues,
     login,
+    openai_chat,
+    openai_models,
     relay,
     rpc,
     scrape,
@@ -85,9 +85,6 @@ class BasePath:
                 error = NotFound(f"everything here is under {self._prefix}/")
                 if scope["type"] == "websocket":
                     await socket.refuse(WebSocket(scope, receive, send), error)
-        openai_chat.router,
-        openai_models.router,
-        documents.router,
                     return
                 response = error_response(error, Request(scope))
                 await response(scope, receive, send)
@@ -116,10 +113,11 @@ def build_app(system: System) -> ASGIApp:
         streams.router,
         writing.router,
         dialogues.router,
+        openai_chat.router,
+        openai_models.router,
         about.router,
         budgets.router,
         login.router,
-                *openai_chat.REQUEST_HEADERS,
     )
     for router in routers:
         app.include_router(router)
@@ -133,6 +131,7 @@ def build_app(system: System) -> ASGIApp:
     app.add_exception_handler(Exception, _unforeseen)
 
     served: ASGIApp = Gate(app, system.entrance, system.callers)
+    served = Requests(served, system.metrics, system.tracing)
     if system.config.base_path:
         served = BasePath(served, system.config.base_path)
     if system.config.cors_origins:
@@ -148,6 +147,7 @@ def build_app(system: System) -> ASGIApp:
                 "Last-Event-ID",
                 "Idempotency-Key",
                 "Cache-Control",
+                *openai_chat.REQUEST_HEADERS,
                 "Fairlead-Reader",
                 HEADER,
                 *rpc.REQUEST_HEADERS,
@@ -163,7 +163,7 @@ def build_app(system: System) -> ASGIApp:
             ],
             max_age=600,
         )
-    return Unwound(Requests(served, system.metrics, system.tracing))
+    return Unwound(served)
 
 
 async def _our_error(request: Request, error: Exception) -> Response:
