@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fairlead.ports.keys import Keys, StoredKey
+    from fairlead.server.changes import KeyChanges
 
 T = TypeVar("T")
 
@@ -65,15 +66,15 @@ def create(
       fairlead keys create alice
       fairlead keys create dashboard --scopes read --expires 90d
     """
-    from fairlead.server.keys import issue
-
     given = frozenset(filter(None, map(str.strip, scopes.split(",")))) if scopes else ALL_SCOPES
     life = seconds(expires) if expires else None
 
-    def make(keys: Keys) -> Awaitable[tuple[StoredKey, str]]:
-        return issue(keys, consumer, name=name, scopes=given, quotas=(*(quota or ()),), life=life)
+    def make(keys: KeyChanges) -> Awaitable[tuple[StoredKey, str]]:
+        return keys.create(
+            consumer, name=name, scopes=given, quotas=(*(quota or ()),), life=life
+        )
 
-    _show_new(*_with_keys(_load(data_dir, config), make), as_json)
+    _show_new(*_change(_load(data_dir, config), make), as_json)
 
 
 @app.command(name="list")
@@ -99,7 +100,7 @@ def list_keys(
 
     keys = _with_keys(_load(data_dir, config), every)
     if as_json:
-        typer.echo(msgspec.json.format(msgspec.json.encode(keys), indent=2))
+        typer.echo(msgspec.json.format(msgspec.json.encode(keys, order="deterministic"), indent=2))
         return
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("Id", "Consumer", "Name", "Scopes", "Quotas", "State", "Last used"):
@@ -134,10 +135,8 @@ def rotate(
       fairlead keys rotate 3v1m0c8x2k
       fairlead keys rotate 3v1m0c8x2k --overlap 0s
     """
-    from fairlead.server.keys import rotate as replace
-
     length = seconds(overlap)
-    made = _with_keys(_load(data_dir, config), lambda keys: replace(keys, id, overlap=length))
+    made = _change(_load(data_dir, config), lambda keys: keys.rotate(id, length))
     _show_new(*made, as_json)
     err().print(Text(f"The old key {printable(id)} is good for {overlap} more.", "dim"))
 
@@ -150,7 +149,7 @@ def revoke(
     config: ConfigFile = None,
 ) -> None:
     """End a key for good. What is open under it ends within 5 seconds."""
-    key = _with_keys(_load(data_dir, config), lambda keys: keys.revoke(id))
+    key = _change(_load(data_dir, config), lambda keys: keys.revoke(id))
     err().print(Text(f"The key {key.id} of {printable(key.consumer)} is revoked."))
 
 
@@ -182,6 +181,16 @@ def _with_keys(config: Config, act: Callable[[Keys], Awaitable[T]]) -> T:
     async def run() -> T:
         async with stored_keys(config) as keys:
             return await act(keys)
+
+    return asyncio.run(run())
+
+
+def _change(config: Config, act: Callable[[KeyChanges], Awaitable[T]]) -> T:
+    from fairlead.server.changes import stored_changes
+
+    async def run() -> T:
+        async with stored_changes(config) as changes:
+            return await act(changes)
 
     return asyncio.run(run())
 

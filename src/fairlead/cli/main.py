@@ -13,6 +13,8 @@ from fairlead.cli.ingest import ingest
 from fairlead.cli.keys import app as keys
 from fairlead.cli.serve import serve
 from fairlead.cli.settings import SettingsCommand
+from fairlead.cli.top import top
+from fairlead.cli.usage import usage
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -45,6 +47,8 @@ def fairlead_command(
       fairlead ask "What is a position?"   ask it: the answer streams in here
       fairlead ingest ./handbook           give it documents to answer from
       fairlead keys create alice           make an API key
+      fairlead usage --by consumer         who used how much
+      fairlead top                         what runs now
       fairlead config                      every setting, its value and origin
     """
 
@@ -54,6 +58,8 @@ app.command()(ask)
 app.command()(ingest)
 app.command(cls=SettingsCommand)(config)
 app.add_typer(keys, name="keys")
+app.command()(usage)
+app.command()(top)
 
 
 def main() -> None:

@@ -2,13 +2,40 @@
 
 from __future__ import annotations
 
+import contextlib
+import getpass
+import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 
 from fairlead.policy.caller import ALL_SCOPES, Caller
 from fairlead.ports.audit import Audit, entry
 from fairlead.ports.keys import Keys, StoredKey
 from fairlead.server import keys as stored
+from fairlead.server.config import Config
+from fairlead.stores.sqlite_audit import SqliteAudit
+from fairlead.stores.sqlite_keys import SqliteKeys
+
+#: The credential of whoever can write the data folder.
+COMMAND_LINE = "command line"
+
+
+@contextlib.asynccontextmanager
+async def stored_changes(config: Config) -> AsyncGenerator[KeyChanges, None]:
+    """Changes to the keys in a data folder, by whoever runs this command; raises as
+    :func:`fairlead.server.keys.stored_gateway`."""
+    async with stored.stored_gateway(config) as gateway:
+        keys, audit = SqliteKeys(gateway), SqliteAudit(gateway)
+        await keys.open()
+        await audit.open()
+        yield KeyChanges(keys, audit, Caller(_user(), credential=COMMAND_LINE))
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user of containers, who has no name
+        return str(os.getuid()) if hasattr(os, "getuid") else ""
 
 
 class KeyChanges:

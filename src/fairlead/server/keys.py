@@ -24,8 +24,17 @@ MAX_OVERLAP = 366 * 86_400.0
 
 @contextlib.asynccontextmanager
 async def stored_keys(config: Config) -> AsyncGenerator[Keys, None]:
-    """The keys in the data folder of ``config``, apart from a running server, which sees at once
-    what is done to them: both use one file.
+    """The keys in the data folder of ``config``; raises as :func:`stored_gateway`."""
+    async with stored_gateway(config) as gateway:
+        keys = SqliteKeys(gateway)
+        await keys.open()
+        yield keys
+
+
+@contextlib.asynccontextmanager
+async def stored_gateway(config: Config) -> AsyncGenerator[SqliteGateway, None]:
+    """The file of keys in the data folder of ``config``, apart from a running server, which sees at
+    once what is done to them: both use one file.
 
     Raises :class:`~fairlead.errors.Misconfigured` when the folder cannot be used, or nothing would
     be kept there.
@@ -47,9 +56,7 @@ async def stored_keys(config: Config) -> AsyncGenerator[Keys, None]:
     gateway = SqliteGateway(config.data_dir / "gateway.db")
     await gateway.open()
     try:
-        keys = SqliteKeys(gateway)
-        await keys.open()
-        yield keys
+        yield gateway
     finally:
         await gateway.close()
 
