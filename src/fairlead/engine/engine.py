@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
+from fairlead.engine.accounts import Accounts
 from fairlead.engine.answers import Snapshot, add_up, beginning, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
@@ -25,7 +26,8 @@ from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
 from fairlead.engine.limits import Limits
-from fairlead.engine.metering import Meter, Metering
+from fairlead.engine.meter import Meter
+from fairlead.engine.metering import Metering
 from fairlead.engine.models import Model, Models
 from fairlead.engine.overview import Overview
 from fairlead.engine.reader import Reader
@@ -46,6 +48,7 @@ from fairlead.errors import (
     FairleadError,
     Interrupted,
     NotFound,
+    TooMany,
 )
 from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
@@ -117,7 +120,7 @@ class Engine:
         self.knowledge = knowledge
         self.limits = limits or Limits()
         self.node = random_id(entropy(16))
-        self.metering = metering or Metering(clock=clock)
+        self.metering = metering or Metering(Accounts(clock=clock))
         self.draining = False
         self._secret = secret
         self._notice = notice
@@ -230,14 +233,15 @@ class Engine:
                 return self._same(await self.store.info(stream), ask)
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self.turns.take(caller.consumer)
+        turn = self._turn(caller)
         try:
             return await self._create(caller, ask, model, stream, turn)
-        except BudgetExhausted:
+        except BudgetExhausted as error:
             # The same question may have been begun meanwhile, with just what is missing now.
             if key:
                 with contextlib.suppress(NotFound):
                     return self._same(await self.store.info(stream), ask)
+            self._refused(error)
             raise
         finally:
             if not turn.used:
@@ -257,7 +261,7 @@ class Engine:
         stream = self._id(caller, key)
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self.turns.take(caller.consumer)
+        turn = self._turn(caller)
         try:
             await turn.wait()
             spec = relay.spec(stream, caller.consumer)
@@ -266,7 +270,7 @@ class Engine:
                 raise _conflict()
             if isinstance(outcome, ports.Created):
                 # Its tokens are nobody's to count.
-                meter = await Metering(clock=self._clock).begin(caller, "", ())
+                meter = await Metering(Accounts(clock=self._clock)).begin(caller, "", ())
                 generation = self._generation(
                     outcome, relay.meta, relay.source, None, meter, turn, caller
                 )
@@ -287,6 +291,17 @@ class Engine:
                 raise _conflict()
             return info
         return None
+
+    def _turn(self, caller: Caller) -> Turn:
+        try:
+            return self.turns.take(caller.consumer)
+        except (Busy, TooMany) as error:
+            self._refused(error)
+            raise
+
+    def _refused(self, error: FairleadError) -> None:
+        for observer in self._observers:
+            observer.refused(error.code, str(error.details.get("budget", "")))
 
     async def pass_on(
         self, caller: Caller, name: str, path: str, fields: dict[str, msgspec.Raw], text: str

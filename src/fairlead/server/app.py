@@ -131,7 +131,6 @@ def build_app(system: System) -> ASGIApp:
     app.add_exception_handler(Exception, _unforeseen)
 
     served: ASGIApp = Gate(app, system.entrance, system.callers)
-    served = Requests(served, system.metrics, system.tracing)
     if system.config.base_path:
         served = BasePath(served, system.config.base_path)
     if system.config.cors_origins:
@@ -163,7 +162,7 @@ def build_app(system: System) -> ASGIApp:
             ],
             max_age=600,
         )
-    return Unwound(served)
+    return Unwound(Requests(served, system.metrics, system.tracing))
 
 
 async def _our_error(request: Request, error: Exception) -> Response:
