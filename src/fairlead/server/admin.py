@@ -14,7 +14,7 @@ from fairlead.engine.overview import LiveStream, Load
 from fairlead.errors import BadRequest, Misconfigured, NotFound, Unauthenticated
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
-from fairlead.ports.audit import MAX_TEXT, entry
+from fairlead.ports.audit import MAX_TEXT
 from fairlead.ports.keys import StoredKey
 from fairlead.ports.usage import BY, By, Usage, grouped
 from fairlead.server import http
@@ -314,17 +314,9 @@ async def reload(request: Request) -> Response:
     if system.reload is None:
         raise BadRequest("this server's configuration comes from a program, not from a file")
     try:
-        outcome = await system.reload()
+        outcome = await system.reload(caller, "POST /admin/reload")
     except Misconfigured as wrong:
         raise BadRequest(wrong.message, **wrong.details) from None
-    done = entry(
-        caller,
-        time.time(),
-        "configuration.reloaded",
-        changed=" ".join(outcome.changed),
-        restart=" ".join(outcome.restart),
-    )
-    await system.audit.add(done)
     return http.json_response(msgspec.to_builtins(outcome))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import msgspec
 import structlog
 
 from fairlead.errors import FairleadError
+from fairlead.policy.caller import Caller
+from fairlead.ports.audit import entry
 from fairlead.server.config import SETTINGS, Config
 from fairlead.server.entrance import judge, policy_of
 from fairlead.server.limits import limits_of
@@ -64,6 +67,10 @@ LIVE = frozenset(
 )
 
 
+#: Who wants it where no caller does: whoever can write the file, or send a signal.
+_NOBODY = Caller("", frozenset())
+
+
 class Outcome(msgspec.Struct, frozen=True):
     """What came of it: the settings that were ``changed``, those that wait for a ``restart``, and
     how many open readers ``ended``, because they may not stay."""
@@ -81,16 +88,27 @@ class Reload:
         self._load = load
         self._busy = asyncio.Lock()
 
-    async def __call__(self) -> Outcome:
-        """Read the configuration and apply it. Raises :class:`~fairlead.errors.Misconfigured` and
-        changes nothing if it is not right."""
+    async def __call__(self, caller: Caller = _NOBODY, why: str = "") -> Outcome:
+        """Read the configuration and apply it; the audit log is told who wanted it, and ``why``.
+        Raises :class:`~fairlead.errors.Misconfigured` and changes nothing if it is not right."""
         async with self._busy:
-            return await self._apply(self._load())
+            outcome = await self._apply(self._load())
+        if outcome.changed or outcome.restart:
+            done = entry(
+                caller,
+                time.time(),
+                "configuration.reloaded",
+                changed=" ".join(outcome.changed),
+                restart=" ".join(outcome.restart),
+                why=why,
+            )
+            await self._system.audit.add(done)
+        return outcome
 
     async def try_it(self, why: str) -> None:
         """As a call, for when nobody waits for the outcome: the log tells it."""
         try:
-            await self()
+            await self(why=why)
         except FairleadError as error:
             _log.error("reload_refused", why=why, error=error.message)
 

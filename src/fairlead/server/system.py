@@ -38,4 +38,4 @@ class System(msgspec.Struct):
     audit: Audit = msgspec.field(default_factory=MemoryAudit)
     metrics: Metrics = msgspec.field(default_factory=Metrics)
     tracing: Tracing | None = None
-    reload: Callable[[], Awaitable[Any]] | None = None
+    reload: Callable[..., Awaitable[Any]] | None = None
