@@ -1,7 +1,8 @@
 """Processes that use up budgets from one file: ``python -m tests.stores.counting <file> <name>``.
 
-Each reserves in steps, meters, settles at less than it was granted, and says after each answer how
-much it used in all; when nothing is to be had any more, it ends.
+Each waits for a line on its input. Then it reserves in steps, meters, settles at less than it was
+granted, and says after each answer how much it used in all; when nothing is to be had any more, it
+ends.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from tests.stores.conftest import SOON
 
 ROOT = Path(__file__).parents[2]
 #: Of each process, and of all together.
-LIMIT = 900
-TOTAL = 2500
+LIMIT = 1500
+TOTAL = 5000
 STEP = 10
 
 
@@ -33,6 +34,8 @@ async def main(path: str, name: str) -> None:
     await store.open()
     own, total = Counter(name, 0, 1 << 40), Counter("all", 0, 1 << 40)
     limits = {own: LIMIT, total: TOTAL}
+    os.write(1, b"0\n")
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     used = 0
     answers = 0
     while True:
@@ -63,6 +66,15 @@ class Child:
         self.process = process
         self.total = 0
 
+    async def ready(self) -> None:
+        """Wait until it could begin."""
+        assert await self._hear(), "it ended first"
+
+    def begin(self) -> None:
+        """Have it begin."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(b"\n")
+
     async def used(self, amount: int) -> None:
         """Wait until it has used so much."""
         while self.total < amount:
@@ -91,7 +103,7 @@ class Child:
 
 
 async def counting(path: Path, name: str) -> Child:
-    """A process that begins at once."""
+    """A process."""
     return Child(
         await asyncio.create_subprocess_exec(
             sys.executable,
@@ -99,6 +111,7 @@ async def counting(path: Path, name: str) -> Child:
             "tests.stores.counting",
             str(path),
             name,
+            stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
         )

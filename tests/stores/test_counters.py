@@ -202,6 +202,10 @@ async def test_processes_that_are_killed_cannot_overspend(tmp_path: Path) -> Non
     await store.open()
     children = [await counting(tmp_path / "gateway.db", f"p{n}") for n in range(6)]
     try:
+        for child in children:
+            await child.ready()
+        for child in children:
+            child.begin()
         # Two die while all are at it; the others go on until nothing is left for them.
         for child in children[:2]:
             await child.used(30)
