@@ -327,6 +327,8 @@ async def test_who_may_open_one(serve: Serve, session: aiohttp.ClientSession) ->
             assert status_404.value.response.status_code == 404
         assert "s3cret" not in json.dumps(server.logs)
         assert "guess" not in json.dumps(server.logs)
+    # Refusing is no error of the server's.
+    assert "handshake" not in server.output
 
 
 async def test_another_credential_takes_along_what_it_may_see(

@@ -37,6 +37,11 @@ class ServerProcess:
         """The base URL, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}{self.base_path}"
 
+    @property
+    def output(self) -> str:
+        """All that it has written so far, whether or not it can be parsed."""
+        return "".join(self._raw)
+
     async def start(self) -> ServerProcess:
         """Start and wait until it listens."""
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from urllib.parse import urlsplit
 
 from fastapi import APIRouter
@@ -16,6 +17,7 @@ from fairlead.policy.caller import Caller
 from fairlead.protocols import native
 from fairlead.protocols.uploads import Uploads
 from fairlead.server.system import System
+from fairlead.transports.body import UNWINDING
 from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, TOO_BIG, Socket, SocketWire
 
 router = APIRouter()
@@ -29,7 +31,15 @@ _PROTOCOL = [(b"fairlead-protocol", b"1")]
 @router.websocket("/ws/{client_id}")
 async def socket(websocket: WebSocket) -> None:
     """One connection, from the handshake to the close."""
-    system: System = websocket.app.state.system
+    serving = partial(_serve, websocket.app.state.system, websocket)
+    unwinding = websocket.scope.get(UNWINDING)
+    if unwinding is None:
+        await serving()
+    else:
+        unwinding.append(serving)
+
+
+async def _serve(system: System, websocket: WebSocket) -> None:
     if error := foreign(websocket, system.config.cors_origins):
         await refuse(websocket, error)
         return

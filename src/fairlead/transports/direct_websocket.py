@@ -70,6 +70,8 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
         self.logger = _quiet
         self.conn.logger = _quiet
         self.conn.debug = False
+        self._served = self.app
+        self.app = self._answered
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -78,6 +80,13 @@ class BoundedSocketProtocol(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.intake.leave(self.transport)
         super().connection_lost(exc)
+
+    async def _answered(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._served(scope, receive, send)
+        if self.initial_response is not None and self.close_sent:
+            # A refusal in our own words completes the handshake as well; uvicorn would log that
+            # none came.
+            self.handshake_complete = True
 
     async def run_asgi(self) -> None:
         await super().run_asgi()
