@@ -26,8 +26,8 @@ BOB = {"Authorization": "Bearer key-of-bob"}
 #: Seconds from token to token, as a quick model's server has it.
 PACE = 0.005
 #: Tokens of an answer that was cut which may have been on the wire: they were sent, and nobody had
-#: counted them when the connection was closed. Half a second's worth, for a machine that is busy.
-WIRE = round(0.5 / PACE)
+#: counted them when the connection was closed. Two seconds' worth, for a machine that is busy.
+WIRE = round(2 / PACE)
 
 Serve = Callable[..., ServerProcess]
 
