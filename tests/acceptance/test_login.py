@@ -92,7 +92,7 @@ class Browser:
         self.under_way = response.headers["Set-Cookie"].partition(";")[0]
         at = URL(response.headers["Location"])
         for _ in range(10):
-            response = await self.http.get(at, allow_redirects=False)
+            response = await self.get(str(at))
             if response.status == 200:
                 page = await response.text()
                 form = re.search(r'action="([^"]+)"', page)
@@ -100,6 +100,7 @@ class Browser:
                 prompt = "login" if 'name="login"' in page else "consent"
                 fields = {"prompt": prompt, "login": name, "password": "x"}
                 response = await self.http.post(form[1], data=fields, allow_redirects=False)
+                await response.read()
             at = response.url.join(URL(response.headers["Location"]))
             if str(at).startswith(ends or self.url):
                 return str(at)
@@ -210,8 +211,8 @@ async def test_what_the_browser_brings_back_must_be_what_it_took_along(
         for forged in (f"{query['state']}.{until}.{rest}", under_way[:-1] + "x", "a.b.c.d", ""):
             headers = {"Cookie": f"fairlead-login={forged}"}
             async with aiohttp.ClientSession() as http:
-                response = await http.get(callback, headers=headers, allow_redirects=False)
-                assert response.status == 400
+                async with http.get(callback, headers=headers, allow_redirects=False) as response:
+                    assert response.status == 400
         assert (await victim.me())["consumer"] is None
 
 
@@ -299,6 +300,7 @@ async def test_over_tls_the_cookies_are_bound_to_the_host(
                 headers={"Cookie": browser.under_way},
                 allow_redirects=False,
             )
+            await done.read()
             assert (done.status, done.headers["Location"]) == (303, "/base/")
             cookies += done.headers.getall("Set-Cookie")
     assert [cookie.partition("=")[0] for cookie in cookies] == [
