@@ -28,7 +28,7 @@ test: $(CLIENT)/dist/.built ## Run every test; pytest flags in PYTEST_ARGS
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: check
-check: $(VENV)/.dev $(VENV)/.project
+check: $(VENV)/.dev $(VENV)/.sdks $(VENV)/.project
 check: $(CLIENT)/node_modules/.installed ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check

@@ -131,6 +131,11 @@ class ScriptedUpstream:
         await self._changes.until(lambda: len(self.requests) > number)
         return self.requests[number]
 
+    async def wait_requests(self, n: int) -> ReceivedRequest:
+        """Wait until n requests have been read, counted from the beginning; the n-th."""
+        await self._changes.until(lambda: len(self.requests) >= n)
+        return self.requests[n - 1]
+
     async def wait_closed(self, n: int = 1) -> None:
         """Wait until clients have closed n connections, counted from the beginning."""
         await self._changes.until(lambda: self.closed_by_client >= n)
@@ -191,6 +196,11 @@ class ScriptedUpstream:
         match request.method, request.path:
             case "GET", "/v1/models":
                 return http.whole(200, "application/json", chat.models(self._models), {})
+            case "POST", "/v1/embeddings":
+                if not isinstance(request.json, dict):
+                    return Status(400)
+                made = chat.embeddings(request.json, request.model)
+                return http.whole(200, "application/json", made, {})
             case "POST", "/v1/chat/completions":
                 if not isinstance(request.json, dict):
                     return Status(400)
