@@ -36,6 +36,7 @@ from fairlead.server import (
 )
 from fairlead.server.gate import Gate
 from fairlead.server.http import error_response
+from fairlead.server.openapi import document
 from fairlead.server.requests import HEADER, Requests
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
@@ -125,6 +126,7 @@ def build_app(system: System) -> ASGIApp:
     own = [route for router in routers for route in router.routes]
     app.router.routes += relay.routes(system, [getattr(route, "path", "") for route in own])
     app.mount("/", Page(directory=_PAGE, html=True), name="page")
+    app.openapi = document(app, system.config.base_path)  # type: ignore[method-assign]
     app.add_exception_handler(FairleadError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _validation_error)
