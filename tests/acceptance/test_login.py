@@ -210,9 +210,11 @@ async def test_what_the_browser_brings_back_must_be_what_it_took_along(
         _, until, rest = under_way.split(".", 2)
         for forged in (f"{query['state']}.{until}.{rest}", under_way[:-1] + "x", "a.b.c.d", ""):
             headers = {"Cookie": f"fairlead-login={forged}"}
-            async with aiohttp.ClientSession() as http:
-                async with http.get(callback, headers=headers, allow_redirects=False) as response:
-                    assert response.status == 400
+            async with (
+                aiohttp.ClientSession() as http,
+                http.get(callback, headers=headers, allow_redirects=False) as response,
+            ):
+                assert response.status == 400
         assert (await victim.me())["consumer"] is None
 
 
