@@ -521,4 +521,5 @@ async def test_path_of_our_own_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "fairlead.toml"
     file.write_text('[[apps]]\nname = "a"\npath = "/chat"\ntarget = "http://127.0.0.1:1"\n')
     with pytest.raises(AssertionError, match="own; take another"):
-        await ServerProcess(tmp_path / "data", "--config", str(file)).start()
+        async with ServerProcess(tmp_path / "data", "--config", str(file)):
+            pass
