@@ -56,9 +56,7 @@ def dump(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def shown(
-    events: Iterable[Any], options: chat.Options = ALL
-) -> tuple[list[Chunk], chat.State]:
+def shown(events: Iterable[Any], options: chat.Options = ALL) -> tuple[list[Chunk], chat.State]:
     """The chunks of an answer, and the state in the end."""
     state = chat.begin(STREAM, META, options)
     said: list[bytes] = []

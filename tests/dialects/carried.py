@@ -1,0 +1,351 @@
+"""What each dialect carries to each provider, and what of answers it shows: found out by carrying
+it, and written as the page ``docs/reference/dialects.md``.
+
+``python -m tests.dialects.carried > docs/reference/dialects.md``
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sys
+from collections.abc import AsyncGenerator, Callable
+from typing import Any
+
+import msgspec
+
+from fairlead.dialects import native
+from fairlead.dialects import openai_chat as chat
+from fairlead.dialects.openai_chat_whole import Completion
+from fairlead.engine.ask import Ask
+from fairlead.engine.dialogue import given
+from fairlead.engine.limits import Limits
+from fairlead.errors import UnsupportedAttachment
+from fairlead.events.attachment import Attachment
+from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import (
+    Done,
+    Error,
+    Event,
+    Media,
+    Part,
+    Progress,
+    Reasoning,
+    Reset,
+    Source,
+    Sources,
+    Thinking,
+    Token,
+    Tool,
+    Usage,
+)
+from fairlead.events.pieces import Piece
+from fairlead.ports.knowledge import Passage
+from fairlead.ports.provider import GenerationRequest, Provider, Turn
+from fairlead.providers.extractive import ExtractiveProvider
+from fairlead.providers.generator import GeneratorProvider
+from fairlead.providers.openai_compatible import OpenAICompatibleConfig, OpenAICompatibleProvider
+from fairlead.providers.openai_question import Question
+from fairlead.providers.openai_wire import ChunkFold
+from fairlead.server.openai_chat_request import asked
+from tests.support.attachments import PNG
+
+MARK = "marked"
+PICTURE = PNG + MARK.encode()
+FILE = b"Tea comes from China, which is marked."
+ADDRESS = f"data:image/png;base64,{base64.b64encode(PICTURE).decode()}"
+#: How the mark looks in whatever it is carried in.
+SIGNS = (MARK.encode(), base64.b64encode(PICTURE), base64.b64encode(FILE))
+
+PASSAGE = Passage(
+    id="p", document="d", title="Tea", address="tea.md", heading="", span=(0, 30),
+    text="Tea comes from China. A marked cup is dear.",
+)  # fmt: skip
+
+# -- questions -----------------------------------------------------------------------------------
+
+_USER = {"role": "user", "content": "Where does tea come from?"}
+
+
+def _chat(messages: list[dict[str, Any]] | None = None, **fields: Any) -> Ask:
+    body = {"messages": messages or [_USER], **fields}
+    return asked(json.dumps(body).encode()).ask
+
+
+def _part(part: dict[str, Any]) -> Ask:
+    said = {"type": "text", "text": "Where does tea come from?"}
+    return _chat([{"role": "user", "content": [said, part]}])
+
+
+def _native(*turns: Turn, **fields: Any) -> Ask:
+    # The turns that the engine makes of a stored dialogue.
+    return Ask(turns=turns or (Turn("user", _USER["content"]),), **fields)
+
+
+_CALL = {"id": "c", "type": "function", "function": {"name": MARK, "arguments": "{}"}}
+_TEXT = Attachment("text/plain", FILE, "tea.txt")
+
+QUESTIONS: dict[str, dict[str, Ask]] = {
+    "the last question": {
+        "native": _native(Turn("user", "What is marked?")),
+        "openai-chat": _chat([{"role": "user", "content": "What is marked?"}]),
+    },
+    "the question before": {
+        "native": _native(
+            Turn("user", "What is marked?"), Turn("assistant", "?"), Turn("user", "And why?")
+        ),
+        "openai-chat": _chat(
+            [
+                {"role": "user", "content": "What is marked?"},
+                {"role": "assistant", "content": "?"},
+                {"role": "user", "content": "And why?"},
+            ]
+        ),
+    },
+    "instructions": {
+        "native": _native(Turn("system", MARK), Turn("user", "Where does tea come from?")),
+        "openai-chat": _chat([{"role": "developer", "content": MARK}, _USER]),
+    },
+    "settings (temperature, …)": {
+        "native": _native(parameters={"stop": MARK}),
+        "openai-chat": _chat(stop=MARK),
+    },
+    "definitions of tools": {
+        "native": _native(parameters={"tools": [{"function": {"name": MARK}}]}),
+        "openai-chat": _chat(tools=[{"type": "function", "function": {"name": MARK}}]),
+    },
+    "tool calls of earlier answers": {
+        "openai-chat": _chat([_USER, {"role": "assistant", "tool_calls": [_CALL]}, _USER]),
+    },
+    "results of tools": {
+        "openai-chat": _chat([_USER, {"role": "tool", "tool_call_id": "c", "content": MARK}]),
+    },
+    "JSON modes": {
+        "native": _native(parameters={"response_format": {"type": MARK}}),
+        "openai-chat": _chat(response_format={"type": MARK}),
+    },
+    "fields of a message that we do not know": {
+        "openai-chat": _chat([{**_USER, "vendor": MARK}]),
+    },
+    "pictures by their bytes": {
+        "native": _native(
+            Turn("user", "Where does tea come from?", (Attachment("image/png", PICTURE),))
+        ),
+        "openai-chat": _part({"type": "image_url", "image_url": {"url": ADDRESS}}),
+    },
+    "pictures by their address": {
+        "openai-chat": _part({"type": "image_url", "image_url": {"url": f"https://x/{MARK}"}}),
+    },
+    "text files": {
+        "native": _native(Turn("user", "Where does tea come from?", (_TEXT,))),
+        "openai-chat": _part(
+            {
+                "type": "file",
+                "file": {
+                    "filename": "tea.txt",
+                    "file_data": f"data:text/plain;base64,{base64.b64encode(_TEXT.data).decode()}",
+                },
+            }
+        ),
+    },
+    "audio": {
+        "openai-chat": _part({"type": "input_audio", "input_audio": {"data": MARK}}),
+    },
+}
+
+
+async def _silent(request: GenerationRequest) -> AsyncGenerator[Piece, None]:
+    yield ""
+
+
+def _request(ask: Ask, provider: Provider) -> GenerationRequest:
+    placed = given(ask, provider, Limits())
+    return GenerationRequest(
+        stream="s",
+        turns=placed.turns,
+        passages=(PASSAGE,),
+        parameters=ask.parameters,
+        vendor=ask.vendor,
+    )
+
+
+def _to_upstream(ask: Ask) -> bool:
+    config = OpenAICompatibleConfig(name="up", base_url="http://up/v1", model="m")
+    request = _request(ask, OpenAICompatibleProvider(config))
+    request = msgspec.structs.replace(request, passages=())
+    return _marked(Question(request, model="m", include_usage=False).body)
+
+
+def _to_agent(ask: Ask) -> bool:
+    request = _request(ask, GeneratorProvider("agent", _silent, clock=lambda: 0))
+    request = msgspec.structs.replace(request, passages=(), vendor=None)
+    return _marked(msgspec.json.encode(request))
+
+
+def _to_documents(ask: Ask) -> bool:
+    """It quotes: what makes no difference to its answer has not reached it."""
+    plain = _native()
+    return _quoted(ask) != _quoted(plain)
+
+
+def _quoted(ask: Ask) -> str:
+    provider = ExtractiveProvider(clock=lambda: 0)
+
+    async def answer() -> str:
+        events = provider.generate(_request(ask, provider))
+        return "".join([event.text async for event in events if isinstance(event, Token)])
+
+    return asyncio.run(answer())
+
+
+PROVIDERS: dict[str, Callable[[Ask], bool]] = {
+    "an OpenAI-compatible upstream": _to_upstream,
+    "a program's own agent": _to_agent,
+    "the documents alone": _to_documents,
+}
+
+
+def _marked(data: bytes) -> bool:
+    return any(sign in data for sign in SIGNS)
+
+
+def _carried(ask: Ask | None, provider: Callable[[Ask], bool]) -> str:
+    if ask is None:
+        return "–"
+    try:
+        return "yes" if provider(ask) else "dropped"
+    except UnsupportedAttachment:
+        return "refused"
+
+
+# -- answers -------------------------------------------------------------------------------------
+
+
+def _upstream(delta: dict[str, Any], **more: Any) -> list[Event]:
+    fold = ChunkFold()
+    top = more.pop("top", {})
+    choice = {"index": 0, "delta": delta, **more}
+    events = fold.feed(json.dumps({"choices": [choice], **top}).encode(), 1)
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+    return [*events, *fold.feed(json.dumps(end).encode(), 1), *fold.end(1)]
+
+
+_DONE = Done(9)
+
+ANSWERS: dict[str, list[Event]] = {
+    "text": [Token(1, MARK), _DONE],
+    "reasoning": [Part(1, 1, "open", "reasoning"), Reasoning(1, MARK, 1), _DONE],
+    "tool calls": [Part(1, 1, "open", "tool_call", 0, "c", "f"), Tool(1, MARK, 1), _DONE],
+    "further choices": [Part(1, 1, "open", "text", 1), Token(1, MARK, 1), _DONE],
+    "sources": [Sources(1, (Source("p", "T", MARK, (0, 1), 1.0, ""),)), _DONE],
+    "the passages' words": [Sources(1, (Source("p", "T", "a", (0, 1), 1.0, MARK),)), _DONE],
+    "pictures": [Part(1, 1, "open", "media"), Media(1, 1, "image/png", PICTURE), _DONE],
+    "other media": [Part(1, 1, "open", "media"), Media(1, 1, f"audio/{MARK}", b"x"), _DONE],
+    "the reason of the end": [Part(1, 0, "close", finish=MARK), Done(2, finish=MARK)],
+    "what was used": [Token(1, "x"), Usage(1, 4711, 1), _DONE],
+    "who answers": [Thinking(1, "writing", model=MARK, provider="p"), _DONE],
+    "what is done meanwhile": [Thinking(1, "retrieving", MARK), _DONE],
+    "progress": [Progress(1, MARK), _DONE],
+    "text in place of what was shown": [Token(1, "x"), Reset(2, "again", MARK), _DONE],
+    "errors": [Token(1, "x"), Error(2, MARK, "upstream_cut")],
+    "refusals": _upstream({"refusal": MARK}),
+    "log-probabilities": _upstream({"content": "x"}, logprobs={"content": [{"token": MARK}]}),
+    "fields of an upstream's chunks that we do not know": _upstream(
+        {"content": "x"}, top={"vendor": MARK}
+    ),
+    "those of its choices, deltas and tool calls": _upstream({"content": "x", "vendor": MARK}),
+}
+
+
+def _native_shows(events: list[Event]) -> bytes:
+    state = native.begin("s", GenerationMeta(provider="p"), native.Options(), 1)
+    shown = b""
+    for event in events:
+        state, frames = native.step(state, event)
+        shown += b"".join(frame.data for frame in frames)
+    return shown
+
+
+def _chunks_show(events: list[Event]) -> bytes:
+    state = chat.begin("s", GenerationMeta(provider="p"), chat.Options(include_usage=True))
+    shown = b""
+    for event in events:
+        state, frames = chat.step(state, event)
+        shown += b"".join(frame.data for frame in frames)
+    return shown
+
+
+def _completion_shows(events: list[Event]) -> bytes:
+    completion = Completion("s", GenerationMeta(provider="p"))
+    for event in events:
+        completion.add(event)
+    return completion.object() if completion.error is None else completion.error.error.encode()
+
+
+READERS: dict[str, Callable[[list[Event]], bytes]] = {
+    "native": _native_shows,
+    "openai-chat, streamed": _chunks_show,
+    "openai-chat, whole": _completion_shows,
+}
+
+
+def _shown(events: list[Event], reader: Callable[[list[Event]], bytes]) -> str:
+    data = reader(events)
+    return "yes" if _marked(data) or b"4711" in data else "dropped"
+
+
+# -- the page ------------------------------------------------------------------------------------
+
+_PAGE = """\
+# What the dialects carry
+
+This page is written by a test that carries each thing and looks for it on the other side: `yes`, it
+arrives; `dropped`, it does not, and nothing is said about it; `refused`, the question is answered
+with an error that names it; `–`, the dialect has no word for it.
+
+## Questions
+
+What of a question reaches whoever answers it. A model of several upstreams is one of
+OpenAI-compatible upstreams here. An upstream gets a question of its own dialect in its own words,
+with every field that we do not know.
+
+{questions}
+
+The native dialect has tool calls and their results in no dialogue that it stores. Whether a picture
+or a file is taken is also a matter of the upstream's `attachments`, except in its own dialect: there
+the upstream itself decides. A program's own agent can read the question in its own words as well, as
+`request.vendor`.
+
+## Answers
+
+What of an answer its readers are shown. An error of a whole answer is the response's status and
+body.
+
+{answers}
+
+"""
+
+
+def page() -> str:
+    """The page as Markdown."""
+    columns = [(d, p) for d in ("native", "openai-chat") for p in PROVIDERS]
+    questions = [["", *(f"{dialect} → {provider}" for dialect, provider in columns)]]
+    for name, asks in QUESTIONS.items():
+        cells = [_carried(asks.get(dialect), PROVIDERS[p]) for dialect, p in columns]
+        questions.append([name, *cells])
+    answers = [["", *READERS]]
+    for name, events in ANSWERS.items():
+        if events:
+            answers.append([name, *(_shown(events, reader) for reader in READERS.values())])
+    return _PAGE.format(questions=_table(questions), answers=_table(answers)).rstrip() + "\n"
+
+
+def _table(rows: list[list[str]]) -> str:
+    head, *body = rows
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())
