@@ -313,9 +313,9 @@ with every field that we do not know.
 {questions}
 
 The native dialect has tool calls and their results in no dialogue that it stores. Whether a picture
-or a file is taken is also a matter of the upstream's `attachments`, except in its own dialect: there
-the upstream itself decides. A program's own agent can read the question in its own words as well, as
-`request.vendor`.
+or a file is taken is also a matter of the upstream's `attachments`, except in its own dialect:
+there the upstream itself decides. A program's own agent can read the question in its own words,
+too, as `request.vendor`.
 
 ## Answers
 
