@@ -9,11 +9,11 @@ a secret. How a code looks on a wire (HTTP status, vendor shape) is the business
     │   ├── BadRequest       ├── BadPosition     ├── Unauthenticated   ├── Forbidden
     │   │   └── UnknownModel                     │   └── Revoked
     │   ├── NotFound         ├── Conflict        ├── HistoryGone       ├── TooLarge
-    │   ├── UnsupportedAttachment  ├── TooMany   └── BudgetExhausted
+    │   ├── UnsupportedAttachment  ├── TooMany   ├── BudgetExhausted   └── Moderated
     ├── ServerError          ours: the request may be fine
     │   ├── Busy             ├── Draining        ├── Interrupted       ├── DeadlineExceeded
     │   ├── StoreUnavailable ├── StoreCorrupt    ├── IdentityUnavailable
-    │   └── Misconfigured
+    │   ├── PluginFailed     └── Misconfigured
     └── UpstreamError        the model's server
         ├── UpstreamUnavailable  ├── UpstreamTimeout   ├── UpstreamRateLimited
         ├── UpstreamRefusedKey   ├── UpstreamRejected  ├── UpstreamProtocol  └── UpstreamCut
@@ -141,6 +141,12 @@ class TooMany(CallerError):
     retryable = True
 
 
+class Moderated(CallerError):
+    """What was asked, or what was being answered, may not be; the message says why."""
+
+    code = "moderated"
+
+
 # -- ours ------------------------------------------------------------------------------------------
 
 
@@ -196,6 +202,12 @@ class IdentityUnavailable(ServerError):
 
     code = "identity_unavailable"
     retryable = True
+
+
+class PluginFailed(ServerError):
+    """A plugin of the operator's failed, or took too long; ``plugin`` in the details names it."""
+
+    code = "plugin_failed"
 
 
 class Misconfigured(ServerError):

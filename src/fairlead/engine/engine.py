@@ -75,6 +75,7 @@ from fairlead.ports.observer import Begun, Observer
 from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.provider import Turn as Said
+from fairlead.ports.transform import Transforms
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
 
@@ -91,6 +92,7 @@ class Engine:
     about who answers, shown with each answer (empty: none). ``revocable`` knows which callers'
     credentials have ended; without it they end when they expire. ``metering`` has the budgets.
     ``shares``: of the room for generations, by consumer, where one has another than the rest.
+    ``transforms``: what prompts and answers pass through, but those that are relayed.
     ``observers`` are told how generations go; ``audit`` is told of what somebody does to streams of
     somebody else's.
     """
@@ -109,6 +111,7 @@ class Engine:
         revocable: Revocable | None = None,
         metering: Metering | None = None,
         shares: Mapping[str, Share] | None = None,
+        transforms: Transforms | None = None,
         observers: Sequence[Observer] = (),
         audit: Audit | None = None,
         clock: Callable[[], float] = time.time,
@@ -118,6 +121,7 @@ class Engine:
         self.conversations = conversations
         self.models = models
         self.knowledge = knowledge
+        self.transforms = transforms
         self.limits = limits or Limits()
         self.node = random_id(entropy(16))
         self.metering = metering or Metering(Accounts(clock=clock))
@@ -272,7 +276,7 @@ class Engine:
                 # Its tokens are nobody's to count.
                 meter = await Metering(Accounts(clock=self._clock)).begin(caller, "", ())
                 generation = self._generation(
-                    outcome, relay.meta, relay.source, None, meter, turn, caller
+                    outcome, relay.meta, relay.source, None, None, meter, turn, caller
                 )
                 opening = _opening("", int(self._clock() * 1000), searching=False)
                 generation.start(GenerationRequest(stream=stream, turns=()), "", opening)
@@ -417,7 +421,9 @@ class Engine:
             raise _conflict()
         if isinstance(outcome, ports.Exists):
             return self._same(outcome.info, ask)
-        generation = self._generation(outcome, meta, model.provider, knowledge, meter, turn, caller)
+        generation = self._generation(
+            outcome, meta, model.provider, knowledge, self.transforms, meter, turn, caller
+        )
         generation.writer.follow(first)
         generation.start(
             GenerationRequest(
@@ -442,6 +448,7 @@ class Engine:
         meta: GenerationMeta,
         provider: Provider,
         knowledge: Knowledge | None,
+        transforms: Transforms | None,
         meter: Meter,
         turn: Turn,
         caller: Caller,
@@ -470,6 +477,8 @@ class Engine:
             writer=writer,
             provider=provider,
             knowledge=knowledge,
+            transforms=transforms,
+            caller=caller,
             meter=meter,
             turn=turn,
             course=Course(begun, meter, self._observers, self._clock),

@@ -13,15 +13,25 @@ from fairlead.engine.course import Course
 from fairlead.engine.meter import Meter
 from fairlead.engine.turns import Turn
 from fairlead.engine.writer import Writer
-from fairlead.errors import DeadlineExceeded, FairleadError, Fault, Interrupted, UpstreamProtocol
+from fairlead.errors import (
+    BadRequest,
+    DeadlineExceeded,
+    FairleadError,
+    Fault,
+    Interrupted,
+    UpstreamProtocol,
+)
 from fairlead.events.answer import Answer
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Done, Error, Event, Source, Sources, Thinking, Usage
 from fairlead.events.states import IllegalEvent
+from fairlead.policy.caller import Caller
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.provider import Turn as Said
 from fairlead.ports.store import StreamInfo
+from fairlead.ports.transform import Transforms
 
 _log = structlog.get_logger("fairlead.engine")
 
@@ -45,6 +55,8 @@ class Generation:
         writer: Writer,
         provider: Provider,
         knowledge: Knowledge | None,
+        transforms: Transforms | None,
+        caller: Caller,
         meter: Meter,
         turn: Turn,
         course: Course,
@@ -61,6 +73,8 @@ class Generation:
         writer.failed = self.writer_failed
         self._provider = provider
         self._knowledge = knowledge
+        self._transforms = transforms
+        self._caller = caller
         self.meter = meter
         self.turn = turn
         turn.used = True
@@ -230,10 +244,17 @@ class Generation:
         self.writer.write(msgspec.structs.replace(opening, at=self._now()))
 
     async def _work(self, request: GenerationRequest, question: str) -> None:
+        meter, transforms, transform = self.meter, self._transforms, None
+        if transforms is not None:
+            transform = transforms.stream(self._caller)
+            turns = await transforms.prompt(request.turns, self._caller)
+            if turns != request.turns:
+                question = [turn.text for turn in turns if turn.role == "user"][-1]
+                await meter.reworded(request.turns, turns)
+                request = reworded(request, turns)
         passages = await self._retrieve(question, _asked_before(request))
         if passages is not None:
             request = msgspec.structs.replace(request, passages=tuple(passages))
-        meter = self.meter
         await meter.asked(request.passages)
         events = self._provider.generate(request)
         writer, answer, silent = self.writer, self._answer, True
@@ -248,13 +269,23 @@ class Generation:
                     # The end is written now: what the provider still has to tidy up holds up
                     # nobody who reads.
                     event = msgspec.structs.replace(event, at=self._now(), status="completed")
-                writer.write(event)
-                answer.add(event)
+                if transform is None:
+                    writer.write(event)
+                    answer.add(event)
+                else:
+                    # After it was counted: what the provider wrote is charged, shown or not.
+                    for shown in await transform.write(event):
+                        writer.write(shown)
+                        answer.add(shown)
                 if silent and meter.output:
                     silent = False
                     self.course.first()
                 if writer.full:
                     await writer.room()
+            if transform is not None and not writer.ended:
+                for shown in await transform.end(self._now()):
+                    writer.write(shown)
+                    answer.add(shown)
 
     async def _retrieve(self, question: str, before: str) -> list[Passage] | None:
         if self._knowledge is None:
@@ -285,6 +316,17 @@ def queued(question: str, at: int, place: int) -> Thinking:
     """What is shown of a place in the queue."""
     message = f"排队中，第 {place} 位…" if is_dense(question) else f"Waiting, place {place}…"
     return Thinking(at, "queued", message, position=place)
+
+
+def reworded(request: GenerationRequest, turns: tuple[Said, ...]) -> GenerationRequest:
+    """The request with other turns. In its asker's own words it would still be as it was."""
+    for turn in turns:
+        if turn.unsaid:
+            raise BadRequest(
+                f"this server changes what is asked, and cannot do so beside {turn.unsaid[0]}, "
+                "which it could only send on as it is"
+            )
+    return msgspec.structs.replace(request, turns=turns, vendor=None)
 
 
 def _asked_before(request: GenerationRequest) -> str:

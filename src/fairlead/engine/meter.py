@@ -27,6 +27,7 @@ from fairlead.policy.prices import MICRO
 from fairlead.policy.tokens import estimate_piece
 from fairlead.ports.counters import Claim, Counter, Final, Used
 from fairlead.ports.knowledge import Passage
+from fairlead.ports.provider import Turn
 from fairlead.ports.usage import Usage as Entry
 
 _log = structlog.get_logger("fairlead.engine")
@@ -122,6 +123,13 @@ class Meter:
 
     async def begin(self) -> None:
         """Reserve the prompt and a first step. Raises as :meth:`Metering.begin`."""
+        self._check_fits()
+        await self._reach(self._step, 1, starting=True)
+
+    async def reworded(self, before: Sequence[Turn], after: Sequence[Turn]) -> None:
+        """The model is to be asked something else. Raises as :meth:`asked`."""
+        prompt = self._accounts.prompt
+        self.input = max(0, self.input + prompt(after, None, b"") - prompt(before, None, b""))
         self._check_fits()
         await self._reach(self._step, 1, starting=True)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 import structlog
@@ -21,14 +22,22 @@ from fairlead.ports.identity import Identity, Revocable
 _log = structlog.get_logger("fairlead.identity")
 
 
+#: Names the caller who holds a credential; None: somebody else may know.
+Recognise = Callable[[str], Awaitable[Caller | None]]
+#: What callers' credentials begin with whom a plugin named; then comes its name and a colon.
+PLUGIN = "plugin:"
+
+
 class Ways(NamedTuple):
     """What the configuration says of callers. ``anonymous`` is who asks without any credential, and
-    counts only while no key was ever made; None: everybody needs one."""
+    counts only while no key was ever made; None: everybody needs one. ``plugins``, by name, are
+    asked whose credential it is that is neither Fairlead's own nor a key of the configuration."""
 
     static: StaticKeys
     jwt: JwtIdentity | None = None
     introspection: Introspection | None = None
     anonymous: Caller | None = None
+    plugins: Mapping[str, Recognise] = MappingProxyType({})
 
 
 class Chain:
@@ -69,7 +78,7 @@ class Chain:
 
     @property
     def _revocable(self) -> list[Revocable]:
-        static, jwt, introspection, _ = self.ways
+        static, jwt, introspection, _, _ = self.ways
         ways = (self._stored, self._sessions, static, jwt, introspection)
         return [way for way in ways if way is not None]
 
@@ -89,7 +98,14 @@ class Chain:
             )
         if len(credential) > MAX_TOKEN:
             raise Unauthenticated("the credential is longer than any that this server knows")
-        return await self._who_knows(credential).identify(credential)
+        known = self._who_knows(credential)
+        if known not in (self._stored, self._sessions, self._tickets):
+            if self.ways.plugins and self.ways.static.find(credential) is None:
+                for recognise in self.ways.plugins.values():
+                    caller = await recognise(credential)
+                    if caller is not None:
+                        return caller
+        return await known.identify(credential)
 
     async def _nobody_needs_one(self) -> Caller | None:
         """Who everybody is, where nobody needs a credential."""
@@ -105,7 +121,7 @@ class Chain:
                 return self._sessions
             case tickets.PREFIX:
                 return self._tickets
-        static, jwt, introspection, _ = self.ways
+        static, jwt, introspection, _, _ = self.ways
         if jwt is not None and has_shape(credential):
             return jwt
         if introspection is not None and static.find(credential) is None:
@@ -132,4 +148,7 @@ class Chain:
             if way is None:
                 why = Unauthenticated("tokens of this kind are not taken here any more")
                 found |= {one: why for one in credentials if one.startswith(kind)}
+        for one in credentials:
+            if one.startswith(PLUGIN) and one.split(":")[1] not in self.ways.plugins:
+                found[one] = Unauthenticated("credentials of this kind are not taken any more")
         return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv6Address
@@ -25,10 +25,10 @@ Unit = Literal["tokens", "requests", "money"]
 Per = Literal["second", "minute", "hour", "day", "month"]
 
 _SECONDS: dict[Per, int] = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-#: What a budget may be keyed by: words, and ``kind:name`` for these kinds.
+#: What a budget may be keyed by: words, ``kind:name`` for these kinds, and ``plugin:name``.
 WORDS = ("consumer", "credential", "address", "model")
 KINDS = ("header", "query", "cookie", "claim")
-_NAMED = re.compile(r"(header|query|cookie|claim):([!#$%&'*+.^_`|~0-9A-Za-z:/-]{1,128})")
+_NAMED = re.compile(r"(header|query|cookie|claim|plugin):([!#$%&'*+.^_`|~0-9A-Za-z:/-]{1,128})")
 
 #: The claim in which a credential names the budgets that it draws on, parted by blanks.
 QUOTA = "quota"
@@ -104,7 +104,7 @@ def wrong_key(text: str) -> str:
         return ""
     return (
         f"{text[:80]!r} is nothing to key by; it must be consumer, credential, address, model, or "
-        "header:x, query:x, cookie:x, claim:x with a name for x"
+        "header:x, query:x, cookie:x, claim:x, plugin:x with a name for x"
     )
 
 
@@ -142,7 +142,8 @@ class Line(msgspec.Struct, frozen=True, gc=False):
 
 
 _ANY = 1 << 53
-_Part = Callable[[Caller, str], str]
+#: What a part of a key is, by caller and model.
+KeyPart = Callable[[Caller, str], str]
 
 
 class Unpriced(Exception):
@@ -163,14 +164,23 @@ class UnknownQuota(Exception):
 
 
 class Budgets:
-    """The budgets of a deployment, ready to be asked. ``keep`` is what they ask of requests."""
+    """The budgets of a deployment, ready to be asked. ``keep`` is what they ask of requests.
+    ``plugins``: what those say, by name, that budgets are keyed by. What these raise is raised."""
 
-    def __init__(self, budgets: Iterable[Budget] = (), prices: Prices | None = None) -> None:
+    def __init__(
+        self,
+        budgets: Iterable[Budget] = (),
+        prices: Prices | None = None,
+        plugins: Mapping[str, KeyPart] | None = None,
+    ) -> None:
         self.all = tuple(budgets)
         self.prices = prices or Prices()
         self.keep = keep(self.all)
         self._names = frozenset(budget.name for budget in self.all)
-        self._parts = tuple((b, b.name, tuple(map(_part, b.keyed_by))) for b in self.all)
+        known = plugins or {}
+        self._parts = tuple(
+            (b, b.name, tuple(_part(item, known) for item in b.keyed_by)) for b in self.all
+        )
 
     def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
         """What counts when ``caller`` asks ``model``, at the prices of the model that ``answers``
@@ -202,7 +212,7 @@ def keep(budgets: Iterable[Budget]) -> Keep:
     for budget in budgets:
         for item in budget.keyed_by:
             kind, _, name = item.partition(":")
-            if name:
+            if name and kind in names:
                 names[kind].add(name.lower() if kind == "header" else name)
     return Keep(
         headers=frozenset(names["header"]),
@@ -213,16 +223,19 @@ def keep(budgets: Iterable[Budget]) -> Keep:
     )
 
 
-def _key(name: str, parts: tuple[_Part, ...], caller: Caller, model: str) -> str:
+def _key(name: str, parts: tuple[KeyPart, ...], caller: Caller, model: str) -> str:
     # Quoted, so that no value can look like two.
     if len(parts) == 1:
         return f"{name} {parts[0](caller, model)!r}"
     return f"{name} {','.join([repr(part(caller, model)) for part in parts])}" if parts else name
 
 
-def _part(item: str) -> _Part:
+def _part(item: str, plugins: Mapping[str, KeyPart]) -> KeyPart:
     kind, _, name = item.partition(":")
     match kind:
+        case "plugin":
+            asked = plugins[name]
+            return lambda caller, model: _short(asked(caller, model))
         case "consumer":
             return lambda caller, model: _short(caller.consumer)
         case "credential":

@@ -16,10 +16,12 @@ from fairlead.errors import Misconfigured
 from fairlead.journal.retention import Retention
 from fairlead.knowledge.builtin import refresh_builtin, step_aside
 from fairlead.knowledge.ingest import ingest
+from fairlead.knowledge.merged import merged
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.ports.audit import Audit
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
+from fairlead.ports.passages import Passages
 from fairlead.ports.store import Durability, Store
 from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.doors import open_doors
@@ -28,16 +30,19 @@ from fairlead.server.limits import limits_of
 from fairlead.server.metering import open_metering
 from fairlead.server.metrics import Metrics
 from fairlead.server.models import Offer
+from fairlead.server.plugins import Plugins
 from fairlead.server.relay import application
 from fairlead.server.system import System
 from fairlead.server.tracing import open_tracing
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.stores.memory_conversations import MemoryConversations
+from fairlead.stores.memory_passages import MemoryPassages
 from fairlead.stores.sqlite.store import SqliteStore
 from fairlead.stores.sqlite_audit import SqliteAudit
 from fairlead.stores.sqlite_conversations import SqliteConversations
 from fairlead.stores.sqlite_gateway import SqliteGateway
+from fairlead.stores.sqlite_passages import SqlitePassages
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections, Settings
 
@@ -61,10 +66,20 @@ async def compose(
         await conversations.open()
         stack.push_async_callback(conversations.close)
         gateway = await _gateway(config, stack)
-        doors = await open_doors(config, stack, gateway=gateway, secret=secret, own=identity)
-        metering = await open_metering(config, stack, gateway)
+        plugins = await _plugins(config, stack, gateway)
+        doors = await open_doors(
+            config,
+            stack,
+            gateway=gateway,
+            secret=secret,
+            plugins=plugins.identities,
+            own=identity,
+        )
+        if config.plugins and not plugins.identities:
+            config.check_serving(stored_keys=await doors.any_stored(), by_plugin=False)
+        metering = await open_metering(config, stack, gateway, plugins.keys)
         knowledge = await _knowledge(config, stack) if config.knowledge else None
-        offer = Offer(config, own)
+        offer = Offer(config, own, plugins.models)
         audit: Audit = MemoryAudit() if gateway is None else SqliteAudit(gateway)
         await audit.open()
         metrics = Metrics()
@@ -72,12 +87,13 @@ async def compose(
         applications = {app.name: application(app) for app in config.apps}
         for one in applications.values():
             stack.push_async_callback(one.close)
-        notice = "" if own or config.answerers else NO_MODEL
+        notice = "" if own or config.answerers or plugins.models else NO_MODEL
         engine = Engine(
             store=store,
             conversations=conversations,
             models=offer.models,
-            knowledge=knowledge,
+            knowledge=merged(knowledge, plugins.sources),
+            transforms=plugins.transforms,
             secret=secret,
             limits=limits_of(config),
             retention=Retention(
@@ -91,7 +107,7 @@ async def compose(
             observers=(metrics, tracing) if tracing is not None else (metrics,),
             audit=audit,
         )
-        entrance = Entrance(policy_of(config))
+        entrance = Entrance(policy_of(config, plugins.judges))
         offer.open()
         if notice:
             _log.info("extractive", notice=notice)
@@ -100,13 +116,17 @@ async def compose(
             engine=engine,
             callers=Callers(
                 doors.identity,
-                offer.models.keep | metering.budgets.keep | entrance.policy.rules.keep,
+                offer.models.keep
+                | metering.budgets.keep
+                | entrance.policy.rules.keep
+                | plugins.keep,
                 cookie=doors.cookie,
                 origins=config.cors_origins,
                 apps=[app.path for app in config.apps],
             ),
             doors=doors,
             entrance=entrance,
+            plugins=plugins,
             audit=audit,
             metrics=metrics,
             tracing=tracing,
@@ -126,6 +146,11 @@ async def compose(
             # The one of then: a reload may have put it in this one's place.
             await system.offer.close()
 
+        async def close_plugins() -> None:
+            # Closed twice, those of the beginning are closed once.
+            await system.plugins.close()
+
+        stack.push_async_callback(close_plugins)
         stack.push_async_callback(close_offer)
         await engine.open()
         stack.push_async_callback(engine.close)
@@ -174,6 +199,16 @@ async def _gateway(config: Config, stack: contextlib.AsyncExitStack) -> SqliteGa
     await gateway.open()
     stack.push_async_callback(gateway.close)
     return gateway
+
+
+async def _plugins(
+    config: Config, stack: contextlib.AsyncExitStack, gateway: SqliteGateway | None
+) -> Plugins:
+    passages: Passages = MemoryPassages() if gateway is None else SqlitePassages(gateway)
+    await passages.open()
+    plugins = await Plugins.load(config.plugins, passages)
+    stack.push_async_callback(plugins.close)
+    return plugins
 
 
 async def _knowledge(config: Config, stack: contextlib.AsyncExitStack) -> SqliteKnowledge:

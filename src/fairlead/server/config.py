@@ -27,6 +27,7 @@ from fairlead.server.tables.jwt import Jwt
 from fairlead.server.tables.key import Key
 from fairlead.server.tables.oauth2 import OAuth2
 from fairlead.server.tables.oidc import Oidc
+from fairlead.server.tables.plugin import PluginTable
 from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
 from fairlead.server.tables.rule import Rule
 from fairlead.server.tables.table import Table
@@ -211,6 +212,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "Answers",
             "Applications of your own behind Fairlead, each at a path.",
             why="several values belong together: write [[apps]] in the configuration file",
+            **_TABLE,
+        ),
+    ] = ()
+    plugins: Annotated[
+        tuple[PluginTable, ...],
+        _meta(
+            "Answers",
+            'Your own parts of the server, such as "./pii.py:Mask", in their order.',
+            why="they belong together with their options: write plugins in the configuration file",
             **_TABLE,
         ),
     ] = ()
@@ -443,10 +453,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         """Whether callers need a credential, by this configuration."""
         return bool(self.keys or self.jwt.issuer or self.oauth2.label() or self.oidc.issuer)
 
-    def check_serving(self, *, stored_keys: bool = False) -> None:
+    def check_serving(self, *, stored_keys: bool = False, by_plugin: bool = True) -> None:
         """Raise :class:`~fairlead.errors.Misconfigured` for what no server must be started with: a
         public address that anybody may use, or a named secret that is not in the environment.
-        ``stored_keys``: whether API keys were made in the data folder."""
+        ``stored_keys``: whether API keys were made in the data folder. ``by_plugin``: whether one
+        of the plugins knows callers, which is only known once they are loaded."""
         for setting in SETTINGS:
             for table in self.tables(setting.name):
                 if lacks := table.lacks():
@@ -457,9 +468,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         for upstream in self.answerers:
             for model in upstream.models:
                 offered.setdefault(model, []).append(upstream.name)
-        if wrong := check_routing(offered, (), self.routes, self.aliases):
+        # Which of the plugins is a model is known once they are loaded.
+        plugins = [plugin.label() for plugin in self.plugins]
+        if wrong := check_routing(offered, plugins, self.routes, self.aliases):
             raise Misconfigured(wrong, setting=wrong.partition(":")[0])
-        if not (self.loopback or self.identified or stored_keys or self.insecure):
+        identified = self.identified or stored_keys or (by_plugin and bool(self.plugins))
+        if not (self.loopback or identified or self.insecure):
             origin = self.origins.get("host", "default")
             raise Misconfigured(
                 f"host: {self.host} ({origin}) can be reached by others, and no API key is set. "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import msgspec
 
 from fairlead.errors import IdentityUnavailable, Misconfigured
 from fairlead.identity.algorithms import LEEWAY, USUAL
-from fairlead.identity.chain import Chain, Ways
+from fairlead.identity.chain import Chain, Recognise, Ways
 from fairlead.identity.introspection import Introspection, IntrospectionRules
 from fairlead.identity.issuer import Client, Discovery
 from fairlead.identity.jwks import Jwks, public_keys
@@ -53,11 +53,13 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
         """Whether API keys were made in the data folder."""
         return isinstance(self.identity, Chain) and await self.identity.any_stored()
 
-    async def prepared(self, config: Config, current: Config) -> Ways:
-        """What ``config`` says of callers, for :meth:`change`; ``current`` is in force. Raises
-        :class:`~fairlead.errors.Misconfigured`."""
+    async def prepared(
+        self, config: Config, current: Config, plugins: Mapping[str, Recognise]
+    ) -> Ways:
+        """What ``config`` and its ``plugins`` say of callers, for :meth:`change`; ``current`` is in
+        force. Raises :class:`~fairlead.errors.Misconfigured`."""
         old = self.identity.ways if isinstance(self.identity, Chain) else None
-        return await _ways(config, self.client, current, old)
+        return await _ways(config, self.client, plugins, current, old)
 
     def change(self, ways: Ways) -> None:
         """Know callers so from now on. A program's own identity stays."""
@@ -71,11 +73,19 @@ async def open_doors(
     *,
     gateway: SqliteGateway | None,
     secret: bytes,
+    plugins: Mapping[str, Recognise],
     own: Identity | None = None,
 ) -> Doors:
     """The doors that ``config`` describes; ``stack`` closes them. ``gateway``: the file that holds
-    keys, sessions and tickets; None: they are in memory. ``secret`` is the deployment's. A
-    program's ``own`` identity stands in for all but the tickets."""
+    keys, sessions and tickets; None: they are in memory. ``secret`` is the deployment's.
+    ``plugins`` know callers besides. A program's ``own`` identity stands in for all but the
+    tickets."""
+    if own is not None and plugins:
+        raise Misconfigured(
+            f"plugins: {', '.join(plugins)}: the program has an identity of its own, which nobody "
+            "is asked beside",
+            setting="plugins",
+        )
     keys: Keys = MemoryKeys() if gateway is None else SqliteKeys(gateway)
     stores = (
         keys,
@@ -100,7 +110,7 @@ async def open_doors(
             stored=StoredKeys(keys),
             sessions=sessions,
             tickets=tickets,
-            ways=await _ways(config, client),
+            ways=await _ways(config, client, plugins),
         )
         stack.push_async_callback(chain.close)
         identity = chain
@@ -116,7 +126,11 @@ async def open_doors(
 
 
 async def _ways(
-    config: Config, client: Client, current: Config | None = None, old: Ways | None = None
+    config: Config,
+    client: Client,
+    plugins: Mapping[str, Recognise],
+    current: Config | None = None,
+    old: Ways | None = None,
 ) -> Ways:
     """What a configuration says of callers. What is as in ``current`` is taken from ``old``, which
     knows keys and tokens already."""
@@ -133,7 +147,8 @@ async def _ways(
         StaticKeys([StaticKey(key.consumer, key.digest, key.scopes) for key in config.keys]),
         jwt,
         introspection,
-        None if config.identified else ANONYMOUS,
+        None if config.identified or plugins else ANONYMOUS,
+        plugins,
     )
 
 

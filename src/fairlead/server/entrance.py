@@ -3,7 +3,7 @@ runs."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Literal
 
 import msgspec
@@ -11,24 +11,29 @@ import msgspec
 from fairlead.errors import FairleadError, Forbidden, TooMany
 from fairlead.policy.addresses import Networks
 from fairlead.policy.caller import Caller
+from fairlead.policy.facts import Facts
 from fairlead.policy.rules import Refusal, Rules
 from fairlead.server.config import Config
+
+#: Says of a request, and of who makes it (None: nobody that is known), why it may not come in.
+Judge = Callable[[Facts, Caller | None], Awaitable[FairleadError | None]]
 
 #: Where a proxy says whom it speaks for.
 ProxyHeader = Literal["x-forwarded-for", "forwarded", "proxy-protocol"]
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What the gate goes by: ``rules``, and the proxies that are believed when they say by
-    ``header`` whom they speak for."""
+    """What the gate goes by: ``rules``, the proxies that are believed when they say by ``header``
+    whom they speak for, and ``judges``, who are asked when the rules let a request in."""
 
     rules: Rules
     trusted: Networks
     header: ProxyHeader = "x-forwarded-for"
+    judges: tuple[Judge, ...] = ()
 
 
-def policy_of(config: Config) -> Policy:
-    """What a configuration says of it."""
+def policy_of(config: Config, judges: tuple[Judge, ...] = ()) -> Policy:
+    """What a configuration and its plugins say of it."""
     return Policy(
         Rules(
             [table.rule for table in config.rules],
@@ -37,6 +42,7 @@ def policy_of(config: Config) -> Policy:
         ),
         Networks(config.trusted_proxies),
         config.proxy_header,
+        judges,
     )
 
 

@@ -12,9 +12,10 @@ from starlette.websockets import WebSocket
 
 from fairlead.errors import FairleadError
 from fairlead.policy.addresses import address, behind, forwarded, forwarded_for
-from fairlead.policy.rules import Rules
+from fairlead.policy.caller import Caller
+from fairlead.policy.facts import Facts
 from fairlead.server import socket
-from fairlead.server.entrance import Entrance, Policy, refused
+from fairlead.server.entrance import Entrance, Judge, Policy, refused
 from fairlead.server.http import error_response
 from fairlead.transports.callers import KNOWN, Callers, facts
 
@@ -41,7 +42,8 @@ class Gate:
             policy = self._entrance.policy
             if policy.trusted and policy.header != "proxy-protocol":
                 _see_through(scope, policy)
-            if policy.rules and (error := await self._refused(scope, policy.rules)):
+            judged = policy.rules or policy.judges
+            if judged and (error := await self._refused(scope, policy)):
                 if scope["type"] == "websocket":
                     await socket.refuse(WebSocket(scope, receive, send), error)
                 else:
@@ -49,10 +51,12 @@ class Gate:
                 return
         await self._app(scope, receive, send)
 
-    async def _refused(self, scope: Scope, rules: Rules) -> FairleadError | None:
+    async def _refused(self, scope: Scope, policy: Policy) -> FairleadError | None:
         found = facts(scope, self._callers.keep)
-        consumer = ""
-        if rules.knows_callers:
+        caller = None
+        # Whether the process lives is nothing that a plugin's failure may answer.
+        judges = () if found.path.startswith("/health/") else policy.judges
+        if policy.rules.knows_callers or judges:
             try:
                 caller = await self._callers.of(scope)
             except FairleadError:
@@ -60,14 +64,24 @@ class Gate:
             else:
                 # A one-use ticket is used up: the route must not ask again.
                 scope[KNOWN] = caller
-                consumer = caller.consumer
-        refusal = rules.refusal(found, consumer, self._clock())
-        if refusal is None:
-            return None
-        _log.info(
-            "request_refused", rule=refusal.rule, address=found.address, path=found.path[:200]
-        )
-        return refused(refusal)
+        consumer = "" if caller is None else caller.consumer
+        refusal = policy.rules.refusal(found, consumer, self._clock())
+        error = None if refusal is None else refused(refusal)
+        for judge in judges:
+            if error is None:
+                error = await _judged(judge, found, caller)
+        if error is not None:
+            rule = error.details.get("rule", error.details.get("plugin"))
+            _log.info("request_refused", rule=rule, address=found.address, path=found.path[:200])
+        return error
+
+
+async def _judged(judge: Judge, found: Facts, caller: Caller | None) -> FairleadError | None:
+    try:
+        return await judge(found, caller)
+    except FairleadError as error:
+        # Who cannot be judged does not come in.
+        return error
 
 
 def _see_through(scope: Scope, policy: Policy) -> None:

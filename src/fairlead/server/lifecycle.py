@@ -25,6 +25,7 @@ import uvicorn
 
 from fairlead.errors import Misconfigured
 from fairlead.policy.addresses import Networks
+from fairlead.server import alarm
 from fairlead.server.app import build_app
 from fairlead.server.collector import calm_collector
 from fairlead.server.composition import compose
@@ -191,6 +192,7 @@ def run(config: Config, sources: Sources) -> int:
     """Serve until told to stop; the process's exit status. ``sources``: to be read anew on SIGHUP,
     and when the file has changed."""
     configure_logs(config.log_format, config.log_level)
+    alarm.install()
     with contextlib.ExitStack() as stack:
         sock = stack.enter_context(contextlib.closing(bind(config.host, config.port)))
         grpc_sock = None

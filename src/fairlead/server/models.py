@@ -31,9 +31,16 @@ class Offer:
     """What can be asked, as one configuration says: ``models``, the ``upstreams`` behind them, and
     the ``checks`` of their health."""
 
-    def __init__(self, config: Config, own: Sequence[Model], before: Offer | None = None) -> None:
-        """``before``: the offer in whose place it comes. An upstream of which nothing has changed
-        stays what it is, with its connections and all that is known of it."""
+    def __init__(
+        self,
+        config: Config,
+        own: Sequence[Model],
+        plugins: Sequence[Model] = (),
+        before: Offer | None = None,
+    ) -> None:
+        """``own`` models of a program come first, those of ``plugins`` last. ``before``: the offer
+        in whose place it comes. An upstream of which nothing has changed stays what it is, with its
+        connections and all that is known of it."""
         known: list[tuple[Upstream, Gate]] = before._gates if before is not None else []
         self._gates: list[tuple[Upstream, Gate]] = [
             (each, next((gate for table, gate in known if table == each), None) or _gate(each))
@@ -57,13 +64,21 @@ class Offer:
                 self._offered.setdefault(name, []).append(gate)
         self._retiring: set[asyncio.Task[None]] = set()
         self._vendor_documents = config.vendor_documents
-        self._own = {model.name: model for model in own}
+        self._program = tuple(own)
+        self._own = {model.name: model for model in (*own, *plugins)}
+        for model in plugins:
+            if model.name in self._offered or model in own:
+                raise Misconfigured(
+                    f"plugins: {model.name}: an upstream offers a model of this name already; give "
+                    "the plugin another 'name'",
+                    setting="plugins",
+                )
         by_name = {model: [gate.name for gate in found] for model, found in self._offered.items()}
         if wrong := check_routing(by_name, self._own, config.routes, config.aliases):
             raise Misconfigured(wrong, setting=wrong.partition(":")[0])
         if wrong := unknown_model(config.budgets, {*by_name, *self._own}):
             raise Misconfigured(wrong, setting="budgets")
-        models = [*own, *self._default_first(config.model)]
+        models = [*own, *self._default_first(config.model), *plugins]
         if not models:
             provider = ExtractiveProvider(clock=_now_ms, pace=config.extractive_pace)
             models = [Model("extractive", provider)]
@@ -89,9 +104,9 @@ class Offer:
         for model in self.models.all:
             await model.provider.close()
 
-    def following(self, config: Config) -> Offer:
-        """What another configuration offers, to take this one's place."""
-        return Offer(config, tuple(self._own.values()), self)
+    def following(self, config: Config, plugins: Sequence[Model] = ()) -> Offer:
+        """What another configuration and its ``plugins`` offer, to take this one's place."""
+        return Offer(config, self._program, plugins, self)
 
     async def hand_over(self, after: Offer) -> None:
         """``after`` has taken its place. An upstream that it has not is closed once the answers

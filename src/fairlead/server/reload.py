@@ -20,6 +20,7 @@ import structlog
 from fairlead.errors import FairleadError
 from fairlead.policy.caller import Caller
 from fairlead.ports.audit import entry
+from fairlead.knowledge.merged import documents_of, merged
 from fairlead.server.config import SETTINGS, Config
 from fairlead.server.entrance import judge, policy_of
 from fairlead.server.limits import limits_of
@@ -54,6 +55,7 @@ LIVE = frozenset(
         "model",
         "oauth2",
         "orphan_window",
+        "plugins",
         "prices",
         "queue",
         "queue_each",
@@ -129,22 +131,32 @@ class Reload:
         config = msgspec.structs.replace(
             current, **{name: getattr(wanted, name) for name in changed}, origins=wanted.origins
         )
-        config.check_serving(stored_keys=await system.doors.any_stored())
+        stored_keys = await system.doors.any_stored()
+        config.check_serving(stored_keys=stored_keys)
         # All that can fail comes before all that changes anything.
-        policy = policy_of(config)
-        budgets = budgets_of(config)
-        limits = limits_of(config)
-        ways = await system.doors.prepared(config, current)
-        offer = system.offer.following(config)
+        plugins = await system.plugins.following(config.plugins)
+        try:
+            config.check_serving(stored_keys=stored_keys, by_plugin=bool(plugins.identities))
+            policy = policy_of(config, plugins.judges)
+            budgets = budgets_of(config, plugins.keys)
+            limits = limits_of(config)
+            ways = await system.doors.prepared(config, current, plugins.identities)
+            offer = system.offer.following(config, plugins.models)
+        except BaseException:
+            await plugins.drop(system.plugins)
+            raise
 
         system.config = config
+        system.plugins = plugins
+        system.engine.transforms = plugins.transforms
+        system.engine.knowledge = merged(documents_of(system.engine.knowledge), plugins.sources)
         system.entrance.change(policy)
         system.doors.change(ways)
         system.engine.metering.replace(budgets)
         system.engine.change(
             offer.models, limits, {each.consumer: each.share for each in config.consumers}
         )
-        system.callers.keep = offer.models.keep | budgets.keep | policy.rules.keep
+        system.callers.keep = offer.models.keep | budgets.keep | policy.rules.keep | plugins.keep
         retired, system.offer = system.offer, offer
 
         ended = system.engine.vigil.review(judge(policy.rules))

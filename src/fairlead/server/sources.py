@@ -103,7 +103,7 @@ class _Found:
             if setting.table is None:
                 value: Any = _value(setting, given, origin, text=False)
             elif setting.is_list:
-                tables = _tables(name, given, origin)
+                tables = _tables(name, given, origin, setting.table.PLAIN)
                 value = tuple(self._table(setting.table, table, origin) for table in tables)
             elif isinstance(given, dict):
                 value = self._table(setting.table, given, origin)
@@ -151,6 +151,8 @@ class _Found:
             value = _absolute(base, value)
         elif setting.name == "documents":
             value = tuple(_absolute(base, path) for path in value)
+        elif setting.name == "plugins":
+            value = tuple(plugin.within(base) for plugin in value)
         if wrong := check(setting.name, value):
             _refuse(setting.name, origin, wrong)
         self.values[setting.name] = value
@@ -228,7 +230,10 @@ def _value(setting: Setting, given: object, origin: str, *, text: bool) -> Any:
         _refuse(setting.name, origin, f"{shown}{error}")
 
 
-def _tables(name: str, given: object, origin: str) -> list[Mapping[str, Any]]:
+def _tables(name: str, given: object, origin: str, plain: str) -> list[Mapping[str, Any]]:
+    """The tables; a text stands for one with this key alone, where there is ``plain``."""
+    if isinstance(given, list) and plain:
+        given = [{plain: table} if isinstance(table, str) else table for table in given]
     if not isinstance(given, list) or not all(isinstance(table, dict) for table in given):
         _refuse(name, origin, f"write each as a table under [[{name}]]")
     return given

@@ -15,6 +15,7 @@ from fairlead.server.doors import Doors
 from fairlead.server.entrance import Entrance
 from fairlead.server.metrics import Metrics
 from fairlead.server.models import Offer
+from fairlead.server.plugins import Plugins
 from fairlead.server.tracing import Tracing
 from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.transports.callers import Callers
@@ -22,9 +23,10 @@ from fairlead.transports.connections import Connections
 
 
 class System(msgspec.Struct):
-    """What composition has put together. A reload puts another ``config`` and ``offer`` into it.
-    ``applications`` are those behind it, by name; ``notice`` says in one line who answers, when
-    that is worth saying; ``reload`` reads the configuration anew, where it has a source."""
+    """What composition has put together. A reload puts another ``config``, ``offer`` and
+    ``plugins`` into it. ``applications`` are those behind it, by name; ``notice`` says in one line
+    who answers, when that is worth saying; ``reload`` reads the configuration anew, where it has a
+    source."""
 
     config: Config
     engine: Engine
@@ -33,6 +35,7 @@ class System(msgspec.Struct):
     connections: Connections
     offer: Offer
     entrance: Entrance
+    plugins: Plugins
     applications: dict[str, Application] = {}
     notice: str = ""
     audit: Audit = msgspec.field(default_factory=MemoryAudit)

@@ -24,8 +24,11 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
     """One table. A field ``x`` of type :class:`~fairlead.server.settings.Secret` is never written
     in the file: its neighbour ``x_env`` names the environment variable that holds it.
 
-    ``WORDS``: what is said of a key that is not written here, by its name.
+    ``WORDS``: what is said of a key that is not written here, by its name. ``PLAIN``: the key whose
+    text may stand in a list in the place of the whole table; empty: none.
     """
+
+    PLAIN: ClassVar[str] = ""
 
     WORDS: ClassVar[dict[str, str]] = {}
 
