@@ -94,18 +94,6 @@ async def test_pages_are_newest_first(kit: Kit) -> None:
     assert seen == ["k6", "k5", "k4", "k3", "k2", "k1", "k0"]
 
 
-async def test_a_key_is_changed_until_it_is_revoked(kit: Kit) -> None:
-    await kit.here.create(key("k1"), sha("one"))
-    changes = {"name": "new", "scopes": frozenset({READ}), "quotas": ("q",)}
-    changed = await kit.there.change("k1", **changes)  # type: ignore[arg-type]
-    assert (changed.name, changed.quotas) == ("new", ("q",))
-    assert changed.scopes == {READ}
-    assert await kit.here.get("k1") == changed
-    await kit.here.revoke("k1")
-    with pytest.raises(Conflict, match="revoked"):
-        await kit.there.change("k1", **changes)  # type: ignore[arg-type]
-
-
 async def test_revoking_ends_a_key_for_good(kit: Kit) -> None:
     await kit.here.create(key("k1"), sha("one"))
     await kit.here.create(key("k2"), sha("two"))

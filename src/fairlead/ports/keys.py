@@ -76,13 +76,6 @@ class Keys(Protocol):
         """The key whose text has this SHA-256, whatever its state; None: there is none."""
         ...
 
-    async def change(
-        self, id: str, *, name: str, scopes: frozenset[str], quotas: tuple[str, ...]
-    ) -> StoredKey:
-        """Give the key another name, scopes and quotas. Raises
-        :class:`~fairlead.errors.Conflict` for one that is revoked."""
-        ...
-
     async def rotate(self, id: str, successor: str, sha256: bytes, overlap: float) -> StoredKey:
         """Put a new key of the id ``successor`` into the place of this one, with all that it has;
         the old one ends after ``overlap`` seconds, or when it would have. The new one's.

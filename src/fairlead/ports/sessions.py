@@ -42,10 +42,6 @@ class Sessions(Protocol):
         """End a session. Idempotent."""
         ...
 
-    async def end_all(self, consumer: str) -> int:
-        """End all sessions of a consumer; how many they were."""
-        ...
-
     async def alive(self, ids: Collection[str]) -> set[str]:
         """Which of these sessions have not ended."""
         ...

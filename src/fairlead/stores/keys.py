@@ -18,15 +18,6 @@ def known_already(id: str) -> Conflict:
     return Conflict(f"there is an API key {id!r} already, or one with the same text")
 
 
-def changed(
-    key: StoredKey, name: str, scopes: frozenset[str], quotas: tuple[str, ...]
-) -> StoredKey:
-    """The key with another name, scopes and quotas."""
-    if key.revoked_at is not None:
-        raise Conflict(f"the API key {key.id!r} is revoked; make a new one")
-    return replace(key, name=name, scopes=scopes, quotas=quotas)
-
-
 def rotated(
     key: StoredKey, successor: str, overlap: float, now: float
 ) -> tuple[StoredKey, StoredKey]:

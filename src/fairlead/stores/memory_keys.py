@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from fairlead.ports.keys import KeyPage, StoredKey
 from fairlead.primitives import sortable
 from fairlead.stores.common import parse_cursor
-from fairlead.stores.keys import changed, known_already, revoked, rotated, unknown_key
+from fairlead.stores.keys import known_already, revoked, rotated, unknown_key
 
 
 class MemoryKeys:
@@ -51,12 +51,6 @@ class MemoryKeys:
     async def find(self, sha256: bytes) -> StoredKey | None:
         id = self._by_hash.get(sha256)
         return None if id is None else self._keys[id]
-
-    async def change(
-        self, id: str, *, name: str, scopes: frozenset[str], quotas: tuple[str, ...]
-    ) -> StoredKey:
-        self._keys[id] = changed(await self.get(id), name, scopes, quotas)
-        return self._keys[id]
 
     async def rotate(self, id: str, successor: str, sha256: bytes, overlap: float) -> StoredKey:
         old, new = rotated(await self.get(id), successor, overlap, self._clock())

@@ -29,11 +29,6 @@ class MemorySessions:
     async def end(self, id: str) -> None:
         self._keep(lambda one: one.id != id)
 
-    async def end_all(self, consumer: str) -> int:
-        before = len(self._sessions)
-        self._keep(lambda one: one.consumer != consumer)
-        return before - len(self._sessions)
-
     async def alive(self, ids: Collection[str]) -> set[str]:
         now = self._clock()
         return {one.id for one in self._sessions.values() if now < one.expires_at} & set(ids)

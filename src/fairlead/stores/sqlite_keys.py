@@ -12,7 +12,7 @@ import apsw
 from fairlead.ports.keys import KeyPage, StoredKey
 from fairlead.primitives import sortable
 from fairlead.stores.common import parse_cursor
-from fairlead.stores.keys import changed, known_already, revoked, rotated, unknown_key
+from fairlead.stores.keys import known_already, revoked, rotated, unknown_key
 from fairlead.stores.sqlite.connection import rows, value
 from fairlead.stores.sqlite_gateway import Part, SqliteGateway
 
@@ -75,14 +75,6 @@ class SqliteKeys:
             lambda db: rows(db, _SELECT + "WHERE sha256 = ?", (sha256,))
         )
         return _key(found[0]) if found else None
-
-    async def change(
-        self, id: str, *, name: str, scopes: frozenset[str], quotas: tuple[str, ...]
-    ) -> StoredKey:
-        def change(db: apsw.Connection) -> StoredKey:
-            return _update(db, changed(_get(db, id), name, scopes, quotas))
-
-        return await self._gateway.run(change)
 
     async def rotate(self, id: str, successor: str, sha256: bytes, overlap: float) -> StoredKey:
         now = self._clock()

@@ -19,11 +19,9 @@ _PART = Part(
 CREATE TABLE sessions (
     sha256 BLOB PRIMARY KEY,
     id TEXT NOT NULL UNIQUE,
-    consumer TEXT NOT NULL,
     expires_at REAL NOT NULL,
     data BLOB NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX sessions_of_consumer ON sessions (consumer);
 CREATE INDEX sessions_by_end ON sessions (expires_at);
 """,
 )
@@ -50,9 +48,8 @@ class SqliteSessions:
         def begin(db: apsw.Connection) -> None:
             db.execute("DELETE FROM sessions WHERE expires_at <= ?", (now,))
             db.execute(
-                "INSERT INTO sessions (sha256, id, consumer, expires_at, data) "
-                "VALUES (?, ?, ?, ?, ?)",
-                (sha256, session.id, session.consumer, session.expires_at, data),
+                "INSERT INTO sessions (sha256, id, expires_at, data) VALUES (?, ?, ?, ?)",
+                (sha256, session.id, session.expires_at, data),
             )
 
         await self._gateway.run(begin)
@@ -71,13 +68,6 @@ class SqliteSessions:
             db.execute("DELETE FROM sessions WHERE id = ?", (id,))
 
         await self._gateway.run(end)
-
-    async def end_all(self, consumer: str) -> int:
-        def end_all(db: apsw.Connection) -> int:
-            db.execute("DELETE FROM sessions WHERE consumer = ?", (consumer,))
-            return db.changes()
-
-        return await self._gateway.run(end_all)
 
     async def alive(self, ids: Collection[str]) -> set[str]:
         now, asked = self._clock(), list(ids)
