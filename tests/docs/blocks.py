@@ -6,6 +6,9 @@ The words after a block's language say how the tests treat it; readers never see
   (``run=keys``, ``run=cors``, ``run=budgets``, ``run=tokens``, ``run=renew``: one with such a
   setting; ``run=resume``: with the ids of the answer shown before; ``run=rest``: its output begins
   after the fifth event)
+- ``sh look``: run against a server that has answered once; each line of the output that is shown
+  begins one of its output, up to ``…``
+- ``json log=EVENT``: a line of the log, with these keys
 - ``… output``: what the block before puts out, compared in shape; ``…`` stands for anything
 - ``sh serve``: commands that start servers; their flags and variables must be taken
 - ``sh keys``: run one after the other, with the id of a key that was made

@@ -24,6 +24,7 @@ KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
         ["--cors-origins", "https://app.example", "--cors-origins", "http://localhost:8080"],
         {},
     ),
+    "operator": (["--config", str(Path(__file__).parent / "operator.toml")], {}),
     "keys": ([], {"FAIRLEAD_API_KEYS": "alice=9f2c6c1e,bob=51d0a7b3"}),
     "renew": (
         ["--extractive-pace", "0.05"],
