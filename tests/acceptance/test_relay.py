@@ -326,6 +326,12 @@ async def test_event_stream_is_resumed_exactly(backend: Backend, relayed: Any) -
     stream = (first[0].id or "").partition(".")[0]
     async with shop.session.get(
         f"{shop.server.url}/streams/{stream}",
+        params={"after": first[0].id or ""},
+        headers={**ALICE, "Accept": "text/event-stream"},
+    ) as response:
+        assert [f.data for f in await shop.read(response)] == [f.data for f in rest]
+    async with shop.session.get(
+        f"{shop.server.url}/streams/{stream}",
         headers={**ALICE, "Accept": "application/x-ndjson"},
     ) as response:
         lines = [json.loads(line) for line in (await response.text()).splitlines() if line]
@@ -520,6 +526,9 @@ async def test_sockets_are_sent_away_by_a_drain(backend: Backend, relayed: Any) 
 async def test_path_of_our_own_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "fairlead.toml"
     file.write_text('[[apps]]\nname = "a"\npath = "/chat"\ntarget = "http://127.0.0.1:1"\n')
-    with pytest.raises(AssertionError, match="own; take another"):
-        async with ServerProcess(tmp_path / "data", "--config", str(file)):
-            pass
+    server = ServerProcess(tmp_path / "data", "--config", str(file))
+    try:
+        with pytest.raises(AssertionError, match="own; take another"):
+            await server.start()
+    finally:
+        await server.stop()

@@ -169,4 +169,5 @@ def after_parameter(request: Request, stream: str) -> Position | None:
     text = request.query_params.get("after", "")
     if not text:
         return None
-    return parse_position(text.removeprefix(f"{stream}."))
+    # A whole id will do, as a reader was shown it.
+    return parse_position(text.partition(" ")[0].removeprefix(f"{stream}."))
