@@ -85,6 +85,11 @@ report({
     for (const path of ["/chat/stream?message=stolen", "/tickets", "/logout"]) {
       posts.push(await attempt(path, { method: "POST", body: "{}" }));
     }
+    posts.push(await attempt("/chat/stream?message=stolen", { method: "GET" }));
+    await new Promise((resolve) => {
+      const source = new EventSource(`${url}/chat/stream?message=stolen`, { withCredentials: true });
+      source.onerror = () => (source.close(), resolve());
+    });
     const socket = new WebSocket(`${url.replace("http", "ws")}/ws`);
     const opened = await new Promise((resolve) => {
       socket.onopen = () => resolve(true);

@@ -91,7 +91,7 @@ async def test_what_lasts_is_refused_in_a_url() -> None:
 async def test_a_cookie_is_good_for_reading_and_for_own_pages() -> None:
     cookie = {"cookie": "a=b; fairlead=c", "host": "chat.example"}
     for method in ("GET", "HEAD", "OPTIONS"):
-        assert await who(request(cookie, method=method)) == "c"
+        assert await who(request(cookie, method=method, path="/streams")) == "c"
     good = (
         {"origin": "https://chat.example"},
         {"origin": "https://CHAT.example"},
@@ -116,7 +116,13 @@ async def test_a_cookie_is_good_for_reading_and_for_own_pages() -> None:
         for headers in bad:
             with pytest.raises(Forbidden):
                 await who(request(cookie | headers, method=method))
+    # A GET that asks is what EventSource sends; over plain HTTP it tells nothing of its page.
+    for headers in (*good, {}, {"sec-fetch-site": "none"}):
+        assert await who(request(cookie | headers, method="GET")) == "c"
     for headers in bad:
+        if headers and headers != {"sec-fetch-site": "none"}:
+            with pytest.raises(Forbidden):
+                await who(request(cookie | headers, method="GET"))
         scope = request(cookie | headers) | {"type": "websocket"}
         with pytest.raises(Forbidden):
             await who(scope)

@@ -27,6 +27,8 @@ MAX_READER = 64
 KNOWN = "fairlead.caller"
 
 _MOST_FIELDS = 100
+#: The path under which a ``GET`` asks a question.
+_ASKS = "/chat/stream"
 # What an EventSource can read.
 _STREAMS = re.compile(r"/(?:chat/stream|streams/[0-9a-z]+)$")
 
@@ -81,16 +83,21 @@ class Callers:
     def _check_page(self, scope: Scope) -> None:
         """A browser adds cookies to whatever page's requests. Where a request may change something,
         and for WebSockets, whose answers any page could read, it must prove whose page it is: by
-        ``Sec-Fetch-Site`` (Fetch Metadata, W3C), or by ``Origin`` (RFC 6454)."""
-        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        ``Sec-Fetch-Site`` (Fetch Metadata, W3C), or by ``Origin`` (RFC 6454). A ``GET`` that asks a
+        question need not, but must not prove the contrary: browsers send neither header with it
+        over plain HTTP, nor another site's page the cookie."""
+        reads = scope["type"] == "http" and scope["method"] in ("GET", "HEAD", "OPTIONS")
+        if reads and not scope["path"].endswith(_ASKS):
             return
         origin = _header(scope, b"origin").decode("latin-1")
         if origin:
             own = _host(origin) == _header(scope, b"host").decode("latin-1").lower()
             if own or origin in self._origins:
                 return
-        elif _header(scope, b"sec-fetch-site") == b"same-origin":
-            return
+        else:
+            site = _header(scope, b"sec-fetch-site")
+            if site == b"same-origin" or (reads and site in (b"", b"none")):
+                return
         raise Forbidden(
             "a session may be used by this server's own pages only, and the request does not prove "
             "to come from one; allow its origin with 'cors_origins'"
