@@ -14,6 +14,8 @@ The words after a block's language say how the tests treat it; readers never see
 - ``sh keys``: run one after the other, with the id of a key that was made
 - ``sh ingest``, ``sh backup``, ``ini systemd``, ``ini env``, ``toml config``: as they say
 - ``python run``: run as a program; ``python example=FILE``: the same as that file
+- ``python sdk``, ``sh sdk``: run against a server that is asked in a vendor's dialect
+  (``tests/sdks``)
 - ``js browser=…``: run in Chromium
 - ``ts run``: run in Node; every ``ts`` and ``tsx`` is compiled (``tests/clients``)
 - ``sh shown``: commands for people; a ``make`` target must exist

@@ -50,7 +50,7 @@ def test_every_example_is_marked(file: Path) -> None:
         return
     known = {
         "run", "output", "serve", "ingest", "backup", "systemd", "env", "config", "example",
-        "browser", "shown", "keys", "look", "log",
+        "browser", "shown", "keys", "look", "log", "sdk",
     }  # fmt: skip
     for block in blocks_of(file):
         if block.language in ("sh", "python", "js", "json", "toml", "ini"):
