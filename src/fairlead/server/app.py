@@ -120,6 +120,7 @@ def build_app(system: System) -> ASGIApp:
         budgets.router,
         login.router,
     )
+    app.router.routes.append(streams.reading)
     for router in routers:
         app.include_router(router)
     app.router.routes.append(rpc.route(system))

@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Route
 
 from fairlead.dialects import native
 from fairlead.dialects.native import source
@@ -57,6 +58,16 @@ async def read_stream(request: Request, stream: str) -> Response:
         return http.json_response(document(await http.system(request).engine.read(caller, stream)))
     after = after_parameter(request, stream)
     return await attach(request, caller, stream, after, presentation(request))
+
+
+async def _read(request: Request) -> Response:
+    return await read_stream(request, request.path_params["stream"])
+
+
+#: :func:`read_stream` without FastAPI's looking for parameters in each request; to be put before
+#: the router, which keeps it in the OpenAPI document. A long poll is a request for every event.
+reading = Route("/streams/{stream}", _read)
+reading.methods = {"GET"}
 
 
 @router.post("/{stream}/stop", summary="Stop an answer; what was written stays")
