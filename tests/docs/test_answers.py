@@ -72,6 +72,7 @@ QUESTIONS = [
     ("如何安装？", "zh/what-is-fairlead", "`make serve`"),
     ("Is it open source?", "what-is-fairlead", "Apache-2.0"),
     ("Where are conversations stored?", "explanation/how-it-works", "`records.db`"),
+    ("Can I use it with LangChain?", "how-to/openai", "works with it unchanged"),
     ("Can I use it from React?", "how-to/typescript", "`@fairlead/client/react`"),
 ]
 
@@ -80,7 +81,6 @@ UNANSWERABLE = [
     "What is the price of tea?",
     "What is the weather like in Paris today?",
     "Who is the CEO of OpenAI?",
-    "Can I use it with LangChain?",
     "今天天气怎么样？",
     "茶多少钱一斤？",
     "推荐一部电影",
