@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from bench.load.plan import First, FirstResult, Request, Stream, StreamResult
 from bench.options import Options
 from bench.processes import Failed, Server, command, folder, free_port, load, module
@@ -17,12 +19,13 @@ from bench.table import Check, Row, Table, ratio
 _EVERY = 10
 #: More chunks than any run waits for.
 _TOKENS = 30_000
-_MARK = "word"
+MARK = "word"
 
 Start = Callable[[int], contextlib.AbstractContextManager[Server]]
 
 
-def _completion(port: int) -> Request:
+def completion(port: int) -> Request:
+    """What is asked of the model server, and of those who pass it on as it is."""
     return Request(
         port=port,
         path="/v1/chat/completions",
@@ -31,24 +34,34 @@ def _completion(port: int) -> Request:
     )
 
 
-def _chat(port: int) -> Request:
+def chat(port: int) -> Request:
+    """What is asked of Fairlead, in its own words."""
     return Request(port=port, path="/chat/stream", body='{"message": "go", "orphan_window": 2}')
 
 
+def openai(port: int) -> Request:
+    """What is asked of Fairlead, in the model server's words."""
+    return msgspec.structs.replace(completion(port), headers={"Fairlead-Orphan-Window": "2"})
+
+
 @contextlib.contextmanager
-def _upstream() -> Iterator[Server]:
+def model_server() -> Iterator[Server]:
+    """The upstream, which writes at a pace."""
     arguments = ["--port", "0", "--delay-ms", str(_EVERY), "--tokens", str(_TOKENS)]
     with module("fairlead.testing.upstream", *arguments) as running:
         yield running
 
 
 @contextlib.contextmanager
-def fairlead(upstream: int, durability: str) -> Iterator[Server]:
-    """The real server, as a user starts it."""
+def fairlead(upstream: int, durability: str, settings: str = "") -> Iterator[Server]:
+    """The real server, as a user starts it; ``settings`` go into its configuration file."""
     port = free_port()
     with folder() as data:
+        file = data / "fairlead.toml"
+        file.write_text(settings)
         arguments = [
             str(Path(sys.executable).with_name("fairlead")), "serve",
+            "--config", str(file),
             "--port", str(port),
             "--data-dir", str(data),
             "--durability", durability,
@@ -71,14 +84,15 @@ def _nginx(upstream: int) -> Iterator[Server]:
 
 
 _SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
-    "fairlead process": (lambda upstream: fairlead(upstream, "process"), _chat),
-    "fairlead memory": (lambda upstream: fairlead(upstream, "memory"), _chat),
-    "nginx proxy_pass": (_nginx, _completion),
+    "fairlead process": (lambda upstream: fairlead(upstream, "process"), chat),
+    "fairlead process, OpenAI": (lambda upstream: fairlead(upstream, "process"), openai),
+    "fairlead memory": (lambda upstream: fairlead(upstream, "memory"), chat),
+    "nginx proxy_pass": (_nginx, completion),
     "bare ASGI, aiohttp": (
         lambda upstream: module(
             "bench.rivals.relay", "--upstream", f"http://127.0.0.1:{upstream}/v1"
         ),
-        _completion,
+        completion,
     ),
 }
 
@@ -91,9 +105,9 @@ def run(options: Options) -> Table:
     missing: list[str] = []
     for name, (start, ask) in _SERVERS.items():
         try:
-            with _upstream() as upstream, start(upstream.port) as running:
-                results[name] = _stream(running, ask(running.port), connections, options)
-                firsts[name] = _first(ask(running.port), upstream.port, connections, options)
+            with model_server() as upstream, start(upstream.port) as running:
+                results[name] = stream(running, ask(running.port), connections, options)
+                firsts[name] = first(ask(running.port), upstream.port, connections, options)
         except Failed as failure:
             missing.append(f"{name}: {failure}")
     rival = results.get("nginx proxy_pass")
@@ -110,11 +124,12 @@ def run(options: Options) -> Table:
     )  # fmt: skip
 
 
-def _stream(server: Server, request: Request, connections: int, options: Options) -> StreamResult:
+def stream(server: Server, request: Request, connections: int, options: Options) -> StreamResult:
+    """Many answers at once: what each event costs the server."""
     plan = Stream(
         request=request,
         connections=connections,
-        mark=_MARK,
+        mark=MARK,
         pids=server.pids,
         warmup=options.warmup,
         seconds=options.seconds,
@@ -122,25 +137,27 @@ def _stream(server: Server, request: Request, connections: int, options: Options
     return load(plan, StreamResult, options.warmup + options.seconds)
 
 
-def _first(request: Request, upstream: int, connections: int, options: Options) -> FirstResult:
+def first(request: Request, upstream: int, connections: int, options: Options) -> FirstResult:
+    """The time to the first token, through the server and without it."""
     plan = First(
-        requests={"direct": _completion(upstream), "through": request},
+        requests={"direct": completion(upstream), "through": request},
         background=request,
         connections=connections,
-        mark=_MARK,
+        mark=MARK,
         rounds=100 if options.quick else 400,
     )
     return load(plan, FirstResult, 60)
 
 
-def _added(result: FirstResult) -> tuple[float, float]:
+def added(result: FirstResult) -> tuple[float, float]:
+    """Milliseconds that the way through the server takes longer: (p50, p99)."""
     direct, through = result.times["direct"], result.times["through"]
     return through[0] - direct[0], through[1] - direct[1]
 
 
 def _row(name: str, result: StreamResult, first: FirstResult, base: float | None) -> Row:
     each = result.cpu / max(result.tokens, 1)
-    median, worst = _added(first)
+    median, worst = added(first)
     cells = [
         f"{result.tokens:,.0f}",
         f"{result.cpu:.2f}",
@@ -165,7 +182,7 @@ def _checks(
             Check("at durability process: at most 2 × nginx", f"{times:.2f} ×", times <= 2)
         )
     if "fairlead process" in firsts:
-        median, _ = _added(firsts["fairlead process"])
+        median, _ = added(firsts["fairlead process"])
         checks.append(
             Check("first token at most 1 ms later (p50)", f"{median:.2f} ms", median <= 1.0)
         )
