@@ -396,3 +396,19 @@ async def test_traces_reach_a_collector(
     assert span["attributes"]["gen_ai.usage.output_tokens"] == 3
     assert span["events"] == ["turn", "first token"]
     assert not span["failed"]
+
+
+async def test_base_path_and_rules_hold_here_as_well(
+    session: aiohttp.ClientSession, serve: Serve, tmp_path: Path
+) -> None:
+    rule = '[[rules]]\nname = "no scrapes"\nact = "deny"\npaths = ["/metrics"]\n'
+    async with started(serve, tmp_path, rule + CONFIG, "--base-path", "/ai") as server:
+        root = server.url.removesuffix("/ai")
+        for path, status in (
+            ("/ai/admin/queue", 200), ("/admin/queue", 404), ("/ai/metrics", 403),
+        ):  # fmt: skip
+            async with session.get(root + path, headers=bearer(OPERATOR)) as response:
+                assert response.status == status, path
+                assert response.headers["X-Request-Id"]
+        async with session.get(f"{server.url}/openapi.json") as response:
+            assert (await response.json())["servers"] == [{"url": "/ai"}]

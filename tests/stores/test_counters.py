@@ -58,6 +58,19 @@ def counter(kit: Kit, key: str = "k") -> Counter:
     return Counter(key, here.start, here.end)
 
 
+async def test_the_most_taken_of_a_budget_are_listed(kit: Kit) -> None:
+    now = window("hour", kit.clock())
+    taken = {"day 'ann'": 5, "day 'bob'": 9, "day": 1, "days 'ann'": 50, "da": 50, "day!": 50}
+    for key, amount in taken.items():
+        claim = Claim(Counter(key, now.start, now.end), 100, amount, amount)
+        await kit.here.reserve("h", [claim], TTL)
+    earlier = Claim(Counter("day 'eve'", now.start - 3600, now.start), 100, 99, 99)
+    await kit.here.reserve("h", [earlier], TTL)
+    assert await kit.there.largest("day", now.start, 10) == [("'bob'", 9), ("'ann'", 5), ("", 1)]
+    assert await kit.there.largest("day", now.start, 1) == [("'bob'", 9)]
+    assert await kit.there.largest("none", now.start, 10) == []
+
+
 async def test_what_is_reserved_is_taken_until_it_is_settled(kit: Kit) -> None:
     k = counter(kit)
     assert await kit.here.taken([k]) == (0,)
