@@ -13,33 +13,43 @@ ARGS ?=
 PYTEST_ARGS ?= -n 2
 UV ?= uv
 CLIENT := clients/typescript
+PAGE := web
 
 .PHONY: help
 help: ## Print this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-8s %s\n", $$1, $$2 }'
 
 .PHONY: serve
-serve: $(VENV)/.core $(VENV)/.project ## Run the server; flags in ARGS="--port 9000 --data-dir DIR"
+serve: $(VENV)/.core $(VENV)/.project $(PAGE)/node_modules/.page ## Run the server; flags in ARGS="--port 9000 --data-dir DIR"
 	@exec $(BIN)/fairlead serve $(ARGS)
 
 .PHONY: test
 test: system-packages $(VENV)/.dev $(VENV)/.sdks $(VENV)/.project tests/js/node_modules/.installed
-test: $(CLIENT)/dist/.built ## Run every test; pytest flags in PYTEST_ARGS
+test: $(CLIENT)/dist/.built $(PAGE)/node_modules/.page ## Run every test; pytest flags in PYTEST_ARGS
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 .PHONY: check
 check: $(VENV)/.dev $(VENV)/.sdks $(VENV)/.project
-check: $(CLIENT)/node_modules/.installed ## Check format, lint, types and import contracts
+check: $(CLIENT)/dist/.built $(PAGE)/node_modules/.installed ## Check format, lint, types and import contracts
 	@$(BIN)/ruff format --check
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-logo
 	@npm run --prefix $(CLIENT) --silent check
+	@npm run --prefix $(PAGE) --silent check
 
 .PHONY: format
 format: $(VENV)/.dev ## Format the code and apply safe fixes
 	@$(BIN)/ruff check --fix-only --quiet
 	@$(BIN)/ruff format
+
+.PHONY: page
+page: $(PAGE)/node_modules/.page ## Build the page that the server serves
+
+.PHONY: screenshots
+screenshots: system-packages $(VENV)/.dev $(VENV)/.project tests/js/node_modules/.installed
+screenshots: $(PAGE)/node_modules/.page ## Take pictures of the page into docs/images
+	@$(BIN)/python -m tests.page.screenshots $(ARGS)
 
 .PHONY: bench
 bench: $(VENV)/.bench $(VENV)/.project ## Measure; choose workloads with ARGS
@@ -67,7 +77,8 @@ proto: $(VENV)/.dev ## Generate src/fairlead/v1 anew from proto/
 
 .PHONY: clean
 clean: ## Remove the environment, installed packages, caches and build results
-	@rm -rf $(VENV) tests/js/node_modules $(CLIENT)/node_modules $(CLIENT)/dist build dist \
+	@rm -rf $(VENV) tests/js/node_modules $(CLIENT)/node_modules $(CLIENT)/dist \
+		$(PAGE)/node_modules $(PAGE)/dist build dist \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -125,6 +136,19 @@ $(CLIENT)/dist/.built: $(CLIENT)/node_modules/.installed $(wildcard $(CLIENT)/ts
 	@echo "Building the TypeScript client"
 	@rm -rf $(CLIENT)/dist
 	@npm run --prefix $(CLIENT) --silent build
+	@touch $@
+
+$(PAGE)/node_modules/.installed: $(PAGE)/package.json $(PAGE)/package-lock.json
+	@command -v npm >/dev/null || { echo "The page is built with Node 20 or later, with npm." >&2; exit 1; }
+	@echo "Installing the page's npm packages"
+	@npm ci --prefix $(PAGE) --silent --no-audit --no-fund --ignore-scripts
+	@touch $@
+
+# The stamp lies apart from what is built: all of that goes into the wheel.
+$(PAGE)/node_modules/.page: $(PAGE)/node_modules/.installed $(CLIENT)/dist/.built \
+		$(wildcard $(addprefix $(PAGE)/,index.html vite.config.ts tsconfig.json public/* src/* src/*/*))
+	@echo "Building the page"
+	@npm run --prefix $(PAGE) --silent build -- --logLevel warn
 	@touch $@
 
 .PHONY: system-packages

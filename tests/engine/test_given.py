@@ -44,7 +44,7 @@ class Library:
         self.asked.append(question)
         return []
 
-    async def passage(self, id: str) -> Passage:
+    async def passage(self, id: str, around: int = 0) -> Passage:
         raise AssertionError
 
 

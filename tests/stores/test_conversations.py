@@ -282,3 +282,38 @@ async def test_a_file_of_the_layout_before_attachments_is_led_to_this_one(tmp_pa
         assert await store.attachments("c", ["p"]) == {"p": PICTURE_OF["p"]}
     finally:
         await store.close()
+
+
+async def test_a_search_finds_titles_and_texts_of_ones_own(
+    stores: tuple[Conversations, Conversations],
+) -> None:
+    here, there = stores
+    await here.put(conversation("c", title="Tides & Moons"), [question("q"), answer("a", "q")])
+    await here.put(conversation("d", at=2.0, title="100%_sure"), [question("x")])
+    await here.put(conversation("e", owner="bob", title="Tides"), [question("y")])
+    await here.finish("a", "The MOON pulls. Ärger", "completed")
+
+    async def found(search: str) -> list[str]:
+        return [one.id for one in (await there.page("ann", search=search)).items]
+
+    assert await found("tides") == ["c"]
+    assert await found("moon PULLS") == ["c"]
+    assert await found("0%_s") == ["d"]
+    assert await found("T%s") == []
+    assert await found("X?") == ["d"]
+    assert await found("\\") == []
+    assert await found("") == ["d", "c"]
+    page = await there.page("ann", limit=1, search="?")
+    assert [one.id for one in page.items] == ["d"]
+    rest = await there.page("ann", page.cursor, 1, search="?")
+    assert ([one.id for one in rest.items], rest.cursor) == (["c"], None)
+
+
+async def test_a_listing_says_how_the_branch_in_use_stands(
+    stores: tuple[Conversations, Conversations],
+) -> None:
+    here, there = stores
+    await here.put(conversation(), [question("q"), answer("a", "q")])
+    assert [one.status for one in (await there.page("ann")).items] == ["running"]
+    await here.finish("a", "Yes.", "stopped")
+    assert [one.status for one in (await there.page("ann")).items] == ["stopped"]

@@ -108,6 +108,7 @@ export class Fairlead {
     this.#ladder = this.#steps(transport);
     this.#patience = {
       maxRetries: options.maxRetries ?? 8,
+      refusals: options.refusals ?? "retry",
       maxDelay: options.maxDelay ?? Infinity,
       silence: options.silence ?? 60_000,
       firstSign: options.firstSign ?? 10_000,

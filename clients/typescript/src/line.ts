@@ -21,6 +21,12 @@ export interface Patience {
    * gives up. While the browser knows itself to be offline none is made and none counted.
    */
   maxRetries?: number;
+  /**
+   * What becomes of a question that the server refuses for now, because it is busy, say: it is
+   * asked again when the server wishes (`retry`), or the refusal is thrown at once (`throw`). An
+   * answer that has begun is read on either way.
+   */
+  refusals?: "retry" | "throw";
   /** No wait between two tries is longer than this, whatever the server asks (Infinity). */
   maxDelay?: number;
   /** A connection on which nothing came for so long is dead (60,000; heartbeats come every 30 s). */
@@ -37,6 +43,9 @@ const LONGEST_REFILL = 60;
 
 /** Consecutive connections that ended before anything came, after which a transport is blocked. */
 const FRUITLESS = 2;
+
+/** Codes of problems that no server states. */
+const OF_THE_LINE: ReadonlySet<string> = new Set(["unreachable", "stalled", "protocol"]);
 
 const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll };
 
@@ -62,7 +71,7 @@ export async function* follow(
   place: Place,
   signal: AbortSignal,
 ): AsyncGenerator<AnswerEvent, void, undefined> {
-  const { maxRetries, maxDelay, silence, firstSign } = patience;
+  const { maxRetries, maxDelay, silence, firstSign, refusals } = patience;
   let failures = 0;
   let fruitless = 0;
   for (;;) {
@@ -131,7 +140,8 @@ export async function* follow(
       // A credential that was good for something is so no more; there may be another one.
       const over = problem.code === "unauthenticated" || problem.code === "revoked";
       const expired = served && over && http.renews;
-      const again = problem.retryable && !spent(problem);
+      const refused = refusals === "throw" && !place.stream && !OF_THE_LINE.has(problem.code);
+      const again = problem.retryable && !spent(problem) && !refused;
       if (!again && !expired && !(foreign(problem, seen) && hasNext)) throw problem;
       asked = seconds(problem.retryAfter);
     } finally {

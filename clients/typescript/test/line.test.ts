@@ -433,3 +433,19 @@ test("offline it waits for the network, however long, and then goes on at once",
   expect(textOf(await all(answer))).toBe(TEXT);
   expect(asked).toHaveLength(2);
 });
+
+test("a refusal is thrown at once where that is wished, and an answer is read on all the same", async () => {
+  const { url, asked } = await serve((_, response, number) => {
+    if (number === 1 || number === 3) {
+      return problem(response, 503, { retryable: true, retry_after: number === 1 ? 7 : 0 });
+    }
+    if (number === 2) return cut(response, block(0) + block(1));
+    response.writeHead(200, HEAD);
+    return response.end(body(2));
+  });
+  const fairlead = client(url, { refusals: "throw" });
+  await expect(all(fairlead.ask("Hi"))).rejects.toMatchObject({ code: "busy", retryAfter: 7 });
+  expect(asked).toHaveLength(1);
+  expect(textOf(await all(fairlead.ask("Hi")))).toBe(TEXT);
+  expect(asked).toHaveLength(4);
+});

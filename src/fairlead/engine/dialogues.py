@@ -22,6 +22,7 @@ from fairlead.ports.conversations import (
 from fairlead.ports.store import Store
 
 _MAX_TITLE = 500
+_MAX_SEARCH = 200
 
 
 class Dialogues:
@@ -44,10 +45,15 @@ class Dialogues:
         self._message_chars = message_chars
         self._remove_stream = remove_stream
 
-    async def page(self, caller: Caller, cursor: str | None, limit: int) -> ConversationPage:
-        """The caller's conversations, most recently used first."""
+    async def page(
+        self, caller: Caller, cursor: str | None, limit: int, search: str = ""
+    ) -> ConversationPage:
+        """The caller's conversations, most recently used first; with ``search``, those that have
+        it in their title or in a message."""
         self._authority.allow(caller, Verb.LIST, None)
-        return await self._conversations.page(caller.consumer, cursor, limit)
+        if len(search) > _MAX_SEARCH:
+            raise BadRequest(f"'search' may have at most {_MAX_SEARCH} characters")
+        return await self._conversations.page(caller.consumer, cursor, limit, search.strip())
 
     async def read(self, caller: Caller, id: str) -> tuple[Conversation, list[Message]]:
         """A conversation with all messages of all its branches, oldest first."""

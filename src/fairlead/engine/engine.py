@@ -712,12 +712,12 @@ class Engine:
         self._authority.allow(caller, Verb.READ, None)
         return await self.metering.usage(caller.consumer, since, until)
 
-    async def passage(self, caller: Caller, id: str) -> Passage:
-        """A passage that an answer cited."""
+    async def passage(self, caller: Caller, id: str, around: int = 0) -> Passage:
+        """A passage that an answer cited, with up to ``around`` characters before and after it."""
         self._authority.allow(caller, Verb.READ, None)
         if self.knowledge is None:
             raise NotFound("this server has no knowledge base")
-        return await self.knowledge.passage(id)
+        return await self.knowledge.passage(id, around)
 
     async def _remove(self, stream: str) -> None:
         generation = self._running.get(stream)

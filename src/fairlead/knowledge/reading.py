@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import codecs
 import hashlib
 import stat
@@ -57,7 +58,20 @@ def read(file: Path, path: str, max_bytes: int) -> tuple[bytes, str]:
         raise Unsuitable(f"cannot be read: {error.strerror}", passing=True) from error
     if len(data) > about.st_size:
         raise Unsuitable("growing while it is read", passing=True)
-    return data, hashlib.sha256(b"%d\0" % chunking.VERSION + data).hexdigest()
+    return data, digest(data)
+
+
+def digest(data: bytes) -> str:
+    """What tells whether a document changed, or the way in which it is read."""
+    return hashlib.sha256(b"%d\0" % chunking.VERSION + data).hexdigest()
+
+
+async def taken(data: bytes, name: str) -> Draft:
+    """What to put of a file that was sent, by its name. Raises :class:`Unsuitable`."""
+    file = Path(name)
+    if file.suffix.lower() not in FORMATS:
+        raise Unsuitable(f"unknown type {file.suffix}" if file.suffix else "no known type")
+    return await asyncio.to_thread(draft, data, digest(data), name, file)
 
 
 def draft(data: bytes, digest: str, path: str, file: Path) -> Draft:

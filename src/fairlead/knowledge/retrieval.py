@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import apsw
+import msgspec
 
 from fairlead.knowledge import tokenizer
 from fairlead.knowledge.schema import transaction
@@ -85,11 +86,23 @@ def retrieve(
     return [_finished(passage, score, asked, weights) for passage, score in chosen]
 
 
-def passage(connection: apsw.Connection, id: str) -> Passage | None:
-    """One passage, or None."""
+def passage(connection: apsw.Connection, id: str, around: int = 0) -> Passage | None:
+    """One passage with what surrounds it, or None."""
     for row in connection.execute(_PASSAGE + "WHERE passage.id = ?", (id,)):
-        return _passage(row)
+        found = _passage(row)
+        return _within(connection, found, around) if around else found
     return None
+
+
+def _within(connection: apsw.Connection, found: Passage, around: int) -> Passage:
+    first, past = found.span
+    start = max(0, first - around)
+    # SQLite counts characters from 1.
+    sql = "SELECT substr(text, ?, ?), substr(text, ?, ?) FROM document WHERE id = ?"
+    values = (start + 1, first - start, past + 1, around, found.document)
+    for before, after in connection.execute(sql, values):
+        return msgspec.structs.replace(found, before=before, after=after)
+    return found
 
 
 class _Candidate(NamedTuple):

@@ -66,10 +66,11 @@ class SqliteKnowledge:
         See :func:`fairlead.knowledge.retrieval.retrieve` for the score."""
         return await self._reader.run(lambda c: retrieval.retrieve(c, question, limit, before))
 
-    async def passage(self, id: str) -> Passage:
-        """One passage by id; :class:`~fairlead.errors.NotFound` if there is none (any more: the
+    async def passage(self, id: str, around: int = 0) -> Passage:
+        """One passage by id, with up to ``around`` characters of its document before and after it;
+        :class:`~fairlead.errors.NotFound` if there is none (any more: the
         id of a passage whose text changed leaves with the text)."""
-        found = await self._reader.run(lambda c: retrieval.passage(c, id))
+        found = await self._reader.run(lambda c: retrieval.passage(c, id, around))
         if found is None:
             raise NotFound("there is no such passage")
         return found

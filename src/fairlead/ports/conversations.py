@@ -44,7 +44,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
-    """A dialogue without its messages. ``leaf`` is the newest message of the branch in use."""
+    """A dialogue without its messages. ``leaf`` is the newest message of the branch in use, and
+    ``status`` how that stands, which only a listing tells."""
 
     id: str
     owner: str
@@ -52,6 +53,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     created: float
     updated: float
     leaf: str | None = None
+    status: Status | None = None
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
@@ -96,9 +98,10 @@ class Conversations(Protocol):
         ...
 
     async def page(
-        self, owner: str, cursor: str | None = None, limit: int = 50
+        self, owner: str, cursor: str | None = None, limit: int = 50, search: str = ""
     ) -> ConversationPage:
-        """An owner's conversations."""
+        """An owner's conversations; with ``search``, those that have it in their title or in a
+        message (letters A to Z in either case). The text of an answer is found once it has ended."""
         ...
 
     async def messages(self, id: str) -> list[Message]:

@@ -10,7 +10,8 @@ import msgspec
 class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A passage and its place: ``document`` is the document's id, ``address`` where a person finds
     it, ``heading`` the path of headings above it, ``span`` first and past-the-last character in the
-    document's text, ``snippet`` a few words around what matched, ``score`` higher is better."""
+    document's text, ``snippet`` a few words around what matched, ``score`` higher is better.
+    ``before`` and ``after`` are what surrounds it, where that was asked for."""
 
     id: str
     document: str
@@ -21,6 +22,8 @@ class Passage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     text: str
     snippet: str = ""
     score: float = 0.0
+    before: str = ""
+    after: str = ""
 
 
 class Knowledge(Protocol):
@@ -39,6 +42,7 @@ class Knowledge(Protocol):
         the question asked before in the dialogue (empty: none), for one that leans on it."""
         ...
 
-    async def passage(self, id: str) -> Passage:
-        """One passage by id; :class:`~fairlead.errors.NotFound` if there is none."""
+    async def passage(self, id: str, around: int = 0) -> Passage:
+        """One passage by id, with up to ``around`` characters before and after it;
+        :class:`~fairlead.errors.NotFound` if there is none."""
         ...

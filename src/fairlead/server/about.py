@@ -8,17 +8,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 import fairlead
+from fairlead.knowledge.reading import FORMATS, MAX_BYTES
 from fairlead.server import http
 from fairlead.server.attach import PROTOCOL
+from fairlead.server.documents import takes_documents
 
 router = APIRouter(tags=["server"])
+
+_AROUND = 20_000
 
 
 @router.get("/info", summary="What this server is and offers")
 async def info(request: Request) -> Response:
-    """Version, protocol, and the models that can be asked."""
+    """Version, protocol, the models that can be asked, and what may come with a question."""
     system = http.system(request)
-    await http.caller(request)
+    caller = await http.caller(request)
+    config = system.config
     models = [
         {"name": model.name, "provider": model.provider.name} for model in system.engine.models.all
     ]
@@ -30,6 +35,17 @@ async def info(request: Request) -> Response:
             "models": models,
             "knowledge": system.engine.knowledge is not None,
             "notice": system.notice,
+            "attachments": {
+                "types": config.attachment_types,
+                "number": config.max_attachments,
+                "bytes": config.max_attachment_bytes,
+                "total": config.max_attached_bytes,
+            },
+            "documents": (
+                {"types": list(FORMATS), "bytes": MAX_BYTES}
+                if takes_documents(request, caller)
+                else None
+            ),
         }
     )
 
@@ -58,11 +74,19 @@ async def store(request: Request) -> Response:
     return http.json_response(msgspec.to_builtins(size))
 
 
-@router.get("/passages/{id}", summary="Read a passage that an answer cites")
+@router.get(
+    "/passages/{id}",
+    summary="Read a passage that an answer cites",
+    openapi_extra={
+        "parameters": [{"name": "around", "in": "query", "schema": {"type": "integer"}}],
+    },
+)
 async def passage(request: Request, id: str) -> Response:
-    """The whole passage and its place in its document."""
+    """The whole passage and its place in its document; with ``around``, up to so many characters
+    ``before`` and ``after`` it (at most 20,000)."""
     caller = await http.caller(request)
-    found = await http.system(request).engine.passage(caller, id)
+    around = http.integer(request, "around", 0, 0, _AROUND)
+    found = await http.system(request).engine.passage(caller, id, around)
     return http.json_response(msgspec.to_builtins(found))
 
 

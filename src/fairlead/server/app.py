@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import structlog
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -11,7 +9,6 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
@@ -24,6 +21,7 @@ from fairlead.server import (
     budgets,
     chat,
     dialogues,
+    documents,
     login,
     openai_chat,
     openai_models,
@@ -37,39 +35,13 @@ from fairlead.server import (
 from fairlead.server.gate import Gate
 from fairlead.server.http import error_response
 from fairlead.server.openapi import document
+from fairlead.server.page import page
 from fairlead.server.requests import HEADER, Requests
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
 from fairlead.transports.body import Unwound
 
 _log = structlog.get_logger("fairlead.server")
-
-_PAGE = Path(__file__).parent / "page"
-
-#: The page runs its own files only, talks to its own server only, and cannot be framed.
-_PAGE_HEADERS = {
-    "content-security-policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
-}
-
-
-class Page(StaticFiles):
-    """The page's files, with the headers that guard them."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "websocket":
-            await socket.refuse(WebSocket(scope, receive, send), NotFound("sockets are at /ws"))
-            return
-        await super().__call__(scope, receive, send)
-
-    def file_response(self, *args: object, **kwargs: object) -> Response:
-        response = super().file_response(*args, **kwargs)  # type: ignore[arg-type]
-        response.headers.update(_PAGE_HEADERS | {"cache-control": "no-cache"})
-        return response
 
 
 class BasePath:
@@ -116,6 +88,7 @@ def build_app(system: System) -> ASGIApp:
         dialogues.router,
         openai_chat.router,
         openai_models.router,
+        documents.router,
         about.router,
         budgets.router,
         login.router,
@@ -126,7 +99,7 @@ def build_app(system: System) -> ASGIApp:
     app.router.routes.append(rpc.route(system))
     own = [route for router in routers for route in router.routes]
     app.router.routes += relay.routes(system, [getattr(route, "path", "") for route in own])
-    app.mount("/", Page(directory=_PAGE, html=True), name="page")
+    app.mount("/", page(), name="page")
     app.openapi = document(app, system.config.base_path)  # type: ignore[method-assign]
     app.add_exception_handler(FairleadError, _our_error)
     app.add_exception_handler(HTTPException, _http_error)
@@ -142,7 +115,7 @@ def build_app(system: System) -> ASGIApp:
             served,
             allow_origins=list(system.config.cors_origins),
             allow_credentials=True,
-            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=[
                 "Authorization",
                 "Content-Type",

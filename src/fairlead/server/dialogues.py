@@ -32,15 +32,16 @@ class Change(msgspec.Struct, forbid_unknown_fields=True):
 
 @router.get("", summary="List your conversations, most recently used first")
 async def list_conversations(request: Request) -> Response:
-    """``limit`` (1 to 100) and ``cursor`` page through them."""
+    """``limit`` (1 to 100) and ``cursor`` page through them; ``search`` finds those that have it
+    in their title or in a message. ``status`` is that of the newest message in use."""
     caller = await http.caller(request)
     limit = http.integer(request, "limit", 50, 1, 100)
+    query = request.query_params
     page = await http.system(request).engine.dialogues.page(
-        caller, request.query_params.get("cursor"), limit
+        caller, query.get("cursor"), limit, query.get("search", "")
     )
-    return http.json_response(
-        {"conversations": [conversation(c) for c in page.items], "cursor": page.cursor}
-    )
+    listed = [{**conversation(c), "status": c.status} for c in page.items]
+    return http.json_response({"conversations": listed, "cursor": page.cursor})
 
 
 @router.get("/{id}", summary="Read a conversation with all its branches")

@@ -20,6 +20,15 @@ def bounded_title(title: str) -> str:
     return title if len(title) <= TITLE_LENGTH else title[: TITLE_LENGTH - 1] + "…"
 
 
+#: Capital letters A to Z, which is what SQLite's LIKE tells not from small ones.
+_SMALL = {letter: letter + 32 for letter in range(ord("A"), ord("Z") + 1)}
+
+
+def folded(text: str) -> str:
+    """A text as it is searched: with small letters for A to Z."""
+    return text.translate(_SMALL)
+
+
 def fresh_conversation(conversation: Conversation) -> Conversation:
     """A conversation as it is first kept; its messages decide on the leaf."""
     return replace(conversation, title=bounded_title(conversation.title), leaf=None)

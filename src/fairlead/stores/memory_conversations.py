@@ -11,6 +11,7 @@ from fairlead.events.model import Source
 from fairlead.ports.conversations import Conversation, ConversationPage, Message, Status
 from fairlead.stores.dialogues import (
     bounded_title,
+    folded,
     fresh_conversation,
     fresh_messages,
     named,
@@ -78,20 +79,32 @@ class MemoryConversations:
         return there
 
     async def page(
-        self, owner: str, cursor: str | None = None, limit: int = 50
+        self, owner: str, cursor: str | None = None, limit: int = 50, search: str = ""
     ) -> ConversationPage:
         before = None if cursor is None else read_cursor(cursor)
         found = sorted(
             (
                 c
                 for c in self._conversations.values()
-                if c.owner == owner and (before is None or (c.updated, c.id) < before)
+                if c.owner == owner
+                and (before is None or (c.updated, c.id) < before)
+                and self._holds(c, folded(search))
             ),
             key=lambda c: (c.updated, c.id),
             reverse=True,
         )
-        items = tuple(found[:limit])
+        items = tuple(replace(c, status=self._status(c)) for c in found[:limit])
         return ConversationPage(items, write_cursor(items[-1]) if len(found) > limit else None)
+
+    def _holds(self, conversation: Conversation, search: str) -> bool:
+        messages = self._messages[conversation.id].values()
+        return search in folded(conversation.title) or any(
+            search in folded(message.text) for message in messages
+        )
+
+    def _status(self, conversation: Conversation) -> Status | None:
+        leaf = self._messages[conversation.id].get(conversation.leaf or "")
+        return leaf.status if leaf is not None else None
 
     async def messages(self, id: str) -> list[Message]:
         await self.get(id)

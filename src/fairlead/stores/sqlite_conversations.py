@@ -91,6 +91,14 @@ _STEPS = {
 }
 
 _CONVERSATION = "SELECT id, owner, title, created, updated, leaf FROM conversations "
+_LISTED = (
+    "SELECT id, owner, title, created, updated, leaf,"
+    " (SELECT status FROM messages WHERE id = leaf) FROM conversations "
+)
+_SEARCH = (
+    "AND (title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages"
+    " WHERE conversation = conversations.id AND text LIKE ? ESCAPE '\\')) "
+)
 _COLUMNS = "id, parent, role, text, created, stream, status, sources, shown, attachments"
 _MARKS = ", ".join("?" * 11)
 
@@ -166,10 +174,12 @@ class SqliteConversations:
         return await self._read(partial(_get, id=id))
 
     async def page(
-        self, owner: str, cursor: str | None = None, limit: int = 50
+        self, owner: str, cursor: str | None = None, limit: int = 50, search: str = ""
     ) -> ConversationPage:
         before = None if cursor is None else read_cursor(cursor)
-        return await self._read(partial(_page, owner=owner, before=before, limit=limit))
+        return await self._read(
+            partial(_page, owner=owner, before=before, limit=limit, search=search)
+        )
 
     async def messages(self, id: str) -> list[Message]:
         return await self._read(partial(_messages, id=id))
@@ -304,15 +314,20 @@ def _get(db: apsw.Connection, id: str) -> Conversation:
 
 
 def _page(
-    db: apsw.Connection, owner: str, before: tuple[float, str] | None, limit: int
+    db: apsw.Connection, owner: str, before: tuple[float, str] | None, limit: int, search: str
 ) -> ConversationPage:
     condition = "" if before is None else "AND (updated, id) < (?, ?) "
+    values: tuple[str | float, ...] = (owner, *(before or ()))
+    if search:
+        condition += _SEARCH
+        pattern = "%" + "".join(f"\\{c}" if c in "%_\\" else c for c in search) + "%"
+        values += (pattern, pattern)
     found = rows(
         db,
-        f"{_CONVERSATION}WHERE owner = ? {condition}ORDER BY updated DESC, id DESC LIMIT ?",
-        (owner, *(before or ()), limit + 1),
+        f"{_LISTED}WHERE owner = ? {condition}ORDER BY updated DESC, id DESC LIMIT ?",
+        (*values, limit + 1),
     )
-    items = tuple(_conversation(row) for row in found[:limit])
+    items = tuple(replace(_conversation(row[:-1]), status=row[-1]) for row in found[:limit])
     return ConversationPage(items, write_cursor(items[-1]) if len(found) > limit else None)
 
 

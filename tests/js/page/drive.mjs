@@ -1,0 +1,33 @@
+// Drives the page in Chromium: node page/drive.mjs SCENARIO URL [JSON]
+//
+// Prints JSON lines: {"checkpoint": name} and then waits for a line on stdin, so that the test
+// decides what the model's server does next; at the end {"result": …}. Any error or blocked content
+// in the page is a complaint, which the tests want none of.
+
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+import { chromium } from "playwright-core";
+import { Visit } from "./visit.mjs";
+
+const [scenario, url, options = "{}"] = process.argv.slice(2);
+const [file, name] = scenario.split(".");
+const input = createInterface({ input: process.stdin });
+const say = (value) => process.stdout.write(`${JSON.stringify(value)}\n`);
+
+async function checkpoint(name) {
+  const answered = once(input, "line");
+  say({ checkpoint: name });
+  await answered;
+}
+
+const browser = await chromium.launch({
+  executablePath: "/usr/bin/chromium",
+  args: ["--no-sandbox", "--disable-gpu"],
+});
+const complaints = [];
+const visit = (settings) => Visit.begin(browser, url, complaints, settings);
+const scenarios = await import(`./${file}.mjs`);
+const result = await scenarios[name]({ visit, checkpoint, options: JSON.parse(options), url });
+say({ result: { ...result, complaints } });
+await browser.close();
+process.exit();

@@ -1,0 +1,91 @@
+export async function cited({ visit }) {
+  const permissions = ["clipboard-read", "clipboard-write"];
+  const v = await visit({ permissions });
+  const { page } = v;
+  const notice = await page.locator(".notice").innerText();
+  await v.ask("When was the lighthouse of Skarvoy built?");
+  await v.ended();
+  const passages = [];
+  page.on("request", (request) => request.url().includes("/passages/") && passages.push(1));
+  const before = passages.length;
+  await v.answer.locator(".cite").first().click();
+  await page.locator(".passage mark").waitFor();
+  const result = {
+    notice,
+    before,
+    fetched: passages.length,
+    text: await v.text(),
+    chips: await v.answer.locator(".sources li").count(),
+    heading: await page.locator(".passage header").innerText(),
+    marked: await page.locator(".passage mark").innerText(),
+    document: await page.locator(".passage .document").innerText(),
+    focused: await page.evaluate(() => document.activeElement.className),
+  };
+  await page.keyboard.press("Escape");
+  await page.locator(".passage").waitFor({ state: "detached" });
+  result.returned = await page.evaluate(() => document.activeElement.className);
+  await v.answer.getByRole("button", { name: "Copy", exact: true }).click();
+  await v.answer.getByRole("button", { name: "Copied" }).waitFor();
+  result.copied = await page.evaluate(() => navigator.clipboard.readText());
+  result.foreign = v.foreign;
+  return result;
+}
+
+/** As the page shows it while it comes, at its end, and when it is opened anew. */
+export async function markdown({ visit, checkpoint }) {
+  const v = await visit();
+  await v.ask("Show me everything.");
+  await v.wrote("Title");
+  await v.page.locator(".prose h3").evaluate((node) => (node.dataset.kept = "yes"));
+  await checkpoint("begun");
+  await v.ended();
+  const html = async () => {
+    await v.answer.locator(".hl-keyword").first().waitFor();
+    return await v.answer.locator(".prose").evaluate((node) => {
+      const copy = node.cloneNode(true);
+      for (const each of copy.querySelectorAll("[data-kept]")) each.removeAttribute("data-kept");
+      return copy.innerHTML;
+    });
+  };
+  const grown = await html();
+  const kept = await v.page.locator('.prose h3[data-kept="yes"]').count();
+  await v.page.reload();
+  await v.answer.waitFor();
+  return { grown, kept, opened: await html() };
+}
+
+export async function reasoning({ visit }) {
+  const v = await visit();
+  await v.ask("Think.");
+  await v.ended();
+  const details = v.answer.locator(".reasoning");
+  const folded = await details.evaluate((node) => !node.open);
+  await details.locator("summary").click();
+  return { folded, said: await details.locator("div").innerText(), text: await v.text() };
+}
+
+/** An answer that a program writes: all that is done before and beside its text. */
+export async function task({ visit, checkpoint, options }) {
+  const v = await visit({ path: `/#/c/${options.conversation}` });
+  const said = [];
+  for (const words of options.thinking) {
+    await checkpoint("next");
+    await v.page.locator(".thinking", { hasText: words }).waitFor();
+    said.push(words);
+  }
+  await checkpoint("next");
+  const bar = v.page.locator(".progress progress");
+  await bar.waitFor();
+  const half = { value: await bar.evaluate((node) => node.value) };
+  half.words = await v.page.locator(".progress").innerText();
+  await checkpoint("next");
+  const picture = v.page.locator("img.media");
+  await picture.waitFor();
+  const size = await picture.evaluate(async (node) => {
+    await node.decode();
+    return [node.naturalWidth, node.naturalHeight];
+  });
+  await checkpoint("next");
+  await v.ended();
+  return { said, half, size, text: await v.text(), bars: await bar.count() };
+}

@@ -1,0 +1,63 @@
+/** What this browser keeps of a conversation: what was typed, and how the model is to answer. */
+
+export interface Settings {
+  model: string;
+  system: string;
+  /** null: as the model has it. */
+  temperature: number | null;
+  maxTokens: number | null;
+}
+
+export const USUAL: Settings = { model: "", system: "", temperature: null, maxTokens: null };
+
+const place = (what: string, conversation: string) => `fairlead.${what}.${conversation || "new"}`;
+
+export function draft(conversation: string): string {
+  return localStorage.getItem(place("draft", conversation)) ?? "";
+}
+
+/** Keep what is being typed, so that no reload loses it. */
+export function keepDraft(conversation: string, text: string): void {
+  const key = place("draft", conversation);
+  if (text) localStorage.setItem(key, text);
+  else localStorage.removeItem(key);
+}
+
+export function settings(conversation: string): Settings {
+  try {
+    const kept = JSON.parse(
+      localStorage.getItem(place("settings", conversation)) ?? "{}",
+    ) as object;
+    return { ...USUAL, ...kept };
+  } catch {
+    return USUAL;
+  }
+}
+
+export function keepSettings(conversation: string, settings: Settings): void {
+  localStorage.setItem(place("settings", conversation), JSON.stringify(settings));
+}
+
+/** A new conversation has got its id: what was kept of it goes along. */
+export function settle(conversation: string): void {
+  keepSettings(conversation, settings(""));
+  localStorage.removeItem(place("settings", ""));
+}
+
+export function forget(conversation: string): void {
+  localStorage.removeItem(place("draft", conversation));
+  localStorage.removeItem(place("settings", conversation));
+}
+
+/** A question's options. Pure. */
+export function options({ model, system, temperature, maxTokens }: Settings) {
+  const parameters = {
+    ...(temperature !== null && { temperature }),
+    ...(maxTokens !== null && { max_tokens: maxTokens }),
+  };
+  return {
+    ...(model && { model }),
+    ...(system.trim() && { system }),
+    ...(Object.keys(parameters).length && { parameters }),
+  };
+}

@@ -1,0 +1,32 @@
+import { useSyncExternalStore } from "react";
+
+/** Where one is in the page. */
+export type Route = { page: "chat"; conversation: string } | { page: "lab" | "operator" };
+
+/** The place that an address's fragment names. Pure. */
+export function routeOf(hash: string): Route {
+  const [first = "", second = ""] = hash.replace(/^#\/?/, "").split("/");
+  if (first === "lab" || first === "operator") return { page: first };
+  return { page: "chat", conversation: first === "c" ? decodeURIComponent(second) : "" };
+}
+
+export const toConversation = (id: string) => (id ? `#/c/${encodeURIComponent(id)}` : "#/");
+
+/** Go to a conversation; "": a new one. `replace`: one does not come back to where one was. */
+export function go(id: string, { replace = false } = {}): void {
+  history[replace ? "replaceState" : "pushState"](null, "", toConversation(id));
+  dispatchEvent(new HashChangeEvent("hashchange"));
+}
+
+const subscribe = (changed: () => void) => {
+  addEventListener("hashchange", changed);
+  addEventListener("popstate", changed);
+  return () => {
+    removeEventListener("hashchange", changed);
+    removeEventListener("popstate", changed);
+  };
+};
+
+export function useRoute(): Route {
+  return routeOf(useSyncExternalStore(subscribe, () => location.hash));
+}

@@ -1,0 +1,33 @@
+import { memo, useMemo, useRef } from "react";
+import { Growing, parse, type Block } from "./parse.js";
+import { render } from "./render.js";
+
+interface Props {
+  text: string;
+  /** More text is to come. */
+  open: boolean;
+  /** How many sources there are to cite. */
+  sources: number;
+}
+
+/** Markdown as elements. Of a text that grows only the blocks are made anew that changed. */
+export const Markdown = memo(function Markdown({ text, open, sources }: Props) {
+  const growing = useRef<Growing | null>(null);
+  const blocks = useMemo(() => {
+    if (!open) return parse(text);
+    growing.current ??= new Growing();
+    return growing.current.update(text);
+  }, [text, open]);
+  return (
+    <div className="prose">
+      {blocks.map((block, at) => (
+        <BlockView key={at} block={block} sources={sources} />
+      ))}
+    </div>
+  );
+});
+
+const BlockView = memo(function BlockView({ block, sources }: { block: Block; sources: number }) {
+  if (block.plain !== null) return <div className="plain">{block.plain}</div>;
+  return render(block.tokens, { sources, open: block.open });
+});

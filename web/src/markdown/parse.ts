@@ -1,0 +1,104 @@
+import MarkdownIt, { type Token } from "markdown-it";
+
+/** A block of a text: a paragraph, a list, a table, … `open`: more may come to it. */
+export interface Block {
+  readonly tokens: readonly Token[];
+  readonly open: boolean;
+  /** Text that is too long for one block to be read as Markdown, else null. */
+  readonly plain: string | null;
+}
+
+/** Longer than this (UTF-16 units), what has no blocks yet is shown as it is. */
+const MOST = 60_000;
+/** Pieces of such a text. */
+const PIECE = 4_000;
+
+// HTML is text here; what becomes of links and pictures is decided where they are shown.
+const markdown = new MarkdownIt({ html: false, linkify: true, breaks: true });
+
+type Env = Parameters<typeof markdown.parse>[1];
+
+/** The blocks of a text that will not grow. Pure. */
+export function parse(text: string): readonly Block[] {
+  const growing = new Growing();
+  return growing.update(text, false);
+}
+
+/**
+ * The blocks of a text that grows at its end. What comes can only change the last blocks: those
+ * before them are read once, and stay the same objects.
+ */
+export class Growing {
+  #text = "";
+  /** Where the first block begins that may still change. */
+  #at = 0;
+  #settled: readonly Block[] = [];
+  #env: Env = {};
+
+  update(text: string, open = true): readonly Block[] {
+    if (!text.startsWith(this.#text)) {
+      this.#at = 0;
+      this.#settled = [];
+      this.#env = {};
+    }
+    this.#text = text;
+    const tail = normal(text.slice(this.#at));
+    return this.#blocks(tail, open) ?? [...this.#settled, ...pieces(tail)];
+  }
+
+  /** Null: the tail is too long. */
+  #blocks(tail: string, open: boolean): readonly Block[] | null {
+    const lines = starts(tail);
+    if (longest(lines, tail.length) > MOST) return null;
+    const tokens = markdown.parse(tail, this.#env);
+    const found: { tokens: Token[]; line: number }[] = [];
+    let depth = 0;
+    for (const token of tokens) {
+      if (depth === 0) found.push({ tokens: [], line: token.map?.[0] ?? 0 });
+      depth += token.nesting;
+      found.at(-1)!.tokens.push(token);
+    }
+    // The last block may take what comes; the one before it may take the last one's line back.
+    const sure = open ? Math.max(0, found.length - 2) : 0;
+    const blocks = found.map(({ tokens }, at) => ({
+      tokens,
+      plain: null,
+      open: open && at === found.length - 1,
+    }));
+    const all = [...this.#settled, ...blocks];
+    if (sure) {
+      this.#settled = all.slice(0, this.#settled.length + sure);
+      this.#at += lines[found[sure]!.line] ?? 0;
+    }
+    return all;
+  }
+}
+
+/** Line ends as Markdown has them; of the same length, so that places stay. */
+function normal(text: string): string {
+  return text.includes("\r") ? text.replace(/\r\n/g, " \n").replace(/\r/g, "\n") : text;
+}
+
+/** Where each line begins. */
+function starts(text: string): number[] {
+  const found = [0];
+  for (let at = text.indexOf("\n"); at >= 0; at = text.indexOf("\n", at + 1)) found.push(at + 1);
+  return found;
+}
+
+function longest(lines: readonly number[], end: number): number {
+  return lines.reduce((most, at, n) => Math.max(most, (lines[n + 1] ?? end) - at), 0);
+}
+
+function pieces(text: string): Block[] {
+  const found: Block[] = [];
+  let at = 0;
+  while (at < text.length) {
+    let end = Math.min(at + PIECE, text.length);
+    // Never between the halves of a character.
+    if (end < text.length && (text.charCodeAt(end - 1) & 0xfc00) === 0xd800) end -= 1;
+    found.push({ tokens: [], open: false, plain: text.slice(at, end) });
+    at = end;
+  }
+  return found;
+}

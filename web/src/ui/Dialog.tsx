@@ -1,0 +1,43 @@
+import { useEffect, useRef, type ReactNode } from "react";
+import { words } from "../words/words.js";
+import { IconButton } from "./IconButton.js";
+
+interface Props {
+  title: string;
+  onClose: () => void;
+  children: ReactNode;
+}
+
+/** Something to be dealt with first. */
+export function Dialog({ title, onClose, children }: Props) {
+  const dialog = useRef<HTMLDialogElement>(null);
+  useEffect(() => {
+    const element = dialog.current!;
+    element.showModal();
+    return () => element.close();
+  }, []);
+  return (
+    <dialog
+      ref={dialog}
+      className="dialog"
+      aria-labelledby="dialog-title"
+      onCancel={(event) => {
+        event.preventDefault();
+        onClose();
+      }}
+      onClick={(event) => {
+        if (event.target === dialog.current) onClose();
+      }}
+    >
+      <div className="grid gap-4 p-5">
+        <header className="flex items-center">
+          <h2 id="dialog-title" className="text-lg font-semibold">
+            {title}
+          </h2>
+          <IconButton icon="close" label={words.close} className="ms-auto" onClick={onClose} />
+        </header>
+        {children}
+      </div>
+    </dialog>
+  );
+}

@@ -1,0 +1,44 @@
+import { useState, useSyncExternalStore } from "react";
+import { choose, transport, useSession, type Transport } from "../lib/session.js";
+import { Icon } from "../ui/icons.js";
+import { words } from "../words/words.js";
+
+const CHOICES = ["auto", "sse", "websocket", "poll"] as const;
+
+/** Which transport answers are read over, and a way to break it. */
+export function WireMenu() {
+  const session = useSession();
+  const [chosen, setChosen] = useState<Transport>(transport);
+  const open = useSyncExternalStore(session.line.subscribe, () => session.line.open);
+  return (
+    <div className="wire-menu">
+      <button
+        type="button"
+        className="button small cut"
+        title={words.cutHint}
+        disabled={open === 0}
+        onClick={() => session.line.cut()}
+      >
+        <Icon name="cut" size={15} /> <span>{words.cut}</span>
+      </button>
+      <label className="select">
+        <span className="sr-only">{words.transport}</span>
+        <select
+          value={chosen}
+          title={words.transport}
+          onChange={(event) => {
+            const next = event.target.value as Transport;
+            setChosen(next);
+            choose(session, next);
+          }}
+        >
+          {CHOICES.map((name) => (
+            <option key={name} value={name}>
+              {words.transports[name]}
+            </option>
+          ))}
+        </select>
+      </label>
+    </div>
+  );
+}
