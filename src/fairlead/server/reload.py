@@ -39,6 +39,7 @@ LIVE = frozenset(
         "allow_addresses",
         "attachment_types",
         "budgets",
+        "compression",
         "consumers",
         "deadline",
         "deny_addresses",
