@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -203,3 +204,28 @@ async def test_a_call_of_connect(serve: Serve, upstream: ScriptedUpstream, codin
             await body.until(json.dumps(token, ensure_ascii=False).encode())
         upstream.release()
         assert b'"completed"' in await body.end()
+
+
+@pytest.mark.parametrize("installed", [True, False])
+async def test_without_zstd_it_says_so_and_gzip_serves(
+    serve: Serve, upstream: ScriptedUpstream, tmp_path: Path, installed: bool
+) -> None:
+    upstream.script(Answer(tokens=TOKENS))
+    server = serve(*ON)
+    if not installed:
+        # A package of the same name that does not have it.
+        package = tmp_path / "path" / "backports"
+        package.mkdir(parents=True)
+        (package / "__init__.py").touch()
+        server.env["PYTHONPATH"] = str(package.parent)
+    async with server, aiohttp.ClientSession(**RAW) as session:
+        said = [line["notice"] for line in server.logs if line["event"] == "zstd_absent"]
+        assert bool(said) is not installed
+        assert all("fairlead[zstd]" in notice for notice in said)
+        for accepted in ("zstd", "zstd, gzip;q=0.5"):
+            async with session.post(
+                f"{server.url}/chat/stream", json={"message": "Hi"}, headers=asked(accepted)
+            ) as response:
+                found = response.headers.get("Content-Encoding", "")
+                assert found == ("zstd" if installed else "gzip" if "gzip" in accepted else "")
+                await response.read()

@@ -35,6 +35,7 @@ from fairlead.server.rpc import check_available, grpc_listener
 from fairlead.server.sources import Sources
 from fairlead.server.system import System
 from fairlead.server.telemetry import configure_logs
+from fairlead.transports import zstd
 from fairlead.transports.direct import BoundedProtocol, DirectProtocol
 from fairlead.transports.direct_websocket import BoundedSocketProtocol, DirectSocketProtocol
 from fairlead.transports.intake import Intake
@@ -108,6 +109,8 @@ async def serve(
     grpc_sock: socket.socket | None = None,
 ) -> None:
     """Serve on a bound socket, and gRPC on another, until a signal has drained the server."""
+    if config.compression == "on" and not zstd.AVAILABLE:
+        _log.info("zstd_absent", notice=f"streams are compressed by gzip alone; {zstd.INSTALL}")
     async with contextlib.AsyncExitStack() as stack:
         system = await stack.enter_async_context(compose(config))
         if grpc_sock is not None:
