@@ -321,7 +321,7 @@ class Engine:
             raise BadRequest(f"{model.name!r} has no upstream that this could be passed to")
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
-        turn = self.turns.take(caller.consumer)
+        turn = self._turn(caller)
         try:
             await turn.wait()
             meter = await self.metering.begin(caller, model.name, (Said("user", text),))
