@@ -139,7 +139,7 @@ async def test_a_busy_server_is_tried_three_times_more(
     serve: Serve, upstream: ScriptedUpstream
 ) -> None:
     upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
-    server = await serve("--max-generations", "1")
+    server = await serve("--max-generations", "1", "--queue", "0")
     async with Script(CLIENT, url=server.url, message="First") as first:
         await first.next("thinking")
         chinese = {"Accept-Language": "zh-CN,zh;q=0.9,en;q=0.8"}
@@ -200,7 +200,7 @@ async def test_a_restart_of_the_reader_s_server_loses_nothing(
         # In the lower case in which the library keeps it up to date.
         headers = {"last-event-id": last_id}
         async with Script(
-            CLIENT, url=reading.url, message="Hi", headers=headers, retryDelay=500
+            CLIENT, url=reading.url, message="Hi", headers=headers, retryDelay=1500
         ) as script:
             upstream.release(3)
             await script.next("token", token=TOKENS[2])
