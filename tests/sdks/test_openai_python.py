@@ -184,7 +184,8 @@ async def test_errors_before_anything_is_asked(
 @pytest.mark.parametrize(
     ("status", "error", "code"),
     [
-        (400, openai.BadRequestError, "upstream_rejected"),
+        # Its own word: the upstream's.
+        (400, openai.BadRequestError, "invalid_request_error"),
         (500, openai.InternalServerError, "upstream_unavailable"),
         (401, openai.InternalServerError, "upstream_refused_key"),
     ],

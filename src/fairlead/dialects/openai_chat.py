@@ -194,7 +194,7 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
         case Done():
             return _done(state, event)
         case Error():
-            said = error_object(event.error, event.code)
+            said = error_object(event.error, event.code, vendor_code=event.vendor_code)
             return state._replace(ended=True, plain=b""), (Frame(b"", said),)
         case _:
             return state, ()

@@ -32,13 +32,28 @@ def status_of(code: str) -> int:
     return _STATUS.get(code) or STATUS.get(code, 500)
 
 
-def error_object(message: str, code: str, *, param: str | None = None, type: str = "") -> bytes:
+def word_for(code: str, vendor_code: str = "") -> str:
+    """The vendor's word for an error code, where it has one; else ours. An upstream that finds the
+    request wrong has said it in its own (``vendor_code``)."""
+    if code == "upstream_rejected" and vendor_code:
+        return vendor_code
+    return _CODES.get(code, code)
+
+
+def error_object(
+    message: str,
+    code: str,
+    *,
+    param: str | None = None,
+    type: str = "",
+    vendor_code: str = "",
+) -> bytes:
     """The object that states an error."""
     error = {
         "message": message,
         "type": type or _type(status_of(code)),
         "param": param,
-        "code": _CODES.get(code, code),
+        "code": word_for(code, vendor_code),
     }
     return msgspec.json.encode({"error": error})
 
@@ -54,7 +69,13 @@ def openai_problem(error: FairleadError) -> Problem:
     headers = plain.headers
     if not error.retryable:
         headers = (*headers, (b"x-should-retry", b"false"))
-    body = error_object(error.message, code, param=param, type=_type(status))
+    body = error_object(
+        error.message,
+        code,
+        param=param,
+        type=_type(status),
+        vendor_code=error.details.get("vendor_code", ""),
+    )
     return Problem(status, headers, body)
 
 
@@ -63,6 +84,8 @@ def error_of(event: Error) -> FairleadError:
     error = _BY_CODE.get(event.code, FairleadError)(event.error, retry_after=event.retry_after)
     if event.budget:
         error.details["budget"] = event.budget
+    if event.vendor_code:
+        error.details["vendor_code"] = event.vendor_code
     return error
 
 

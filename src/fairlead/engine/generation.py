@@ -234,6 +234,7 @@ class Generation:
                 retryable=cause.retryable,
                 retry_after=cause.retry_after,
                 budget=str(cause.details.get("budget", "")),
+                vendor_code=str(cause.details.get("vendor_code", "")),
             )
         return cause
 

@@ -175,7 +175,7 @@ class Done(_Base, frozen=True, tag="done"):
 class Error(_Base, frozen=True, tag="error"):
     """The generation ended badly; what was written before stays. ``code`` as in
     :mod:`fairlead.errors`; ``retry_after`` in seconds where known; ``budget``: the one that is
-    used up, where that is why."""
+    used up, where that is why; ``vendor_code``: the upstream's own word, where it gave one."""
 
     at: int
     error: str
@@ -183,6 +183,7 @@ class Error(_Base, frozen=True, tag="error"):
     retryable: bool = False
     retry_after: float | None = None
     budget: str = ""
+    vendor_code: str = ""
 
 
 class Relayed(_Base, frozen=True, tag="relayed"):
