@@ -7,6 +7,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -73,7 +74,7 @@ async def open_doors(
     *,
     gateway: SqliteGateway | None,
     secret: bytes,
-    plugins: Mapping[str, Recognise],
+    plugins: Mapping[str, Recognise] = MappingProxyType({}),
     own: Identity | None = None,
 ) -> Doors:
     """The doors that ``config`` describes; ``stack`` closes them. ``gateway``: the file that holds

@@ -32,6 +32,7 @@ from fairlead.server.guard import Guard
 from fairlead.server.plugged import PluginKnowledge, judge, key_part, model, recognise
 from fairlead.server.tables.plugin import PluginTable
 from fairlead.server.transforms import PluginTransforms
+from fairlead.stores.memory_passages import MemoryPassages
 
 _log = structlog.get_logger("fairlead.server")
 
@@ -164,6 +165,11 @@ class Plugins:
     def models(self) -> list[Model]:
         """The models that they answer as."""
         return [model(plugin, guard) for plugin, guard in self.of(api.Provider)]
+
+
+def no_plugins() -> Plugins:
+    """Where there are none."""
+    return Plugins((), MemoryPassages())
 
 
 async def _open(one: Loaded) -> None:

@@ -15,7 +15,7 @@ from fairlead.server.doors import Doors
 from fairlead.server.entrance import Entrance
 from fairlead.server.metrics import Metrics
 from fairlead.server.models import Offer
-from fairlead.server.plugins import Plugins
+from fairlead.server.plugins import Plugins, no_plugins
 from fairlead.server.tracing import Tracing
 from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.transports.callers import Callers
@@ -35,7 +35,7 @@ class System(msgspec.Struct):
     connections: Connections
     offer: Offer
     entrance: Entrance
-    plugins: Plugins
+    plugins: Plugins = msgspec.field(default_factory=no_plugins)
     applications: dict[str, Application] = {}
     notice: str = ""
     audit: Audit = msgspec.field(default_factory=MemoryAudit)
