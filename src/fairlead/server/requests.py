@@ -20,6 +20,10 @@ HEADER = "X-Request-Id"
 _NAME = HEADER.lower().encode()
 #: What an id may be that comes with a request; another one is made where it is not.
 _ID = re.compile(rb"[A-Za-z0-9._:+/=@-]{1,128}")
+#: The messages with which responses begin.
+_BEGINNINGS = frozenset(
+    {"http.response.start", "websocket.accept", "websocket.http.response.start"}
+)
 
 
 class Requests:
@@ -39,38 +43,45 @@ class Requests:
             await self._app(scope, receive, send)
             return
         id = request_id(scope)
-        structlog.contextvars.bind_contextvars(request=id.decode())
+        bound = structlog.contextvars.bind_contextvars(request=id.decode())
         if self._tracing is not None:
             self._tracing.enter(scope["headers"])
-        # Taken now: what streams clears the scope once the routes are done with it.
-        method = scope.get("method", "WEBSOCKET")
-        path: str = scope["path"]
-        began = time.monotonic()
-
-        async def told(message: Message) -> None:
-            if message["type"] in (
-                "http.response.start",
-                "websocket.accept",
-                "websocket.http.response.start",
-            ):
-                message["headers"] = [*message.get("headers", ()), (_NAME, id)]
-                self._answered(method, path, message.get("status", 101), began)
-            await send(message)
-
-        await self._app(scope, receive, told)
+        await self._app(scope, receive, _Response(self._metrics, scope, id, send))
         # What streams from here on may do so for hours, thousands at once.
-        structlog.contextvars.unbind_contextvars("request")
+        structlog.contextvars.reset_contextvars(**bound)
 
-    def _answered(self, method: str, path: str, status: int, began: float) -> None:
-        self._metrics.answered(method, status)
+
+class _Response:
+    """Takes the messages of one response. Once it has begun, it keeps nothing of the request."""
+
+    __slots__ = ("_began", "_id", "_method", "_metrics", "_path", "_send")
+
+    def __init__(self, metrics: Metrics, scope: Scope, id: bytes, send: Send) -> None:
+        self._metrics = metrics
+        self._id: bytes = id
+        # Taken now: what streams clears the scope once the routes are done with it.
+        self._method: str = scope.get("method", "WEBSOCKET")
+        self._path: str = scope["path"]
+        self._began = time.monotonic()
+        self._send = send
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] in _BEGINNINGS:
+            message["headers"] = [*message.get("headers", ()), (_NAME, self._id)]
+            self._answered(message.get("status", 101))
+            self._id, self._path = b"", ""
+        await self._send(message)
+
+    def _answered(self, status: int) -> None:
+        self._metrics.answered(self._method, status)
         # Without the query: questions and tickets stand there.
         log = _log.info if status >= 400 else _log.debug
         log(
             "request_answered",
-            method=method[:20],
-            path=path[:200],
+            method=self._method[:20],
+            path=self._path[:200],
             status=status,
-            seconds=round(time.monotonic() - began, 4),
+            seconds=round(time.monotonic() - self._began, 4),
         )
 
 
