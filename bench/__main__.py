@@ -14,7 +14,19 @@ import msgspec
 import uvicorn
 from rich.console import Console
 
-from bench import budget, compare, fanout, growth, idle, paced, relay, soak, storm, whole
+from bench import (
+    budget,
+    compare,
+    compression,
+    fanout,
+    growth,
+    idle,
+    paced,
+    relay,
+    soak,
+    storm,
+    whole,
+)
 from bench.chart import svg
 from bench.markdown import put
 from bench.options import Options
@@ -34,6 +46,7 @@ WORKLOADS: dict[str, Callable[[Options], Table]] = {
     "growth": growth.run,
     "soak": soak.run,
     "budget": budget.run,
+    "compression": compression.run,
 }
 _USUAL = ["paced", "fan-out", "compare", "whole", "relay", "storm", "idle"]
 #: Columns that the widest table needs.

@@ -61,6 +61,7 @@ async def serve(options: argparse.Namespace) -> None:
         max_generations=_MANY,
         max_readers=_MANY,
         drain_grace=0,
+        compression="on",  # for readers that ask for it
     )
     ticker = Ticker(options.streams, options.rate)
     speaker = Model("ticking", TickingProvider(ticker, options.tokens))

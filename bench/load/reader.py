@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import cast
 
+from bench.load.coded import Decoded
 from bench.load.plan import Request
 from bench.load.wires import Wire, wire_of
 from bench.ticker import MARK, STAMP_DIGITS
@@ -44,6 +45,8 @@ class Reader(asyncio.Protocol):
         self._keep = len(tally.mark) - 1
         self._rest = b""
         self._head = bytearray()
+        coding = request.headers.get("Accept-Encoding", "identity")
+        self._decoded = None if coding == "identity" else Decoded(coding)
         self._transport: asyncio.Transport | None = None
         self._closing = False
 
@@ -52,17 +55,20 @@ class Reader(asyncio.Protocol):
         self._send(self._wire.begin())
 
     def data_received(self, data: bytes) -> None:
-        tally = self._tally
-        tally.bytes += len(data)
+        self._tally.bytes += len(data)
         if self._wire.listening and (answer := self._wire.answer(data)):
             self._send(answer)
+        self._shown(data if self._decoded is None else self._decoded.feed(data))
+
+    def _shown(self, data: bytes) -> None:
+        """This much more is there to be read."""
         if self._keep:
             # A mark may be cut in two.
             data = self._rest + data
             self._rest = data[-self._keep :]
         tokens = data.count(self._mark)
         if tokens:
-            tally.tokens += tokens
+            self._tally.tokens += tokens
         if not self.ready.done():
             self._first(data)
 
@@ -101,8 +107,8 @@ class Reader(asyncio.Protocol):
 class TimingReader(Reader):
     """Also measures how old the newest token is whenever something arrives, in microseconds."""
 
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
+    def _shown(self, data: bytes) -> None:
+        super()._shown(data)
         at = data.rfind(MARK)
         stamp = data[at + len(MARK) :][:STAMP_DIGITS]
         if at >= 0 and len(stamp) == STAMP_DIGITS:
