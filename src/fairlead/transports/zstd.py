@@ -24,7 +24,7 @@ INSTALL = "pip install 'fairlead[zstd]'"
 
 class Zstd:
     """One stream. Its compressor lasts as long as it does, with tables as small as they can be:
-    about 8 KB, where the library's own choice for level 1 would take 100."""
+    about 32 KB, where the library's own choice for level 1 would take 100."""
 
     __slots__ = ("_compressor",)
 
