@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import sys
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -84,3 +87,19 @@ async def test_a_second_signal_ends_the_grace(
 async def test_an_idle_server_ends_at_once(serve: Serve) -> None:
     async with serve("--drain-grace", "600") as server:
         assert await server.stop() == 0
+
+
+async def test_a_server_whose_log_nobody_reads_drains_all_the_same(tmp_path: Path) -> None:
+    environ = {name: value for name, value in os.environ.items() if "FAIRLEAD" not in name}
+    reading, writing = os.pipe()
+    process = await asyncio.create_subprocess_exec(
+        str(Path(sys.executable).parent / "fairlead"), "serve", "--port", "0",
+        "--data-dir", str(tmp_path), "--log-format", "json",
+        stderr=writing, env=environ,
+    )  # fmt: skip
+    os.close(writing)
+    with os.fdopen(reading, "rb") as log:
+        await asyncio.to_thread(lambda: next(line for line in log if b'"listening"' in line))
+    process.terminate()
+    async with asyncio.timeout(60):
+        assert await process.wait() == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Any, Literal
@@ -22,7 +23,7 @@ def configure_logs(format: Literal["auto", "json", "console"], level: str) -> No
     if console:
         plain = structlog.dev.plain_traceback
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
-        logger: Any = structlog.PrintLoggerFactory(sys.stderr)
+        logger: Any = structlog.PrintLoggerFactory(_Log(sys.stderr))
     else:
         processors += [
             # Without locals: they would hold what requests carried, keys among it.
@@ -31,7 +32,7 @@ def configure_logs(format: Literal["auto", "json", "console"], level: str) -> No
             ),
             structlog.processors.JSONRenderer(serializer=_json),
         ]
-        logger = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        logger = structlog.BytesLoggerFactory(_Log(sys.stderr.buffer))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -40,6 +41,22 @@ def configure_logs(format: Literal["auto", "json", "console"], level: str) -> No
     )
     # Libraries log through the standard module; only their warnings are of interest.
     logging.basicConfig(level=max(number, logging.WARNING), stream=sys.stderr)
+
+
+class _Log:
+    """Where lines go. Whoever reads them may be gone, or the disk full: that is no reason for what
+    is logged not to happen."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def write(self, line: Any) -> None:
+        with contextlib.suppress(OSError):
+            self._file.write(line)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._file.flush()
 
 
 def _json(value: Any, **_: Any) -> bytes:
