@@ -229,3 +229,24 @@ async def test_without_zstd_it_says_so_and_gzip_serves(
                 found = response.headers.get("Content-Encoding", "")
                 assert found == ("zstd" if installed else "gzip" if "gzip" in accepted else "")
                 await response.read()
+
+
+async def test_chunks_in_a_vendor_s_dialect(serve: Serve, upstream: ScriptedUpstream) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    question = {"model": "scripted", "messages": [{"role": "user", "content": "Hi"}]}
+    async with (
+        serve(*ON) as server,
+        aiohttp.ClientSession(**RAW) as session,
+        session.post(
+            f"{server.url}/v1/chat/completions",
+            json=question | {"stream": True},
+            headers=asked("gzip"),
+        ) as response,
+    ):
+        assert response.headers["Content-Encoding"] == "gzip"
+        body = Body(response)
+        for token in TOKENS:
+            upstream.release()
+            await body.until(json.dumps(token, ensure_ascii=False).encode())
+        upstream.release()
+        assert (await body.end()).endswith(b"data: [DONE]\n\n")

@@ -18,7 +18,7 @@ from fairlead.errors import BadRequest
 from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.server import http
-from fairlead.server.attach import after_parameter, last_event, stream_headers
+from fairlead.server.attach import after_parameter, coding_of, last_event, stream_headers
 from fairlead.server.openai_chat_request import asked
 from fairlead.transports import rate_limit
 from fairlead.transports.body import BodyWire, StreamResponse
@@ -168,7 +168,8 @@ def _streaming(request: Request, reader: Reader[BodyWire]) -> Response:
     headers = stream_headers(reader) | rate_limit.headers(
         system.engine.standings(reader.live.stream)
     )
-    return StreamResponse(system.engine, reader, system.connections, headers)
+    coding = coding_of(request, reader)
+    return StreamResponse(system.engine, reader, system.connections, headers, coding=coding)
 
 
 async def _whole(request: Request, caller: Caller, stream: str) -> Response:
