@@ -169,6 +169,10 @@ async def test_what_is_done_to_anothers_stream_is_entered(watched: Watched) -> N
         "stream.stopped", two, "key:op",
     )  # fmt: skip
     assert (deleted.action, deleted.details) == ("stream.deleted", {"consumer": "alice"})
+    three = await watched.engine.start(ALICE, Ask(message="Why?"))
+    await watched.engine.dialogues.delete(OPERATOR, three.meta.conversation)
+    (newest,) = (await watched.audit.page(limit=1)).items
+    assert (newest.action, newest.target) == ("conversation.deleted", three.meta.conversation)
 
 
 class Count:

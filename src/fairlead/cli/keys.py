@@ -70,9 +70,7 @@ def create(
     life = seconds(expires) if expires else None
 
     def make(keys: KeyChanges) -> Awaitable[tuple[StoredKey, str]]:
-        return keys.create(
-            consumer, name=name, scopes=given, quotas=(*(quota or ()),), life=life
-        )
+        return keys.create(consumer, name=name, scopes=given, quotas=(*(quota or ()),), life=life)
 
     _show_new(*_change(_load(data_dir, config), make), as_json)
 

@@ -38,12 +38,15 @@ class Dialogues:
         authority: Authority,
         message_chars: int,
         remove_stream: Callable[[str], Awaitable[None]],
+        enter: Callable[[Caller, str, str, str], Awaitable[None]],
     ) -> None:
+        """``enter`` is told what a caller does, to what, and whose that is."""
         self._conversations = conversations
         self._store = store
         self._authority = authority
         self._message_chars = message_chars
         self._remove_stream = remove_stream
+        self._enter = enter
 
     async def page(
         self, caller: Caller, cursor: str | None, limit: int, search: str = ""
@@ -83,7 +86,8 @@ class Dialogues:
 
     async def delete(self, caller: Caller, id: str) -> None:
         """Remove a conversation, its messages and their streams."""
-        await self._find(caller, Verb.DELETE, id)
+        found = await self._find(caller, Verb.DELETE, id)
+        await self._enter(caller, "conversation.deleted", id, found.owner)
         for stream in await self._conversations.delete(id):
             await self._remove_stream(stream)
 

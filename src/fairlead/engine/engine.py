@@ -156,7 +156,12 @@ class Engine:
             clock,
         )
         self.dialogues = Dialogues(
-            conversations, store, self._authority, self.limits.message_chars, self._remove
+            conversations,
+            store,
+            self._authority,
+            self.limits.message_chars,
+            self._remove,
+            self._enter,
         )
 
     # -- life
@@ -582,7 +587,7 @@ class Engine:
         hear of it.
         """
         info = await self._info(caller, Verb.STOP, stream)
-        await self._enter(caller, "stream.stopped", info)
+        await self._enter(caller, "stream.stopped", stream, info.spec.owner)
         generation = self._running.get(stream)
         if generation is not None:
             generation.stop("stop")
@@ -591,13 +596,10 @@ class Engine:
             await self.store.signal(stream, "stop")
         return await snapshot(self.store, await self.store.info(stream))
 
-    async def _enter(self, caller: Caller, action: str, info: ports.StreamInfo) -> None:
-        """Enter into the audit log what somebody does to another one's stream."""
-        owner = info.spec.owner
+    async def _enter(self, caller: Caller, action: str, target: str, owner: str) -> None:
+        """Enter into the audit log what somebody does to a thing of another one's."""
         if self._audit is not None and caller.consumer != owner:
-            await self._audit.add(
-                entry(caller, self._clock(), action, info.spec.id, consumer=owner)
-            )
+            await self._audit.add(entry(caller, self._clock(), action, target, consumer=owner))
 
     def _signalled(self, stream: str, name: str) -> None:
         generation = self._running.get(stream)
@@ -691,7 +693,7 @@ class Engine:
     async def delete(self, caller: Caller, stream: str) -> None:
         """Remove a stream; a running one is stopped first."""
         info = await self._info(caller, Verb.DELETE, stream)
-        await self._enter(caller, "stream.deleted", info)
+        await self._enter(caller, "stream.deleted", stream, info.spec.owner)
         await self._remove(stream)
 
     def standings(self, stream: str) -> tuple[Standing, ...]:

@@ -54,9 +54,7 @@ def grouped(rows: Iterable[Usage], by: By) -> list[Usage]:
     """The rows added up by one of their columns; the other ones are then empty. What is of several
     currencies stays apart."""
     empty = {name: "" for name in BY if name != by}
-    return [
-        found for _, found in sorted(added_up(replace(row, **empty) for row in rows).items())
-    ]
+    return [found for _, found in sorted(added_up(replace(row, **empty) for row in rows).items())]
 
 
 def added_up(entries: Iterable[Usage]) -> dict[tuple[str, str, str, str], Usage]:
