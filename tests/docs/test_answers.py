@@ -41,6 +41,8 @@ QUESTIONS = [
     ("Should I choose SSE or WebSocket?", "choosing", "Choose SSE unless"),
     ("什么是 Fairlead？", "what-is-fairlead", "流式服务器和网关"),
     ("如何续传一个流？", "zh/resume-a-stream", "最后一个事件 id"),
+    ("如何恢复一个流？", "zh/resume-a-stream", "最后一个事件 id"),
+    ("怎么恢复中断的流？", "zh/resume-a-stream", "`Last-Event-ID`"),
     ("断线后如何续传？", "zh/resume-a-stream", "`Last-Event-ID`"),
     ("怎么停止回答？", "zh/stop-an-answer", "`POST /streams/{stream}/stop`"),
     ("关闭页面会停止回答吗？", "zh/stop-an-answer", "不会停止回答"),
