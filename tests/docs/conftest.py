@@ -33,6 +33,7 @@ KINDS: dict[str, tuple[list[str], dict[str, str]]] = {
     "tokens": ([], {"OAUTH2_SECRET": "the secret of gateway"}),
     "budgets": (["--config", str(Path(__file__).parent / "budgets.toml")], {}),
     "relay": ([], {}),
+    "plugins": (["--config", str(ROOT / "examples/plugins/fairlead.toml")], {}),
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 from pathlib import Path
 from types import ModuleType
@@ -60,7 +61,7 @@ def test_text_is_masked_however_it_is_split(text: str) -> None:
             made += now
         now, held = one.write(Chunk(held, "text", 0, True))
         assert held == ""
-        return made + now
+        return str(made + now)
 
     assert shown([text]) == TEXTS[text]
     assert shown(list(text)) == TEXTS[text]
@@ -188,3 +189,35 @@ plugins = [{{ use = "{EXAMPLES}/moderation.py:Moderation", options = {{ words = 
         assert reader.end["error"] == "this is not talked about here"
         # The model was not asked.
         assert len(upstream.requests) == 1
+
+
+async def test_small_plugins_know_callers_and_tenants(
+    serve: Serve, session: aiohttp.ClientSession
+) -> None:
+    digest = hashlib.sha256(b"badge-7").hexdigest()
+    config = f"""
+knowledge = false
+plugins = [
+    {{ use = "{EXAMPLES}/small.py:Staff", options = {{ badges = {{ {digest} = "bob" }} }} }},
+    "{EXAMPLES}/small.py:Tenants",
+    "{EXAMPLES}/small.py:Tenant",
+    "{EXAMPLES}/small.py:parrot",
+]
+budgets = [{{ name = "once", limit = 1, unit = "requests", keyed_by = ["plugin:Tenant"] }}]
+"""
+    async with serve(config) as server:
+
+        async def ask(badge: str, tenant: str) -> tuple[int, dict[str, Any]]:
+            headers = {"authorization": f"Bearer {badge}", "accept": "application/json"}
+            headers |= {"x-tenant": tenant} if tenant else {}
+            url = f"{server.url}/chat/stream"
+            async with session.post(url, json={"message": "Hi"}, headers=headers) as response:
+                return response.status, await response.json()
+
+        status, answer = await ask("badge-7", "Acme")
+        assert (status, answer["text"]) == (200, "You said: Hi")
+        assert (await ask("badge-8", "Acme"))[0] == 401
+        status, problem = await ask("badge-7", "")
+        assert (status, problem["error"]) == (403, "name your tenant in the header X-Tenant")
+        status, problem = await ask("badge-7", "ACME")
+        assert (status, problem["code"]) == (429, "budget_exhausted")

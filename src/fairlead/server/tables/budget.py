@@ -33,7 +33,8 @@ class BudgetTable(Table, frozen=True, kw_only=True):
         tuple[str, ...],
         says(
             "each combination of these has the limit for itself: `consumer`, `credential`, "
-            "`address`, `model`, `header:x`, `query:x`, `cookie:x`, `claim:x`; `[]`: all share it"
+            "`address`, `model`, `header:x`, `query:x`, `cookie:x`, `claim:x`, `plugin:x`; "
+            "`[]`: all share it"
         ),
     ] = ("consumer",)
     models: Annotated[tuple[str, ...], says("the models it concerns; none given: all")] = ()
