@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-_ENVIRONMENT = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
+_ENVIRONMENT: dict[str, Any] = {"NO_COLOR": "1", "TERM": "dumb", "COLUMNS": "120"}
 
 
 async def answered(servers: Servers) -> ServerProcess:
