@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
+import socket
 import zlib
 from pathlib import Path
 from typing import Any
@@ -12,9 +14,12 @@ import aiohttp
 import pytest
 from backports import zstd
 
+from fairlead.framing.event_stream import Parser
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
+from tests.acceptance.test_slow_readers import unchunked
 from tests.support.rpc import free_port
+from tests.support.sse import Reader
 
 TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " end。")
 ON = ("--compression", "on")
@@ -22,14 +27,18 @@ ON = ("--compression", "on")
 RAW: dict[str, Any] = {"auto_decompress": False}
 
 
+def decoder(coding: str) -> Any:
+    """What decodes a body piece by piece."""
+    if coding == "zstd":
+        return zstd.ZstdDecompressor()
+    return zlib.decompressobj(zlib.MAX_WBITS | 16)
+
+
 class Body:
     """A compressed body, decoded as it comes."""
 
     def __init__(self, response: aiohttp.ClientResponse) -> None:
-        coding = response.headers["Content-Encoding"]
-        self._decoder: Any = (
-            zstd.ZstdDecompressor() if coding == "zstd" else zlib.decompressobj(zlib.MAX_WBITS | 16)
-        )
+        self._decoder = decoder(response.headers["Content-Encoding"])
         self._response = response
         self.coded = 0
         self.plain = b""
@@ -250,3 +259,49 @@ async def test_chunks_in_a_vendor_s_dialect(serve: Serve, upstream: ScriptedUpst
             await body.until(json.dumps(token, ensure_ascii=False).encode())
         upstream.release()
         assert (await body.end()).endswith(b"data: [DONE]\n\n")
+
+
+@pytest.mark.parametrize("coding", ["gzip", "zstd"])
+async def test_a_reader_that_stalls_is_cut_and_goes_on_exactly(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession, coding: str
+) -> None:
+    """Nothing is compressed ahead of a socket that is full: what came before the cut ends in the
+    midst, and the last event that came whole is where the reader goes on."""
+    chance = random.Random(coding)
+    # Nothing that compression makes much smaller: it has to fill the sockets' buffers.
+    tokens = tuple(f"{n} {chance.randbytes(20_000).hex()}" for n in range(400))
+    upstream.script(Answer(tokens=tokens))
+    async with serve(*ON, "--stall-timeout", "1") as server:
+        async with session.post(
+            f"{server.url}/chat/stream", json={"message": "Hi", "background": True}
+        ) as response:
+            stream = response.headers["Fairlead-Stream"]
+        with socket.socket() as stalled:
+            stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stalled.connect(("127.0.0.1", server.port))
+            request = f"GET /streams/{stream} HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {coding}\r\n"
+            stalled.sendall(f"{request}\r\n".encode())
+            await server.wait_log(lambda line: line["event"] == "reader_cut")
+            received = await asyncio.to_thread(all_of, stalled)
+        head, _, body = received.partition(b"\r\n\r\n")
+        assert f"content-encoding: {coding}".encode() in head
+        frames = list(
+            Parser(max_event_bytes=1 << 22).feed(decoder(coding).decompress(unchunked(body)))
+        )
+        text = "".join(json.loads(f.data)["token"] for f in frames if f.event == "token")
+        assert 0 < len(text) < len("".join(tokens))
+        again = Reader(session, server.url)
+        again.stream, again.last_id = stream, frames[-1].id or ""
+        await again.attach()
+        assert text + again.text == "".join(tokens)
+
+
+def all_of(stalled: socket.socket) -> bytes:
+    """What still stands in a socket after the cut."""
+    received = b""
+    try:
+        while data := stalled.recv(1 << 20):
+            received += data
+    except ConnectionError:
+        pass
+    return received
