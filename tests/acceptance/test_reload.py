@@ -13,6 +13,7 @@ import aiohttp
 import httpx
 import pytest
 
+from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 
@@ -122,22 +123,37 @@ async def test_of_open_streams_only_those_end_that_a_change_concerns(tmp_path: P
 
 
 async def test_reloads_in_a_row_lose_no_stream(tmp_path: Path) -> None:
-    base = "extractive_pace = 0.02\nmax_generations = 5000\nmax_readers = 5000\n" + key("alice")
-    served = Served(tmp_path, base)
-    question = {"message": "What is a durable stream, and how is it resumed?"}
-    connector = aiohttp.TCPConnector(limit=0)
-    async with served.server as server, aiohttp.ClientSession(connector=connector) as session:
-        readers = [Reader(session, server.url) for _ in range(STREAMS)]
-        headers = {"Authorization": "Bearer alice-key"}
-        reading = [asyncio.create_task(reader.ask(question, **headers)) for reader in readers]
-        await asyncio.gather(*(reader.until(lambda r: bool(r.text)) for reader in readers))
-        for number in range(RELOADS):
-            told = await served.change(
-                base + f'[[rules]]\nname = "r{number}"\nact = "deny"\n'
-                f'addresses = ["192.0.2.{number % 250}"]\n',
-                hangup=True,
-            )
-            assert (told["event"], told["ended"]) == ("reloaded", 0)
-        await asyncio.gather(*reading)
-        assert [reader.end["status"] for reader in readers] == ["completed"] * STREAMS
-        assert len({reader.text for reader in readers}) == 1
+    async with ScriptedUpstream() as upstream:
+        upstream.script(Answer("one two three", pace=Pace(gated=True)))
+        base = (
+            f'upstream = "{upstream.base_url}"\nmodel = "scripted"\nknowledge = false\n'
+            f"max_generations = {STREAMS}\nmax_readers = {STREAMS}\n{key('alice')}"
+        )
+        served = Served(tmp_path, base)
+        connector = aiohttp.TCPConnector(limit=0)
+        async with served.server as server, aiohttp.ClientSession(connector=connector) as session:
+            readers, reading = [], []
+            for _ in range(STREAMS):
+                reader = Reader(session, server.url)
+                asking = reader.ask({"message": "Count."}, Authorization="Bearer alice-key")
+                readers.append(reader)
+                reading.append(asyncio.create_task(asking))
+                (await upstream.wait_request()).release(1)
+            for reader in readers:
+                await reader.until(lambda r: bool(r.text))
+            for number in range(RELOADS):
+                told = await served.change(
+                    base + f'[[rules]]\nname = "r{number}"\nact = "deny"\n'
+                    f'addresses = ["192.0.2.{number % 250}"]\n',
+                    hangup=True,
+                )
+                assert (told["event"], told["ended"]) == ("reloaded", 0)
+            # All of them were open all the while, and none has been begun again.
+            assert [reader.text for reader in readers] == ["one "] * STREAMS
+            for request in upstream.requests:
+                request.release(3)
+            await asyncio.gather(*reading)
+            assert [reader.end["status"] for reader in readers] == ["completed"] * STREAMS
+            assert {reader.text for reader in readers} == {"one two three"}
+            assert {reader.connections for reader in readers} == {1}
+            assert len(upstream.requests) == STREAMS
