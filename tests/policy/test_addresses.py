@@ -20,7 +20,9 @@ def test_membership_is_that_of_the_standard_library(
     made = []
     for base, prefix in networks:
         most = ipaddress.ip_address(base).max_prefixlen
-        made.append(ipaddress.ip_network(f"{base}/{min(prefix, most)}", strict=False))
+        network = ipaddress.ip_network(f"{base}/{min(prefix, most)}", strict=False)
+        if not str(network).startswith("::ffff:"):  # IPv4 by another name, see below
+            made.append(network)
     found = address(text)
     assert found is not None
     expected = any(found.version == net.version and found in net for net in made)
@@ -29,6 +31,7 @@ def test_membership_is_that_of_the_standard_library(
 
 def test_a_mapped_address_is_the_one_it_maps() -> None:
     assert address("::ffff:192.0.2.7") in Networks(["192.0.2.0/24"])
+    assert address("192.0.2.7") in Networks(["::ffff:192.0.2.0/120"])
     assert address("fe80::1%eth0") in Networks(["fe80::/10"])
     assert address("localhost") is None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, TextIO, cast
 
 import msgspec
 import structlog
@@ -23,7 +23,7 @@ def configure_logs(format: Literal["auto", "json", "console"], level: str) -> No
     if console:
         plain = structlog.dev.plain_traceback
         processors.append(structlog.dev.ConsoleRenderer(exception_formatter=plain))
-        logger: Any = structlog.PrintLoggerFactory(_Log(sys.stderr))
+        logger: Any = structlog.PrintLoggerFactory(cast("TextIO", _Log(sys.stderr)))
     else:
         processors += [
             # Without locals: they would hold what requests carried, keys among it.
@@ -32,7 +32,7 @@ def configure_logs(format: Literal["auto", "json", "console"], level: str) -> No
             ),
             structlog.processors.JSONRenderer(serializer=_json),
         ]
-        logger = structlog.BytesLoggerFactory(_Log(sys.stderr.buffer))
+        logger = structlog.BytesLoggerFactory(cast("BinaryIO", _Log(sys.stderr.buffer)))
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(number),
