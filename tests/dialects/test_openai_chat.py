@@ -202,7 +202,7 @@ def test_a_whole_answer_is_what_its_chunks_say(sent: list[Chunk]) -> None:
         assert message.get("reasoning_content", "") == said["reasoning"]
         calls = message.get("tool_calls", [])
         assert [call["function"]["arguments"] for call in calls] == [
-            call["arguments"] for call in said["calls"].values()
+            call["arguments"] for _, call in sorted(said["calls"].items())
         ]
         pieces = said["fields"].get("logprobs", [])
         if pieces and not isinstance(choice["logprobs"], type(None)):
