@@ -15,6 +15,7 @@ import msgspec
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import (
     MAIN_PART,
+    Asked,
     Done,
     Error,
     Event,
@@ -82,6 +83,8 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
     if isinstance(event, Unknown):
         return state, ()
     name, fields = _fields(event)
+    if not name:
+        return state, ()
     if state.meta is not None:
         if not isinstance(event, Relayed):
             fields |= _introduction(state.stream, state.meta)
@@ -170,6 +173,8 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
             return "usage", usage(event)
         case Reset():
             return "reset", {"reason": event.reason, "text": event.text}
+        case Asked():
+            return "", {}  # its reader has asked it, in other words
         case Done():
             done = {"status": event.status, "reason": event.reason, "finish": event.finish}
             return "done", {k: v for k, v in done.items() if v}

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
 from fairlead.engine.reader import READ_BYTES
+from fairlead.errors import HistoryGone
 from fairlead.events.answer import Answer
 from fairlead.events.codec import decode
 from fairlead.events.meta import GenerationMeta, decode_meta
-from fairlead.events.model import Error, Progress, Sources, Thinking, Unknown
+from fairlead.events.model import Asked, Error, Event, Progress, Sources, Thinking, Unknown
 from fairlead.journal.log import Head, position
 from fairlead.journal.position import Position
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.store import Store, StreamInfo
 
 #: What is nothing of an answer yet.
-_BEFORE = (Thinking, Sources, Progress, Unknown)
+_BEFORE = (Asked, Thinking, Sources, Progress, Unknown)
 
 
 class Snapshot(NamedTuple):
@@ -43,6 +45,23 @@ async def add_up(
         offset = batch.offset + len(records)
         if offset >= batch.head.tail or len(records) < len(batch.records):
             return answer, offset, batch.head
+
+
+async def replay(
+    store: Store, stream: str, add: Callable[[Event | Unknown], None], *, first: bool = False
+) -> None:
+    """Give ``add`` the events so far, from the first one on (or that one alone). Raises
+    :class:`~fairlead.errors.HistoryGone` where retention has removed that."""
+    offset = 0
+    while True:
+        batch = await store.read(stream, offset, 1 if first else READ_BYTES)
+        if batch.offset != offset:
+            raise HistoryGone("the beginning of this answer was removed by retention")
+        for record in batch.records:
+            add(decode(record))
+        offset += len(batch.records)
+        if first or offset >= batch.head.tail:
+            return
 
 
 async def snapshot(store: Store, info: StreamInfo) -> Snapshot:

@@ -11,6 +11,7 @@ from fairlead.engine.limits import Limits
 from fairlead.errors import BadRequest, TooLarge
 from fairlead.events.attachment import Attachment
 from fairlead.events.meta import GenerationMeta
+from fairlead.events.model import Asked
 from fairlead.policy.attachments import checked
 from fairlead.ports.provider import Turn, Vendor
 from fairlead.ports.store import StreamInfo
@@ -31,7 +32,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
 
     ``turns``: the whole dialogue, oldest first, where the caller keeps it itself. It then stands in
     place of ``message``, ``conversation`` and what belongs to them: nothing of it is stored, and
-    the question is its last turn of a user. ``vendor``: the same in the caller's own words.
+    the question is its last turn of a user. ``vendor``: the same in the caller's own words;
+    ``asked``: what of them is kept with the answer, for dialects that show it again.
     """
 
     message: str = ""
@@ -46,11 +48,14 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[Attachment, ...] = ()
     turns: tuple[Turn, ...] = ()
     vendor: Vendor | None = None
+    asked: Asked | None = None
 
     def fingerprint(self) -> bytes:
         """What two requests with the same idempotency key must agree in."""
         # Left out of the JSON, which would hold their bytes in base64.
-        rest = msgspec.structs.replace(self, attachments=msgspec.UNSET, vendor=msgspec.UNSET)
+        rest = msgspec.structs.replace(
+            self, attachments=msgspec.UNSET, vendor=msgspec.UNSET, asked=msgspec.UNSET
+        )
         if self.vendor is not None or not self.turns:
             # Turns and parameters are what the vendor's words mean.
             rest = msgspec.structs.replace(rest, turns=msgspec.UNSET)

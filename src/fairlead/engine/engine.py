@@ -17,7 +17,7 @@ import msgspec
 import structlog
 
 from fairlead.engine.accounts import Accounts
-from fairlead.engine.answers import Snapshot, add_up, beginning, settle, snapshot
+from fairlead.engine.answers import Snapshot, add_up, beginning, replay, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
 from fairlead.engine.course import Course, Pulse
@@ -53,7 +53,7 @@ from fairlead.errors import (
 from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
 from fairlead.events.meta import GenerationMeta, decode_meta, encode_meta
-from fairlead.events.model import Error, Thinking
+from fairlead.events.model import Asked, Error, Event, Thinking, Unknown
 from fairlead.events.model import Usage as UsageEvent
 from fairlead.events.pieces import Pen
 from fairlead.journal.log import At, locate
@@ -405,6 +405,9 @@ class Engine:
         at = int(now * 1000)
         opening = _opening(placed.question, at, searching=knowledge is not None)
         first = queued(placed.question, at, turn.place) if turn.place else opening
+        before: list[Asked | Thinking] = [first]
+        if ask.asked is not None:
+            before.insert(0, msgspec.structs.replace(ask.asked, at=at))
         spec = ports.StreamSpec(
             id=stream,
             owner=caller.consumer,
@@ -416,7 +419,8 @@ class Engine:
         body = b"" if ask.vendor is None else ask.vendor.body
         meter = await self.metering.begin(caller, model.name, placed.turns, ask.parameters, body)
         try:
-            outcome = await self.store.create(spec, writer=self.node, records=[encode(first)])
+            records = [encode(event) for event in before]
+            outcome = await self.store.create(spec, writer=self.node, records=records)
         except BaseException:
             await meter.cancel()
             raise
@@ -429,7 +433,8 @@ class Engine:
         generation = self._generation(
             outcome, meta, model.provider, knowledge, self.transforms, meter, turn, caller
         )
-        generation.writer.follow(first)
+        for event in before:
+            generation.writer.follow(event)
         generation.start(
             GenerationRequest(
                 stream=stream,
@@ -609,9 +614,16 @@ class Engine:
     # -- read
 
     async def attach(
-        self, caller: Caller, stream: str, after: Position | None, wire: WireFactory[W]
+        self,
+        caller: Caller,
+        stream: str,
+        after: Position | None,
+        wire: WireFactory[W],
+        *,
+        shown: int = 0,
     ) -> Reader[W]:
-        """A reader of the stream from after a position on (None: from the start).
+        """A reader of the stream from after a position on (None: from the start), or from after
+        the first ``shown`` frames, where the wire numbers them.
 
         :meth:`detach` must follow. Raises :class:`~fairlead.errors.NotFound`,
         :class:`~fairlead.errors.HistoryGone` when retention took what comes next, and
@@ -621,7 +633,7 @@ class Engine:
         self._readers.admit(caller.consumer)
         try:
             info = await self._info(caller, Verb.ATTACH, stream)
-            return await self._readers.attach(caller, info, after, wire)
+            return await self._readers.attach(caller, info, after, wire, shown)
         except BaseException:
             self._readers.leave(caller.consumer)
             raise
@@ -675,6 +687,21 @@ class Engine:
         if generation is not None:
             generation.seen()
         return await snapshot(self.store, info)
+
+    async def replay(
+        self,
+        caller: Caller,
+        stream: str,
+        add: Callable[[Event | Unknown], None],
+        *,
+        first: bool = False,
+    ) -> None:
+        """Give ``add`` all events of a stream so far, or the first one alone."""
+        await self._info(caller, Verb.READ, stream)
+        generation = self._running.get(stream)
+        if generation is not None:
+            generation.seen()
+        await replay(self.store, stream, add, first=first)
 
     async def info(self, caller: Caller, stream: str) -> ports.StreamInfo:
         """What is known of a stream, without its records."""

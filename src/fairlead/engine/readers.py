@@ -10,7 +10,7 @@ from typing import Any
 
 from fairlead.engine.answers import add_up
 from fairlead.engine.reader import READ_BYTES, Live, Reader
-from fairlead.engine.wire import W, Wire, WireFactory
+from fairlead.engine.wire import NumberedWire, W, Wire, WireFactory
 from fairlead.errors import (
     BadPosition,
     Busy,
@@ -21,7 +21,7 @@ from fairlead.errors import (
 from fairlead.events.codec import decode
 from fairlead.events.meta import decode_meta
 from fairlead.events.model import Reset
-from fairlead.journal.log import Gone, Lost, locate, position
+from fairlead.journal.log import Gone, Head, Lost, locate, position
 from fairlead.journal.position import Position
 from fairlead.policy.caller import Caller
 from fairlead.ports.store import Store, StreamInfo
@@ -84,7 +84,12 @@ class Readers:
             del self._each[consumer]
 
     async def attach(
-        self, caller: Caller, info: StreamInfo, after: Position | None, wire: WireFactory[W]
+        self,
+        caller: Caller,
+        info: StreamInfo,
+        after: Position | None,
+        wire: WireFactory[W],
+        shown: int = 0,
     ) -> Reader[W]:
         """Put a reader in the room taken before; see :meth:`Engine.attach`."""
         stream = info.spec.id
@@ -111,12 +116,16 @@ class Readers:
             _, prefix = made.step(made.begin(0), reset, str(position(head, offset)).encode())
         else:
             offset = place.offset
-            if place.step:
-                raise BadPosition(
-                    "this position stands inside a record, as another dialect showed it; "
-                    "read on in that dialect, or from the start"
+            if place.step or shown:
+                if not isinstance(made, NumberedWire):
+                    raise BadPosition(
+                        "this position stands inside a record, as another dialect showed it; "
+                        "read on in that dialect, or from the start"
+                    )
+                state, offset, prefix = await self._between(
+                    made, stream, head, offset, place.step, shown
                 )
-            if made.remembers and offset:
+            elif made.remembers and offset:
                 state = await self._folded(made, stream, offset)
         live = self._lives.get(stream)
         if live is None:
@@ -141,6 +150,40 @@ class Readers:
                 state, _ = wire.step(state, decode(record), b"")
             done += len(batch.records)
         return state
+
+    async def _between(
+        self, wire: NumberedWire, stream: str, head: Head, offset: int, step: int, shown: int
+    ) -> tuple[Any, int, bytes]:
+        """The state of ``wire`` after all records of which something has been shown, how many these
+        are, and what of the last one has not been: after ``step`` frames of the record at
+        ``offset``, or, where that is 0, after the first ``shown`` frames of all."""
+        state, done = wire.begin(0), 0
+        while True:
+            batch = await self._store.read(stream, done, READ_BYTES)
+            if batch.offset != done:
+                raise HistoryGone("the beginning of this answer was removed by retention")
+            for record in batch.records:
+                event, before = decode(record), wire.number(state)
+                after, _ = wire.step(state, event, b"")
+                made = wire.number(after) - before
+                if done == offset and 0 < step < made:
+                    break
+                if not step and before + made >= shown:
+                    step, offset = shown - before, done
+                    break
+                state, done = after, done + 1
+                if step and done > offset:
+                    raise BadPosition("this position was not shown in this dialect")
+            else:
+                if batch.records:
+                    continue
+                raise BadPosition(
+                    "nothing has been shown under this number yet; go on after the last one that "
+                    "you have, or leave it out to read from the start"
+                )
+            text = str(position(head, done + 1)).encode()
+            state, prefix = wire.rest(state, event, text, step)
+            return state, done + 1, prefix
 
     def detach(self, reader: Reader[Any], *, lingers: bool = False) -> None:
         """The reader has gone. Doing it twice is fine. One that ``lingers`` (a poller) stays shown

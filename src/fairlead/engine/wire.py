@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Event, Unknown
@@ -39,6 +39,22 @@ class Wire(Protocol):
 
     def flush(self, state: Any) -> tuple[Any, bytes]:
         """The bytes of what the wire has kept back (batching), if any."""
+        ...
+
+
+@runtime_checkable
+class NumberedWire(Wire, Protocol):
+    """A wire that remembers and numbers its frames, several of which may be made of one record: a
+    reader may go on between any two."""
+
+    def number(self, state: Any) -> int:
+        """How many frames there were before."""
+        ...
+
+    def rest(
+        self, state: Any, event: Event | Unknown, position: bytes, shown: int
+    ) -> tuple[Any, bytes]:
+        """As :meth:`Wire.step`, without the first ``shown`` of the event's frames."""
         ...
 
 

@@ -29,6 +29,17 @@ class _Base(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
     pass
 
 
+class Asked(_Base, frozen=True, tag="asked"):
+    """What was asked, for dialects that show it again with the answer: of ``dialect`` the
+    ``fields`` that stand in each answer (a JSON object) and the ``input`` (a JSON array). It is the
+    first event, if there is one, and no reader is shown it in any other dialect."""
+
+    at: int
+    dialect: str
+    fields: msgspec.Raw
+    input: msgspec.Raw
+
+
 class Thinking(_Base, frozen=True, tag="thinking"):
     """What is being done before (or between) pieces of the answer: ``status`` is a word for
     programs (``queued``, ``retrieving``, ``reading``, ``writing``), ``message`` one for people.
@@ -209,7 +220,8 @@ class Unknown(msgspec.Struct, frozen=True):
 Delta = Token | Reasoning | Tool
 Terminal = Done | Error
 Event = (
-    Thinking
+    Asked
+    | Thinking
     | Sources
     | Part
     | Token

@@ -12,6 +12,7 @@ from enum import StrEnum
 
 from fairlead.events.model import (
     MAIN_PART,
+    Asked,
     Done,
     Error,
     Event,
@@ -43,7 +44,7 @@ _P, _A, _E = Phase.PREPARING, Phase.ANSWERING, Phase.ENDED
 
 MOVES: dict[Phase, dict[type[Event], Phase]] = {
     _P: {
-        Thinking: _P, Sources: _P, Progress: _P, Usage: _P, Reset: _P,
+        Asked: _P, Thinking: _P, Sources: _P, Progress: _P, Usage: _P, Reset: _P,
         Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A, Relayed: _A,
         Done: _E, Error: _E,
     },

@@ -92,7 +92,7 @@ async def create(request: Request) -> Response:
     system = http.system(request)
     config = system.config
     data = await http.json_bytes(request, config.max_ask_bytes)
-    question = asked(data, orphan_window=_orphan_window(request))
+    question = asked(data, orphan_window=orphan_window(request))
     if len(data) - question.beside > config.max_body_bytes:
         raise http.too_large(config.max_body_bytes)
     options = Options(question.include_usage)
@@ -189,22 +189,24 @@ async def _answered(request: Request, reader: Reader[WholeWire]) -> Response:
 
 def _chunks(options: Options) -> WireFactory[BodyWire]:
     def wire(stream: str, meta: GenerationMeta) -> BodyWire:
-        return ChatSseWire(stream, _ours(meta), options)
+        return ChatSseWire(stream, ours(meta), options)
 
     return wire
 
 
 def _sum(stream: str, meta: GenerationMeta) -> WholeWire:
-    return WholeWire(stream, _ours(meta), Completion)
+    return WholeWire(stream, ours(meta), Completion)
 
 
-def _ours(meta: GenerationMeta) -> GenerationMeta:
+def ours(meta: GenerationMeta) -> GenerationMeta:
+    """The meta of a generation. Raises for another application's stream, which has no answer."""
     if meta.relayed:
         raise BadRequest("this stream holds another application's events: read it at /streams/{id}")
     return meta
 
 
-def _orphan_window(request: Request) -> float | None:
+def orphan_window(request: Request) -> float | None:
+    """What the request says of :data:`ORPHAN_WINDOW`; None: nothing."""
     text = request.headers.get(ORPHAN_WINDOW, "")
     try:
         return float(text) if text else None

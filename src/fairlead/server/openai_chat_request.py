@@ -8,8 +8,6 @@ Source: OpenAI API reference, "Create chat completion".
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
 from typing import Annotated, Any
 
 import msgspec
@@ -18,7 +16,7 @@ from fairlead.dialects import openai_chat
 from fairlead.engine.ask import Ask
 from fairlead.events.attachment import Attachment
 from fairlead.ports.provider import Call, Turn, Vendor
-from fairlead.server.openai_body import FIELDS, decoded
+from fairlead.server.openai_body import FIELDS, decoded, of_address
 
 #: More messages than any model reads are refused.
 _MAX_MESSAGES = 10_000
@@ -160,16 +158,10 @@ class _Reader:
             address = image if isinstance(image, str) else image.url
         elif part.type == "file" and part.file is not None:
             name, address = part.file.filename or "", part.file.file_data or ""
-        # RFC 2397: data:[<media type>][;base64],<data>
-        head, comma, data = address.partition(",")
-        if not comma or not head.startswith("data:") or not head.endswith(";base64"):
-            return None
-        try:
-            decoded = b64decode(data, validate=True)
-        except (binascii.Error, ValueError):
-            return None
-        self.beside += len(data)
-        return Attachment(head[5:].removesuffix(";base64"), decoded, name)
+        attachment = of_address(address, name)
+        if attachment is not None:
+            self.beside += len(address)
+        return attachment
 
 
 def _name(part: _Part) -> str:

@@ -1,7 +1,8 @@
 """A vendor's dialect as a ``text/event-stream`` body.
 
 Ids are ``{stream}.{position}``, as natively. Where one event makes several frames the last one has
-the id: a reader that is cut off between them is shown all of them again.
+the id: a reader that is cut off between them is shown all of them again. Frames that are numbered
+have an id each.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ from typing import Any, Protocol
 
 import msgspec
 
-from fairlead.dialects import openai_chat
+from fairlead.dialects import openai_chat, openai_responses
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import MAIN_PART, NO_EXTRA, Event, Token, Unknown
 from fairlead.framing.event_stream import HEARTBEAT
+from fairlead.journal.position import Position, parse_position
 from fairlead.transports.sse import HEADERS
 
 _encode = msgspec.json.Encoder().encode
@@ -115,6 +117,39 @@ class ChatSseWire(VendorSseWire):
                     openai_chat.TAIL,
                 )
         return super().step(state, event, position)
+
+
+class ResponsesSseWire(VendorSseWire):
+    """OpenAI's Responses in event-stream format; implements
+    :class:`~fairlead.engine.wire.NumberedWire`. Every frame has an id: a reader that is cut off
+    between two frames of one event goes on between them."""
+
+    def __init__(self, stream: str, meta: GenerationMeta) -> None:
+        super().__init__(stream, meta, openai_responses, None)
+
+    def number(self, state: openai_responses.State) -> int:
+        return state.number
+
+    def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
+        return self.rest(state, event, position, 0)
+
+    def rest(
+        self, state: Any, event: Event | Unknown, position: bytes, shown: int
+    ) -> tuple[Any, bytes]:
+        state, frames = openai_responses.step(state, event)
+        if len(frames) == 1 and not shown:
+            (frame,) = frames
+            return state, b"event: %b\ndata: %b\n%b%b\n\n" % (*frame, self._id, position)
+        if not frames or not position:
+            return state, b""
+        after = parse_position(position.decode())
+        blocks: list[bytes] = []
+        for step, frame in enumerate(frames[shown:], shown + 1):
+            text = position
+            if step < len(frames):
+                text = str(Position(after.epoch, after.offset - 1, step)).encode()
+            blocks.append(b"event: %b\ndata: %b\n%b%b\n\n" % (*frame, self._id, text))
+        return state, b"".join(blocks)
 
 
 def _block(frame: Frame) -> bytes:

@@ -21,8 +21,11 @@ _TAKE = 256 * 1024
 class Sum(Protocol):
     """What a dialect adds events up to. ``error``: the one that it ended with."""
 
-    ended: bool
-    error: Error | None
+    @property
+    def ended(self) -> bool: ...
+
+    @property
+    def error(self) -> Error | None: ...
 
     def add(self, event: Event | Unknown) -> None: ...
 

@@ -1,0 +1,286 @@
+"""``/v1/responses``: OpenAI's Responses, for any model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response as HttpResponse
+
+from fairlead.dialects.openai_error import error_of
+from fairlead.dialects.openai_responses import PREFIX, Response
+from fairlead.engine.reader import Reader
+from fairlead.errors import BadRequest, NotFound, TooLarge
+from fairlead.events.meta import GenerationMeta, decode_meta
+from fairlead.policy.caller import Caller
+from fairlead.server import http
+from fairlead.server.attach import after_parameter, last_event, stream_headers
+from fairlead.server.openai_chat import orphan_window, ours
+from fairlead.server.openai_responses_request import Asked, asked
+from fairlead.transports import rate_limit
+from fairlead.transports.body import BodyWire, StreamResponse
+from fairlead.transports.vendor_sse import ResponsesSseWire
+from fairlead.transports.whole import Whole, WholeWire
+
+router = APIRouter(prefix="/v1/responses", tags=["openai"])
+
+#: A dialogue of more answers than this is refused.
+_MAX_CHAIN = 1000
+
+_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "A response, or its events as they come.",
+        "content": {"text/event-stream": {}, "application/json": {}},
+        "headers": {"Fairlead-Stream": {"schema": {"type": "string"}}},
+    }
+}
+_BODY_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "input": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "object"}}]},
+        "model": {"type": "string", "description": "None: the server's first model."},
+        "instructions": {"type": "string"},
+        "previous_response_id": {"type": "string"},
+        "stream": {"type": "boolean"},
+        "background": {"type": "boolean"},
+        "store": {"type": "boolean"},
+    },
+}
+_LAST_EVENT = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+
+
+@router.post(
+    "",
+    summary="Ask for a response as OpenAI is asked",
+    responses=_RESPONSES,
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"schema": _BODY_SCHEMA}}},
+        "parameters": [
+            _LAST_EVENT,
+            {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}},
+            {"name": "Fairlead-Orphan-Window", "in": "header", "schema": {"type": "number"}},
+        ],
+    },
+)
+async def create(request: Request) -> HttpResponse:
+    """A ``Last-Event-ID`` attaches to the stream that issued it and starts nothing. An upstream's
+    error before its first piece is an HTTP status, unless the response is made in the background:
+    that one is answered at once."""
+    http.same_site(request)
+    # Before the body, which may be large.
+    caller = await http.caller(request)
+    system = http.system(request)
+    config, engine = system.config, system.engine
+    data = await http.json_bytes(request, config.max_ask_bytes)
+    question = asked(data, orphan_window=orphan_window(request))
+    if len(data) - question.beside > config.max_body_bytes:
+        raise http.too_large(config.max_body_bytes)
+    known = last_event(request)
+    if known is not None:
+        if question.stream:
+            return await _attach(request, caller, known.stream)
+        return await _whole(request, await engine.attach(caller, known.stream, None, _sum))
+    ask = question.after(await _earlier(request, caller, question))
+    key = request.headers.get("idempotency-key", "")
+    if ask.background and not question.stream:
+        started = await engine.start(caller, ask, key)
+        return _so_far(started.stream, await _sum_of(request, caller, started.stream))
+    if not question.stream:
+        return await _whole(request, await engine.start_and_attach(caller, ask, key, _sum))
+    shown = await engine.start_and_attach(caller, ask, key, _events)
+    try:
+        failed = None
+        if not ask.background:
+            failed = await engine.begun(shown.live.stream, config.heartbeat)
+        if failed is not None:
+            raise error_of(failed)
+    except BaseException:
+        engine.detach(shown)
+        raise
+    return _streaming(request, shown)
+
+
+@router.get(
+    "/{response}",
+    summary="Read a response, or go on reading its events",
+    responses=_RESPONSES,
+    openapi_extra={
+        "parameters": [
+            {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
+            {"name": "starting_after", "in": "query", "schema": {"type": "integer"}},
+            _LAST_EVENT,
+        ]
+    },
+)
+async def retrieve(request: Request, response: str) -> HttpResponse:
+    """As it stands; with ``stream=true`` its events, from after the one that ``starting_after``
+    numbers (or a ``Last-Event-ID`` names) on."""
+    caller = await http.caller(request)
+    stream = response.removeprefix(PREFIX)
+    if http.choice(request, "stream", ("false", "true")) == "false":
+        return _so_far(stream, await _found(request, caller, stream))
+    await _found(request, caller, stream, first=True)
+    return await _attach(request, caller, stream)
+
+
+@router.post("/{response}/cancel", summary="Stop a response")
+async def cancel(request: Request, response: str) -> HttpResponse:
+    """What was written stays. Idempotent."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    stream = response.removeprefix(PREFIX)
+    await http.system(request).engine.stop(caller, stream)
+    return _so_far(stream, await _sum_of(request, caller, stream))
+
+
+@router.delete("/{response}", summary="Remove a response")
+async def delete(request: Request, response: str) -> HttpResponse:
+    """A running one is stopped first."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    await http.system(request).engine.delete(caller, response.removeprefix(PREFIX))
+    return http.json_response({"id": response, "object": "response", "deleted": True})
+
+
+@router.get(
+    "/{response}/input_items",
+    summary="What a response was asked",
+    openapi_extra={
+        "parameters": [
+            {"name": "limit", "in": "query", "schema": {"type": "integer"}},
+            {"name": "order", "in": "query", "schema": {"enum": ["desc", "asc"]}},
+            {"name": "after", "in": "query", "schema": {"type": "string"}},
+        ]
+    },
+)
+async def input_items(request: Request, response: str) -> HttpResponse:
+    """The newest first, unless ``order=asc``."""
+    caller = await http.caller(request)
+    limit = http.integer(request, "limit", 20, 1, 100)
+    order = http.choice(request, "order", ("desc", "asc"))
+    items = _input(await _found(request, caller, response.removeprefix(PREFIX), first=True))
+    if order == "desc":
+        items.reverse()
+    after = request.query_params.get("after", "")
+    if after:
+        ids = [item["id"] for item in items]
+        if after not in ids:
+            raise BadRequest("'after' names none of the input's items", param="after")
+        items = items[ids.index(after) + 1 :]
+    page = items[:limit]
+    return http.json_response(
+        {
+            "object": "list",
+            "data": page,
+            "first_id": page[0]["id"] if page else None,
+            "last_id": page[-1]["id"] if page else None,
+            "has_more": len(items) > limit,
+        }
+    )
+
+
+async def _earlier(request: Request, caller: Caller, question: Asked) -> list[Any]:
+    """What was asked and answered before, from the first response of the dialogue on."""
+    system = http.system(request)
+    limit = system.config.max_ask_bytes
+    told: list[list[Any]] = []
+    previous, size = question.previous, 0
+    while previous:
+        if len(told) >= _MAX_CHAIN:
+            raise TooLarge(f"the dialogue has more than {_MAX_CHAIN} responses")
+        try:
+            sum = await _found(request, caller, previous.removeprefix(PREFIX))
+        except NotFound:
+            raise NotFound(
+                f"there is no response {previous[:100]!r}", param="previous_response_id"
+            ) from None
+        if not sum.ended:
+            raise BadRequest(
+                f"{previous!r} has not ended yet: wait for it, or cancel it",
+                param="previous_response_id",
+            )
+        said = [
+            item
+            for item in sum.output
+            if item["type"] == "message"
+            or (item["type"] == "function_call" and item["status"] == "completed")
+        ]
+        items = _input(sum) + said
+        size += len(msgspec.json.encode(items))
+        if size > limit:
+            raise TooLarge(f"the dialogue is larger than {limit} bytes, which is the limit")
+        told.append(items)
+        previous = sum.previous
+    return [item for items in reversed(told) for item in items]
+
+
+def _input(sum: Response) -> list[Any]:
+    items: list[Any] = [] if sum.asked is None else msgspec.json.decode(sum.asked.input)
+    return items
+
+
+async def _found(request: Request, caller: Caller, stream: str, *, first: bool = False) -> Response:
+    """What a response adds up to so far, or its question alone. One that was not to be stored is
+    not found."""
+    sum = await _sum_of(request, caller, stream, first=first)
+    if not sum.stored:
+        raise NotFound("this response was not stored, as its request said")
+    return sum
+
+
+async def _sum_of(
+    request: Request, caller: Caller, stream: str, *, first: bool = False
+) -> Response:
+    engine = http.system(request).engine
+    info = await engine.info(caller, stream)
+    sum = Response(stream, ours(decode_meta(info.meta)))
+    await engine.replay(caller, stream, sum.add, first=first)
+    return sum
+
+
+def _so_far(stream: str, sum: Response) -> HttpResponse:
+    return http.json_response(msgspec.Raw(sum.object()), headers={"fairlead-stream": stream})
+
+
+async def _attach(request: Request, caller: Caller, stream: str) -> HttpResponse:
+    engine = http.system(request).engine
+    after = after_parameter(request, stream)
+    # The first number is 0.
+    last = "starting_after" in request.query_params
+    shown = http.integer(request, "starting_after", 0, 0, 1 << 53) + 1 if last else 0
+    if after is not None and shown:
+        raise BadRequest("give either 'Last-Event-ID' or 'starting_after', not both")
+    reader = await engine.attach(caller, stream, after, _events, shown=shown)
+    if after is not None and request.method == "GET" and await reader.over():
+        # An EventSource would come back for ever (HTML, section 9.2.3).
+        engine.detach(reader)
+        return HttpResponse(status_code=204, headers=stream_headers(reader))
+    return _streaming(request, reader)
+
+
+def _streaming(request: Request, reader: Reader[BodyWire]) -> HttpResponse:
+    system = http.system(request)
+    headers = stream_headers(reader) | rate_limit.headers(
+        system.engine.standings(reader.live.stream)
+    )
+    return StreamResponse(system.engine, reader, system.connections, headers)
+
+
+async def _whole(request: Request, reader: Reader[WholeWire]) -> HttpResponse:
+    system = http.system(request)
+    headers = stream_headers(reader)
+    sum = await Whole(system.engine, reader, system.connections).wait(request)
+    if sum.error is not None:
+        raise error_of(sum.error)
+    headers |= rate_limit.headers(system.engine.standings(reader.live.stream))
+    return http.json_response(msgspec.Raw(sum.object()), headers=headers)
+
+
+def _events(stream: str, meta: GenerationMeta) -> BodyWire:
+    return ResponsesSseWire(stream, ours(meta))
+
+
+def _sum(stream: str, meta: GenerationMeta) -> WholeWire:
+    return WholeWire(stream, ours(meta), Response)

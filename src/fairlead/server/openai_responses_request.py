@@ -1,0 +1,360 @@
+"""What ``POST /v1/responses`` asks: its body as a question.
+
+Of the body only what Fairlead itself acts on has to be right. Providers that do not speak the
+dialect get the settings in the words of Chat Completions (``Ask.parameters``).
+
+Source: OpenAI API reference, "Create a model response".
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from fairlead.dialects import openai_responses
+from fairlead.engine.ask import Ask
+from fairlead.errors import BadRequest
+from fairlead.events.attachment import Attachment
+from fairlead.events.model import Asked as AskedEvent
+from fairlead.ports.provider import Call, Turn, Vendor
+from fairlead.server.openai_body import FIELDS, decoded, of_address
+
+#: More items than any model reads are refused.
+_MAX_ITEMS = 10_000
+_MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
+_ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+#: Settings that are called the same in Chat Completions.
+_SAME = (
+    "temperature", "top_p", "parallel_tool_calls", "service_tier", "user", "safety_identifier",
+    "prompt_cache_key",
+)  # fmt: skip
+#: Fields that have no word in Chat Completions, or that are Fairlead's to act on.
+_OURS = frozenset(
+    {
+        "input", "model", "instructions", "stream", "stream_options", "background", "store",
+        "previous_response_id", "conversation", "prompt", "metadata", "include", "truncation",
+        "max_tool_calls", "tools", "tool_choice", "text", "reasoning", "max_output_tokens",
+        "top_logprobs", "context_management", "prompt_cache_retention",
+    }
+)  # fmt: skip
+
+
+class _Part(msgspec.Struct):
+    type: str = ""
+    text: str | None = None
+    refusal: str | None = None
+    image_url: str | None = None
+    file_data: str | None = None
+    filename: str | None = None
+
+
+class _Item(msgspec.Struct):
+    type: str | None = None
+    role: str | None = None
+    content: str | list[_Part] | None = None
+    call_id: str | None = None
+    name: str | None = None
+    arguments: str | None = None
+    output: str | list[_Part] | None = None
+
+
+class _Tool(msgspec.Struct):
+    type: str
+    name: str | None = None
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class _Choice(msgspec.Struct):
+    type: str
+    name: str | None = None
+
+
+class _Format(msgspec.Struct):
+    type: str
+    name: str | None = None
+    description: str | None = None
+    schema: dict[str, Any] | None = None
+    strict: bool | None = None
+
+
+class _Text(msgspec.Struct):
+    format: _Format | None = None
+    verbosity: str | None = None
+
+
+class _Reasoning(msgspec.Struct):
+    effort: str | None = None
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
+
+
+class _Body(msgspec.Struct):
+    input: str | Annotated[list[_Item], msgspec.Meta(max_length=_MAX_ITEMS)] | None = None
+    model: Annotated[str, msgspec.Meta(max_length=256)] | None = None
+    instructions: str | None = None
+    stream: bool | None = None
+    background: bool | None = None
+    store: bool | None = None
+    previous_response_id: Annotated[str, msgspec.Meta(max_length=128)] | None = None
+    metadata: dict[str, str] | None = None
+    tools: list[_Tool] | None = None
+    tool_choice: str | _Choice | None = None
+    text: _Text | None = None
+    reasoning: _Reasoning | None = None
+    max_output_tokens: _Count | None = None
+    top_logprobs: _Count | None = None
+    conversation: Any = None
+    prompt: Any = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """A question, and how its answer is to be shown. ``items``: its input as the vendor writes it
+    out. ``previous``: the response that it goes on with; empty if none. ``beside``: how many of
+    the body's bytes are those of attachments."""
+
+    ask: Ask
+    items: list[Any]
+    stream: bool
+    previous: str
+    beside: int
+    _instructions: str
+    _fields: dict[str, msgspec.Raw]
+
+    def after(self, earlier: list[Any]) -> Ask:
+        """The question as one that follows the items of earlier responses. Raises
+        :class:`~fairlead.errors.BadRequest` where there is nothing to answer."""
+        items = [*earlier, *self.items]
+        turns = _Reader().turns(items)
+        if not turns:
+            raise BadRequest("'input' is missing or empty: it is what to answer", param="input")
+        if self._instructions:
+            turns.insert(0, Turn("system", self._instructions))
+        fields: dict[str, Any] = {**self._fields, "input": items}
+        fields.pop("previous_response_id", None)
+        vendor = Vendor(openai_responses.NAME, msgspec.json.encode(fields))
+        return msgspec.structs.replace(self.ask, turns=tuple(turns), vendor=vendor)
+
+
+_body = msgspec.json.Decoder(_Body)
+_any = msgspec.json.Decoder(Any)
+
+
+def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
+    """The question in a body. Raises as :func:`~fairlead.server.openai_body.decoded` does."""
+    body, fields = decoded(data, _body), decoded(data, FIELDS)
+    _check(body)
+    given: dict[str, Any] = {name: decoded(raw, _any) for name, raw in fields.items()}
+    # Whether it streams is the reader's business: the same question is the same either way.
+    for name in ("stream", "stream_options"):
+        fields.pop(name, None)
+    items = _items(given.get("input"))
+    reader = _Reader()
+    reader.turns(items)
+    shown = {
+        name: value
+        for name in openai_responses.FIELDS
+        if (value := given.get(name)) is not None and name != "background"
+    }
+    if body.text is not None and body.text.format is None:
+        shown["text"] = openai_responses.FIELDS["text"] | shown["text"]
+    kept = items if body.store is not False else []
+    return Asked(
+        Ask(
+            model=body.model or "",
+            parameters=_parameters(body, given),
+            orphan_window=orphan_window,
+            background=bool(body.background),
+            asked=AskedEvent(0, openai_responses.NAME, _raw(shown), _raw(kept)),
+        ),
+        items=items,
+        stream=bool(body.stream),
+        previous=body.previous_response_id or "",
+        beside=reader.beside,
+        _instructions=body.instructions or "",
+        _fields=fields,
+    )
+
+
+def _raw(value: Any) -> msgspec.Raw:
+    return msgspec.Raw(msgspec.json.encode(value))
+
+
+def _check(body: _Body) -> None:
+    """Refuse what would otherwise be answered as if it had not been asked."""
+    for name in ("conversation", "prompt"):
+        if getattr(body, name) is not None:
+            raise BadRequest(f"{name!r} is not kept here: send 'input'", param=name)
+    if body.background and body.store is False:
+        raise BadRequest("'background' needs 'store': it is read by its id", param="background")
+    for number, tool in enumerate(body.tools or ()):
+        if tool.type != "function":
+            raise BadRequest(
+                f"tools[{number}]: only tools of the type 'function' can be used here, "
+                f"not {tool.type[:40]!r}",
+                param=f"tools[{number}].type",
+            )
+        if not tool.name:
+            raise BadRequest(f"tools[{number}] has no 'name'", param=f"tools[{number}].name")
+    metadata = body.metadata or {}
+    if len(metadata) > _MAX_PAIRS or any(
+        len(key) > _MAX_KEY or len(value) > _MAX_VALUE for key, value in metadata.items()
+    ):
+        raise BadRequest(
+            f"'metadata' holds at most {_MAX_PAIRS} pairs, keys of {_MAX_KEY} and values of "
+            f"{_MAX_VALUE} characters",
+            param="metadata",
+        )
+
+
+def _items(given: Any) -> list[Any]:
+    """The input as the vendor lists it: each message with its type, id and parts."""
+    if given is None:
+        return []
+    items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+    made: list[Any] = []
+    for number, each in enumerate(items):
+        item = dict(each)
+        kind = item.setdefault("type", "message") or "message"
+        item["type"] = kind
+        if not (isinstance(item.get("id"), str) and item["id"]):
+            item["id"] = f"{'msg' if kind == 'message' else kind}_{number}"
+        content = item.get("content")
+        if kind == "message":
+            item.setdefault("status", "completed")
+            if isinstance(content, str):
+                said = "output_text" if item.get("role") == "assistant" else "input_text"
+                item["content"] = [{"type": said, "text": content}]
+        made.append(item)
+    return made
+
+
+def _parameters(body: _Body, given: dict[str, Any]) -> dict[str, Any]:
+    """The settings in the words of Chat Completions."""
+    made = {name: value for name, value in given.items() if name not in _OURS and value is not None}
+    if body.max_output_tokens is not None:
+        made["max_completion_tokens"] = body.max_output_tokens
+    if body.top_logprobs:
+        made |= {"logprobs": True, "top_logprobs": body.top_logprobs}
+    if body.reasoning is not None and body.reasoning.effort is not None:
+        made["reasoning_effort"] = body.reasoning.effort
+    if body.text is not None:
+        if body.text.verbosity is not None:
+            made["verbosity"] = body.text.verbosity
+        form = body.text.format
+        if form is not None and form.type == "json_schema":
+            fields = {"name": form.name, "description": form.description,
+                      "schema": form.schema, "strict": form.strict}  # fmt: skip
+            made["response_format"] = {"type": form.type, "json_schema": _present(fields)}
+        elif form is not None and form.type != "text":
+            made["response_format"] = {"type": form.type}
+    if body.tools:
+        made["tools"] = [_function(tool) for tool in body.tools]
+    if isinstance(body.tool_choice, _Choice):
+        named = {"name": body.tool_choice.name}
+        made["tool_choice"] = {"type": "function", "function": named}
+    elif body.tool_choice is not None:
+        made["tool_choice"] = body.tool_choice
+    return made
+
+
+def _function(tool: _Tool) -> dict[str, Any]:
+    fields = {
+        "name": tool.name, "description": tool.description, "parameters": tool.parameters,
+        "strict": tool.strict,
+    }  # fmt: skip
+    return {"type": "function", "function": _present(fields)}
+
+
+def _present(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+class _Reader:
+    """Reads items as turns; ``beside`` counts the characters of what they bring along."""
+
+    def __init__(self) -> None:
+        self.beside = 0
+
+    def turns(self, items: list[Any]) -> list[Turn]:
+        made: list[Turn] = []
+        for item in msgspec.convert(items, list[_Item]):
+            match item.type:
+                case "message":
+                    turn = self._message(item)
+                    if made and turn.role == "assistant" and made[-1].calls:
+                        # What an answer says after its calls is of the same turn: results follow.
+                        said = "\n\n".join(filter(None, (made[-1].text, turn.text)))
+                        turn = msgspec.structs.replace(made.pop(), text=said)
+                    made.append(turn)
+                case "function_call":
+                    call = Call(item.call_id or "", item.name or "", item.arguments or "")
+                    if made and made[-1].role == "assistant":
+                        # The calls of one answer are one turn, together with what it said.
+                        last = made[-1]
+                        made[-1] = msgspec.structs.replace(last, calls=(*last.calls, call))
+                    else:
+                        made.append(Turn("assistant", "", calls=(call,)))
+                case "function_call_output":
+                    text, attachments, unsaid = self._content(item.output)
+                    made.append(Turn("tool", text, attachments, (), item.call_id or "", unsaid))
+                case "reasoning":
+                    pass  # Chat Completions has no word for the reasoning of earlier answers.
+                case _:
+                    name = f"an item of the type {(item.type or '')[:40]!r}"
+                    made.append(Turn("user", "", unsaid=(name,)))
+        return made
+
+    def _message(self, item: _Item) -> Turn:
+        text, attachments, unsaid = self._content(item.content)
+        role = _ROLES.get(item.role or "")
+        if role is None:
+            unsaid = (f"a message of the role {(item.role or '')[:40]!r}", *unsaid)
+        return Turn(
+            role or "user",  # type: ignore[arg-type]  # one of _ROLES
+            text,
+            attachments,
+            unsaid=unsaid,
+        )
+
+    def _content(
+        self, content: str | list[_Part] | None
+    ) -> tuple[str, tuple[Attachment, ...], tuple[str, ...]]:
+        texts: list[str] = []
+        attachments: list[Attachment] = []
+        unsaid: list[str] = []
+        if isinstance(content, str):
+            texts.append(content)
+        for part in content if isinstance(content, list) else ():
+            said = part.text if part.text is not None else part.refusal
+            attachment = None
+            if part.type == "input_image":
+                attachment = self._attachment(part.image_url, "")
+            elif part.type == "input_file":
+                attachment = self._attachment(part.file_data, part.filename)
+            if attachment is not None:
+                attachments.append(attachment)
+            elif said is not None:
+                texts.append(said)
+            else:
+                unsaid.append(_name(part))
+        return "\n\n".join(texts), tuple(attachments), tuple(unsaid)
+
+    def _attachment(self, address: str | None, name: str | None) -> Attachment | None:
+        attachment = of_address(address or "", name or "")
+        if attachment is not None:
+            self.beside += len(address or "")
+        return attachment
+
+
+def _name(part: _Part) -> str:
+    match part.type:
+        case "input_image":
+            return "a picture by its address or id"
+        case "input_file":
+            return "a file by its address or id"
+        case _:
+            return f"a part of the type {part.type[:40]!r}"
