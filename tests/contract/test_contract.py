@@ -6,16 +6,23 @@ Same stream, same positions, whatever carries them: a reader may change its tran
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
+import json
 import os
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
+from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import pytest
 
+from fairlead.journal.retention import Retention
+from fairlead.stores.sqlite import SqliteStore
+from fairlead.testing.toxic import Split, ToxicProxy
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve, serve, session, upstream
 from tests.contract.transports import CODED, TRANSPORTS, Place, Refused, Seen
@@ -31,6 +38,7 @@ TEXT = "".join(TOKENS)
 #: An answer that lasts for many switches, and how many of them to make at least.
 LONG = tuple(f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(500))
 SWITCHES = int(os.environ.get("FAIRLEAD_SWITCHES", "3000"))
+PICTURE = bytes(range(256)) * 300 + b"\n\r\n"
 
 
 class Reading:
@@ -95,6 +103,27 @@ async def begin(place: Place) -> Reading:
         return Reading(place, response.headers["Fairlead-Stream"])
 
 
+def line(type: str, **data: Any) -> bytes:
+    """One event as a program writes it."""
+    return json.dumps({"type": type, "data": data}).encode() + b"\n"
+
+
+async def write(place: Place, lines: list[bytes]) -> Reading:
+    """A finished answer of just these events."""
+    async with place.session.post(f"{place.url}/streams", json={"message": "Go on."}) as response:
+        begun = await response.json()
+    url = f"{place.url}/streams/{begun['stream']}/events"
+    lines = [*lines, line("done")]
+    for at in range(0, len(lines), 1000):
+        async with place.session.post(
+            f"{url}?writer={begun['writer']}&at={at}",
+            data=b"".join(lines[at : at + 1000]),
+            headers={"Content-Type": "application/x-ndjson"},
+        ) as response:
+            assert response.status == 200, await response.text()
+    return Reading(place, begun["stream"])
+
+
 def more(reading: Reading, events: int) -> Callable[[Reading], bool]:
     """Whether so many more events have been seen than now."""
     wanted = len(reading.events) + events
@@ -113,6 +142,42 @@ async def test_a_whole_answer_to_the_byte(
     await reading.read(transport)
     assert reading.text == TEXT
     assert reading.events[-1].type == "done"
+
+
+@each
+async def test_media_bytes_are_intact(place: Place, transport: str) -> None:
+    picture = base64.b64encode(PICTURE).decode()
+    reading = await write(
+        place,
+        [
+            line("token", token="Here: "),
+            line("media", content_type="image/png", data=picture),
+            line("token", token="done"),
+        ],
+    )
+    await reading.read(transport)
+    assert [event.media for event in reading.events if event.type == "media"] == [PICTURE]
+    assert reading.text == "Here: done"
+    assert reading.events[-1].type == "done"
+
+
+@each
+async def test_ten_thousand_events_split_anywhere(place: Place, transport: str) -> None:
+    """Tokens are not merged over what stands between them."""
+    tokens = [f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(5000)]
+    between = line("progress", message="é", fraction=0.5)
+    written = await write(
+        place, [each for token in tokens for each in (line("token", token=token), between)]
+    )
+    http = ToxicProxy(urlsplit(place.url).port or 0, Split(97))
+    grpc = ToxicProxy(place.grpc_port, Split(97))
+    async with http, grpc:
+        split = place._replace(url=http.url, grpc_port=grpc.port)
+        reading = Reading(split, written.stream)
+        await reading.read(transport)
+    assert reading.text == "".join(tokens)
+    assert Counter(event.type for event in reading.events)["progress"] == len(tokens)
+    assert len(reading.events) > 10_000
 
 
 @each
@@ -217,14 +282,41 @@ async def test_a_position_whose_records_were_lost_gets_a_reset(
     place: Place, upstream: ScriptedUpstream, transport: str
 ) -> None:
     upstream.script(Answer(tokens=TOKENS))
-    whole = await begin(place)
+    whole, other = await begin(place), await begin(place)
     await whole.read("sse")
-    reading = Reading(place, whole.stream)
-    reading.position = "11zzzzzz-11"
-    events = ALL[transport](place, whole.stream, reading.position)
-    async with contextlib.aclosing(events):
-        first = await anext(events)
-    assert (first.type, first.text) == ("reset", TEXT)
+    await other.read("sse")
+    # Of a writer that nobody knows, and of another stream.
+    for position in ("11zzzzzz-11", other.events[5].position):
+        events = ALL[transport](place, whole.stream, position)
+        async with contextlib.aclosing(events):
+            first = await anext(events)
+        assert (first.type, first.text) == ("reset", TEXT)
+
+
+async def test_what_retention_has_removed_is_gone(
+    server: ServerProcess, place: Place, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=tuple(f"{n} " + "x" * 500 for n in range(1000))))
+    reading = await begin(place)
+    await reading.read("sse")
+    early, late = reading.events[0].position, reading.events[-2].position
+    store = SqliteStore(server.data_dir / "journal.db")
+    await store.open()
+    try:
+        assert await store.expire(Retention(max_bytes=1024)) == 1
+    finally:
+        await store.close()
+    for transport in ALL:
+        for after in ("", early):
+            events = ALL[transport](place, reading.stream, after)
+            with pytest.raises(Refused) as refused:
+                async with contextlib.aclosing(events):
+                    await anext(events)
+            assert refused.value.code == "gone", transport
+        kept = Reading(place, reading.stream)
+        kept.position = late
+        await kept.read(transport)
+        assert [event.type for event in kept.events] == ["done"], transport
 
 
 @each

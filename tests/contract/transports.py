@@ -24,12 +24,13 @@ from tests.support.rpc import client, failure
 
 class Seen(NamedTuple):
     """An event as a reader sees it. ``position`` is empty for what is not of the log, ``code`` for
-    what is no error."""
+    what is no error, ``media`` for what carries no bytes."""
 
     type: str
     position: str
     text: str
     code: str = ""
+    media: bytes = b""
 
 
 class Place(NamedTuple):
@@ -96,13 +97,18 @@ async def websocket(place: Place, stream: str, after: str) -> Events:
     async with connect(url, max_size=None, additional_headers=place.headers) as socket:
         request = {"type": "attach", "stream": stream} | ({"after": after} if after else {})
         await socket.send(json.dumps(request))
-        async for text in socket:
-            message = json.loads(text)
+        async for frame in socket:
+            binary = isinstance(frame, bytes)
+            line, _, media = (
+                frame.partition(b"\n") if isinstance(frame, bytes) else (frame, "", b"")
+            )
+            message = json.loads(line)
             if message["type"] == "attached":
                 continue
             if message["type"] == "error" and "position" not in message:
                 raise Refused(message["data"]["code"])
-            yield _message(message)
+            seen = _message(message)
+            yield seen._replace(media=media) if binary else seen
             if message["type"] in ("done", "error", "drain"):
                 return
 
@@ -118,7 +124,8 @@ def _rpc(protocol: str) -> Transport:
                         continue
                     value = event.event.value if event.event is not None else None
                     text = getattr(value, "text", "") if event.type in ("token", "reset") else ""
-                    yield Seen(event.type, event.position, text)
+                    media = _bytes(json.loads(value)) if event.type == "media" else b""
+                    yield Seen(event.type, event.position, text, media=media)
             except (ConnectError, AioRpcError) as error:
                 raise Refused(failure(error)[1].code) from None
 
@@ -159,7 +166,8 @@ async def connect_json(place: Place, stream: str, after: str) -> Events:
             if message["type"] != "heartbeat":
                 named = message["type"] in ("token", "reset")
                 text = message.get(message["type"], {}).get("text", "") if named else ""
-                yield Seen(message["type"], message.get("position", ""), text)
+                media = _bytes(json.loads(message["json"])) if message["type"] == "media" else b""
+                yield Seen(message["type"], message.get("position", ""), text, media=media)
 
 
 def _coded_as(coding: str, transport: Transport) -> Transport:
@@ -203,4 +211,10 @@ def _message(message: dict[str, Any]) -> Seen:
 
 def _seen(type: str, position: str, data: dict[str, Any]) -> Seen:
     text = data.get("token", "") if type == "token" else data.get("text", "")
-    return Seen(type, position, text, data.get("code", "") if type == "error" else "")
+    code = data.get("code", "") if type == "error" else ""
+    return Seen(type, position, text, code, _bytes(data) if type == "media" else b"")
+
+
+def _bytes(data: dict[str, Any]) -> bytes:
+    """A media event's, where they come in its fields."""
+    return base64.b64decode(data["data"])
