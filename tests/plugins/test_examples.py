@@ -214,8 +214,9 @@ budgets = [{{ name = "once", limit = 1, unit = "requests", keyed_by = ["plugin:T
             async with session.post(url, json={"message": "Hi"}, headers=headers) as response:
                 return response.status, await response.json()
 
-        status, answer = await ask("badge-7", "Acme")
-        assert (status, answer["text"]) == (200, "You said: Hi")
+        reader = Reader(session, server.url)
+        await reader.ask({"message": "Hi"}, authorization="Bearer badge-7", **{"x-tenant": "Acme"})
+        assert reader.text == "You said: Hi"
         assert (await ask("badge-8", "Acme"))[0] == 401
         status, problem = await ask("badge-7", "")
         assert (status, problem["error"]) == (403, "name your tenant in the header X-Tenant")

@@ -71,8 +71,9 @@ async def test_identity_rule_budget_key_and_model(
     serve: Serve, session: aiohttp.ClientSession
 ) -> None:
     async with serve(CONFIG, mine=MINE) as server:
-        status, answer = await ask(session, server, "badge-bob")
-        assert (status, answer["text"]) == (200, "You said: Hi")
+        reader = Reader(session, server.url)
+        await reader.ask({"message": "Hi"}, authorization="Bearer badge-bob")
+        assert reader.text == "You said: Hi"
         headers = {"authorization": "Bearer badge-bob"}
         async with session.get(f"{server.url}/me", headers=headers) as response:
             assert (await response.json())["consumer"] == "bob"

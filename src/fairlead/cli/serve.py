@@ -54,6 +54,8 @@ def banner(config: Config, console: Console) -> None:
     else:
         _line(console, "answers", "the embedded answerer, which quotes the documents")
         _line(console, "", f"To add a model: {ADD_A_MODEL}")
+    if config.plugins:
+        _line(console, "plugins", ", ".join(plugin.label() for plugin in config.plugins))
     if not config.knowledge:
         _line(console, "documents", "not searched (knowledge is off)")
     if config.insecure and not config.identified and not config.loopback:

@@ -6,6 +6,8 @@ loop, a blocking call), and everything would stand still with it.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import signal
 import sys
 import threading
@@ -68,7 +70,8 @@ class Bounded:
 
 @coroutine
 def stepwise(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
-    """Await it, each step bounded: what a step is, between two waits, blocks the loop."""
+    """Await it, each step bounded: what a step is, between two waits, blocks the loop. What goes on
+    although it was cancelled is left where it stands when it is cancelled again."""
     inner: Any = awaitable.__await__()
     error: BaseException | None = None
     value: Any = None
@@ -86,6 +89,12 @@ def stepwise(awaitable: Awaitable[T]) -> Generator[Any, Any, T]:
         except GeneratorExit:
             inner.close()
             raise
-        except BaseException as thrown:  # noqa: BLE001
+        except BaseException as thrown:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling() > 1:
+                # It has been told once before, and went on: it is not asked any more.
+                with contextlib.suppress(BaseException), bounded:
+                    inner.throw(GeneratorExit())
+                raise
             # The inner one's to handle, a cancellation above all.
             error = thrown
