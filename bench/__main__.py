@@ -19,6 +19,7 @@ from bench import (
     compare,
     compression,
     fanout,
+    gateway,
     growth,
     idle,
     paced,
@@ -47,6 +48,7 @@ WORKLOADS: dict[str, Callable[[Options], Table]] = {
     "soak": soak.run,
     "budget": budget.run,
     "compression": compression.run,
+    "gateway": gateway.run,
 }
 _USUAL = ["paced", "fan-out", "compare", "whole", "relay", "storm", "idle"]
 #: Columns that the widest table needs.

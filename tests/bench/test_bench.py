@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import budget, idle, paced, proc, storm, transports, whole
+from bench import budget, gateway, idle, paced, proc, storm, transports, whole
 from bench.chart import svg
 from bench.load.body import last_id, text_of, whole_events
 from bench.load.h2 import H2Connection
@@ -124,6 +124,12 @@ def test_a_storm_loses_and_repeats_nothing() -> None:
     exact = [check for check in table.checks if "lost" in check.bar]
     assert len(exact) == 2
     assert all(check.met for check in exact), exact
+
+
+def test_a_guarded_server_is_measured_beside_an_open_one() -> None:
+    table = gateway.run(_SMALL)
+    assert not table.missing
+    assert len(table.rows) == len(table.checks) == 2
 
 
 def test_idle_readers_are_attached_and_weighed() -> None:
