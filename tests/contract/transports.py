@@ -124,7 +124,7 @@ def _rpc(protocol: str) -> Transport:
                         continue
                     value = event.event.value if event.event is not None else None
                     text = getattr(value, "text", "") if event.type in ("token", "reset") else ""
-                    media = _bytes(json.loads(value)) if event.type == "media" else b""
+                    media = _bytes(json.loads(value or "{}")) if event.type == "media" else b""
                     yield Seen(event.type, event.position, text, media=media)
             except (ConnectError, AioRpcError) as error:
                 raise Refused(failure(error)[1].code) from None
