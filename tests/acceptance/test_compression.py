@@ -185,6 +185,15 @@ async def test_what_an_application_behind_it_says_is_left_as_it_is(
             assert response.status == 200
             assert "Content-Encoding" not in response.headers
             assert "event: done" in await response.text()
+            request = json.dumps({"stream": response.headers["Fairlead-Stream"]}).encode()
+            async with session.post(
+                f"{outer.url}/fairlead.v1.Answers/Attach",
+                data=b"\0" + len(request).to_bytes(4, "big") + request,
+                headers={**asked("gzip", "*/*"), "Content-Type": "application/connect+json"},
+            ) as call:
+                assert call.status == 200
+                assert "Content-Encoding" not in call.headers
+                assert b"completed" in await call.read()
 
 
 @pytest.mark.parametrize("coding", ["gzip", "zstd"])

@@ -15,6 +15,8 @@ from fairlead.framing.gzip import Gzip
 from fairlead.transports import zstd
 from fairlead.transports.sink import Scope, Send, Sink
 
+#: The key of a scope whose response :func:`coding_send` leaves as it is.
+UNCODED = "fairlead.uncoded"
 #: A shorter answer that ends gains nothing.
 _SMALL = 256
 #: Streams of Connect and gRPC-Web; what is not one is small, or Connect's own to compress.
@@ -110,7 +112,9 @@ def coding_send(scope: Scope, send: Send) -> Send:
         nonlocal coder
         if message["type"] == "http.response.start":
             headers = list(message.get("headers", ()))
-            if any(n.lower() == b"content-type" and v.startswith(_STREAMS) for n, v in headers):
+            if UNCODED not in scope and any(
+                n.lower() == b"content-type" and v.startswith(_STREAMS) for n, v in headers
+            ):
                 coder = coding.coder() if coding.coder is not None else None
                 headers += [(n.encode(), v.encode()) for n, v in coding.headers.items()]
                 message = {**message, "headers": headers}

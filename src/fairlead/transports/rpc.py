@@ -27,6 +27,7 @@ from fairlead.journal.position import parse_position
 from fairlead.policy.caller import Caller
 from fairlead.transports import direct, h2, rate_limit
 from fairlead.transports.callers import Callers
+from fairlead.transports.coding import UNCODED
 from fairlead.transports.connections import Connections
 from fairlead.transports.rpc_wire import HEARTBEAT, RpcWire, answer, failure, messages
 from fairlead.transports.sink import Receive, Scope, Send
@@ -216,6 +217,9 @@ class AnswersService(Answers):
         except Exception as error:
             raise _failure(error) from error
         call = Call(reader, _outlet.get(), self._connections)
+        if reader.live.meta.relayed:
+            # Nobody here knows what the application puts side by side.
+            _outlet.get().scope[UNCODED] = True
         try:
             ctx.response_headers["fairlead-stream"] = reader.live.stream
             ctx.response_headers["fairlead-conversation"] = reader.live.meta.conversation
