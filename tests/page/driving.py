@@ -65,8 +65,9 @@ async def serving(
     data_dir: Path, upstream: ScriptedUpstream, *args: str, env: dict[str, str] | None = None
 ) -> AsyncIterator[ServerProcess]:
     """The server in front of a scripted model server."""
-    flags = ("--upstream", upstream.base_url, "--model", "scripted", "--no-knowledge", *args)
-    async with ServerProcess(data_dir, *flags, env=env) as server:
+    flags = ("--upstream", upstream.base_url, "--model", "scripted", "--no-knowledge")
+    # Whoever is cut off comes back soon.
+    async with ServerProcess(data_dir, *flags, "--retry", "0.2", *args, env=env) as server:
         yield server
 
 

@@ -84,7 +84,6 @@ export const AnswerView = memo(function AnswerView(props: Props) {
               <button
                 type="button"
                 title={source.heading || source.title}
-                aria-label={words.source(at + 1, source.title)}
                 onClick={() => onSource(source, at + 1)}
               >
                 <span className="number">{at + 1}</span>

@@ -76,7 +76,9 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
   useEffect(() => {
     setSource(null);
     setMenu(false);
-    if (made.current !== conversation) setSettings(kept.settings(conversation));
+    // One that was just made here has those of the new one, and the composer what is being typed.
+    if (!conversation || made.current !== conversation) setSettings(kept.settings(conversation));
+    made.current = "";
   }, [conversation]);
 
   // It may have gone on in another tab, or on another device.

@@ -28,9 +28,13 @@ export function ModelPicker({ model, onModel }: Props) {
   const names = models ? [...models.models, ...models.aliases].map(({ name }) => name) : [];
   const choices = [...new Set([...names, ...(model ? [model] : [])])];
   return (
-    <label className="select model-picker">
-      <span className="sr-only">{words.model}</span>
-      <select value={model} title={words.model} onChange={(event) => onModel(event.target.value)}>
+    <span className="select model-picker">
+      <select
+        value={model}
+        title={words.model}
+        aria-label={words.model}
+        onChange={(event) => onModel(event.target.value)}
+      >
         <option value="">{models?.default ?? words.modelDefault}</option>
         {choices
           .filter((name) => name !== models?.default || name === model)
@@ -40,6 +44,6 @@ export function ModelPicker({ model, onModel }: Props) {
             </option>
           ))}
       </select>
-    </label>
+    </span>
   );
 }

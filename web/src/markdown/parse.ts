@@ -10,6 +10,8 @@ export interface Block {
 
 /** Longer than this (UTF-16 units), what has no blocks yet is shown as it is. */
 const MOST = 60_000;
+/** More levels than this nobody means (Markdown's reader stops at 100). */
+const DEEPEST = 50;
 /** Pieces of such a text. */
 const PIECE = 4_000;
 
@@ -60,9 +62,12 @@ export class Growing {
     }
     // The last block may take what comes; the one before it may take the last one's line back.
     const sure = open ? Math.max(0, found.length - 2) : 0;
-    const blocks = found.map(({ tokens }, at) => ({
+    const blocks = found.map(({ tokens, line }, at) => ({
       tokens,
-      plain: null,
+      // Deeper than anybody means it, Markdown's reader passes text over: it is shown as it is.
+      plain: tokens.some(({ level }) => level > DEEPEST)
+        ? tail.slice(lines[line], lines[found[at + 1]?.line ?? lines.length])
+        : null,
       open: open && at === found.length - 1,
     }));
     const all = [...this.#settled, ...blocks];

@@ -21,11 +21,11 @@ export function WireMenu() {
       >
         <Icon name="cut" size={15} /> <span>{words.cut}</span>
       </button>
-      <label className="select">
-        <span className="sr-only">{words.transport}</span>
+      <span className="select">
         <select
           value={chosen}
           title={words.transport}
+          aria-label={words.transport}
           onChange={(event) => {
             const next = event.target.value as Transport;
             setChosen(next);
@@ -38,7 +38,7 @@ export function WireMenu() {
             </option>
           ))}
         </select>
-      </label>
+      </span>
     </div>
   );
 }
