@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 from fairlead.errors import Misconfigured
 from fairlead.server.sources import load
 from tests.support.server import ServerProcess
+from tests.support.websocket import Client
 
 
 def config(folder: Path, text: str) -> str:
@@ -119,6 +120,33 @@ async def test_a_socket_is_refused_at_the_handshake(folder: Path) -> None:
             async with connect(server.url.replace("http", "ws", 1) + "/ws"):
                 pass
         assert refused.value.response.status_code == 403
+
+
+async def test_on_a_socket_the_client_is_who_and_where_the_gate_has_found_it(folder: Path) -> None:
+    file = config(
+        folder,
+        'trusted_proxies = ["127.0.0.1"]\nextractive_pace = 0\n'
+        '[[rules]]\nname = "not guests"\nact = "deny"\nconsumers = ["guest"]\n'
+        '[[budgets]]\nname = "once"\nlimit = 1\nunit = "requests"\nper = "month"\n'
+        'keyed_by = ["address"]\n',
+    )
+    keys = {"FAIRLEAD_API_KEYS": "alice=a-secret"}
+    async with ServerProcess(folder / "data", "--config", file, env=keys) as server:
+        for address, code in (
+            ("198.51.100.1", ""),
+            ("198.51.100.2", ""),
+            ("198.51.100.1", "budget_exhausted"),
+        ):
+            async with httpx.AsyncClient() as client:
+                bearer = {"authorization": "Bearer a-secret"}
+                ticket = (await client.post(server.url + "/tickets", headers=bearer)).json()
+            # A rule asked who it is, and so has used the ticket up.
+            path = f"/ws?ticket={ticket['ticket']}"
+            hop = {"x-forwarded-for": address}
+            async with Client(server.url, path, additional_headers=hop) as socket:
+                await socket.send("chat", id="1", message="What is Fairlead?")
+                told = await socket.reply("1")
+                assert told["data"].get("code", "") == code, told
 
 
 def proxy_header(client: str, *, version: int = 2) -> bytes:

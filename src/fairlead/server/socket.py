@@ -31,7 +31,12 @@ _PROTOCOL = [(b"fairlead-protocol", b"1")]
 @router.websocket("/ws/{client_id}")
 async def socket(websocket: WebSocket) -> None:
     """One connection, from the handshake to the close."""
-    serving = partial(_serve, websocket.app.state.system, websocket)
+    system: System = websocket.app.state.system
+    # Before the framework goes, and with it what the gate has found out of the request.
+    caller = await _handshake(system, websocket)
+    if caller is None:
+        return
+    serving = partial(_serve, system, websocket, caller)
     unwinding = websocket.scope.get(UNWINDING)
     if unwinding is None:
         await serving()
@@ -39,28 +44,31 @@ async def socket(websocket: WebSocket) -> None:
         unwinding.append(serving)
 
 
-async def _serve(system: System, websocket: WebSocket) -> None:
+async def _handshake(system: System, websocket: WebSocket) -> Caller | None:
+    """Who has opened it; None if it was refused."""
     if error := foreign(websocket, system.config.cors_origins):
         await refuse(websocket, error)
-        return
+        return None
     offered: list[str] = websocket.scope["subprotocols"]
     chosen = next((name for name in native.SUBPROTOCOLS if name in offered), None)
     await websocket.accept(chosen, _PROTOCOL)
-    connections = system.connections
-    if connections.draining:
+    if system.connections.draining:
         await websocket.close(RESTART, "restarting")
-        return
-    if len(connections) >= system.config.max_readers:
+        return None
+    if len(system.connections) >= system.config.max_readers:
         await websocket.close(OVERLOAD, "too many connections: come back later")
-        return
+        return None
     try:
-        caller = await system.callers.of(websocket.scope)
+        return await system.callers.of(websocket.scope)
     except FairleadError as error:
         await websocket.send_text(native.refused(error).decode())
         await websocket.close(POLICY, error.code)
-        return
+        return None
+
+
+async def _serve(system: System, websocket: WebSocket, caller: Caller) -> None:
     async with Socket(
-        system.engine, connections, websocket.scope, websocket.receive, websocket.send
+        system.engine, system.connections, websocket.scope, websocket.receive, websocket.send
     ) as opened:
         await _Dialogue(system, opened, caller).run()
 
