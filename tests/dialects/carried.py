@@ -17,6 +17,7 @@ import msgspec
 
 from fairlead.dialects import native
 from fairlead.dialects import openai_chat as chat
+from fairlead.dialects import openai_responses as responses
 from fairlead.dialects.openai_chat_whole import Completion
 from fairlead.engine.ask import Ask
 from fairlead.engine.dialogue import given
@@ -48,6 +49,7 @@ from fairlead.providers.generator import GeneratorProvider
 from fairlead.providers.openai_compatible import OpenAICompatibleConfig, OpenAICompatibleProvider
 from fairlead.providers.openai_question import Question
 from fairlead.providers.openai_wire import ChunkFold
+from fairlead.server import openai_responses_request
 from fairlead.server.openai_chat_request import asked
 from tests.support.attachments import PNG
 
@@ -73,6 +75,16 @@ def _chat(messages: list[dict[str, Any]] | None = None, **fields: Any) -> Ask:
     return asked(json.dumps(body).encode()).ask
 
 
+def _response(*items: dict[str, Any], **fields: Any) -> Ask:
+    body = {"input": list(items) or [_USER], **fields}
+    return openai_responses_request.asked(json.dumps(body).encode()).after([])
+
+
+def _shows(part: dict[str, Any]) -> Ask:
+    said = {"type": "input_text", "text": "Where does tea come from?"}
+    return _response({"role": "user", "content": [said, part]})
+
+
 def _part(part: dict[str, Any]) -> Ask:
     said = {"type": "text", "text": "Where does tea come from?"}
     return _chat([{"role": "user", "content": [said, part]}])
@@ -90,6 +102,7 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
     "the last question": {
         "native": _native(Turn("user", "What is marked?")),
         "openai-chat": _chat([{"role": "user", "content": "What is marked?"}]),
+        "openai-responses": _response({"role": "user", "content": "What is marked?"}),
     },
     "the question before": {
         "native": _native(
@@ -102,40 +115,58 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
                 {"role": "user", "content": "And why?"},
             ]
         ),
+        "openai-responses": _response(
+            {"role": "user", "content": "What is marked?"},
+            {"role": "assistant", "content": "?"},
+            {"role": "user", "content": "And why?"},
+        ),
     },
     "instructions": {
         "native": _native(Turn("system", MARK), Turn("user", "Where does tea come from?")),
         "openai-chat": _chat([{"role": "developer", "content": MARK}, _USER]),
+        "openai-responses": _response(instructions=MARK),
     },
     "settings (temperature, …)": {
         "native": _native(parameters={"stop": MARK}),
         "openai-chat": _chat(stop=MARK),
+        "openai-responses": _response(stop=MARK),
     },
     "definitions of tools": {
         "native": _native(parameters={"tools": [{"function": {"name": MARK}}]}),
         "openai-chat": _chat(tools=[{"type": "function", "function": {"name": MARK}}]),
+        "openai-responses": _response(tools=[{"type": "function", "name": MARK}]),
     },
     "tool calls of earlier answers": {
         "openai-chat": _chat([_USER, {"role": "assistant", "tool_calls": [_CALL]}, _USER]),
+        "openai-responses": _response(
+            _USER, {"type": "function_call", "call_id": "c", "name": MARK, "arguments": "{}"}, _USER
+        ),
     },
     "results of tools": {
         "openai-chat": _chat([_USER, {"role": "tool", "tool_call_id": "c", "content": MARK}]),
+        "openai-responses": _response(
+            _USER, {"type": "function_call_output", "call_id": "c", "output": MARK}
+        ),
     },
     "JSON modes": {
         "native": _native(parameters={"response_format": {"type": MARK}}),
         "openai-chat": _chat(response_format={"type": MARK}),
+        "openai-responses": _response(text={"format": {"type": MARK}}),
     },
     "fields of a message that we do not know": {
         "openai-chat": _chat([{**_USER, "vendor": MARK}]),
+        "openai-responses": _response({**_USER, "vendor": MARK}),
     },
     "pictures by their bytes": {
         "native": _native(
             Turn("user", "Where does tea come from?", (Attachment("image/png", PICTURE),))
         ),
         "openai-chat": _part({"type": "image_url", "image_url": {"url": ADDRESS}}),
+        "openai-responses": _shows({"type": "input_image", "image_url": ADDRESS}),
     },
     "pictures by their address": {
         "openai-chat": _part({"type": "image_url", "image_url": {"url": f"https://x/{MARK}"}}),
+        "openai-responses": _shows({"type": "input_image", "image_url": f"https://x/{MARK}"}),
     },
     "text files": {
         "native": _native(Turn("user", "Where does tea come from?", (_TEXT,))),
@@ -148,9 +179,24 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
                 },
             }
         ),
+        "openai-responses": _shows(
+            {
+                "type": "input_file",
+                "filename": "tea.txt",
+                "file_data": f"data:text/plain;base64,{base64.b64encode(_TEXT.data).decode()}",
+            }
+        ),
     },
     "audio": {
         "openai-chat": _part({"type": "input_audio", "input_audio": {"data": MARK}}),
+        "openai-responses": _shows({"type": "input_audio", "input_audio": {"data": MARK}}),
+    },
+    "the reasoning of earlier answers": {
+        "openai-responses": _response(
+            _USER,
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": MARK}]},
+            _USER,
+        ),
     },
 }
 
@@ -238,7 +284,7 @@ ANSWERS: dict[str, list[Event]] = {
     "reasoning": [Part(1, 1, "open", "reasoning"), Reasoning(1, MARK, 1), _DONE],
     "tool calls": [Part(1, 1, "open", "tool_call", 0, "c", "f"), Tool(1, MARK, 1), _DONE],
     "further choices": [Part(1, 1, "open", "text", 1), Token(1, MARK, 1), _DONE],
-    "sources": [Sources(1, (Source("p", "T", MARK, (0, 1), 1.0, ""),)), _DONE],
+    "sources": [Sources(1, (Source("p", "T", MARK, (0, 1), 1.0, ""),)), Token(1, "x"), _DONE],
     "the passages' words": [Sources(1, (Source("p", "T", "a", (0, 1), 1.0, MARK),)), _DONE],
     "pictures": [Part(1, 1, "open", "media"), Media(1, 1, "image/png", PICTURE), _DONE],
     "other media": [Part(1, 1, "open", "media"), Media(1, 1, f"audio/{MARK}", b"x"), _DONE],
@@ -283,10 +329,28 @@ def _completion_shows(events: list[Event]) -> bytes:
     return completion.object() if completion.error is None else completion.error.error.encode()
 
 
+def _response_events_show(events: list[Event]) -> bytes:
+    state = responses.begin("s", GenerationMeta(provider="p"))
+    shown = b""
+    for event in events:
+        state, frames = responses.step(state, event)
+        shown += b"".join(frame.data for frame in frames)
+    return shown
+
+
+def _response_shows(events: list[Event]) -> bytes:
+    response = responses.Response("s", GenerationMeta(provider="p"))
+    for event in events:
+        response.add(event)
+    return response.object()
+
+
 READERS: dict[str, Callable[[list[Event]], bytes]] = {
     "native": _native_shows,
     "openai-chat, streamed": _chunks_show,
     "openai-chat, whole": _completion_shows,
+    "openai-responses, streamed": _response_events_show,
+    "openai-responses, whole": _response_shows,
 }
 
 
@@ -320,16 +384,19 @@ too, as `request.vendor`.
 ## Answers
 
 What of an answer its readers are shown. An error of a whole answer is the response's status and
-body.
+body. Of the reasons of an end, Responses have words for `length` and `content_filter` alone.
 
 {answers}
 
 """
 
 
+DIALECTS = ("native", "openai-chat", "openai-responses")
+
+
 def page() -> str:
     """The page as Markdown."""
-    columns = [(d, p) for d in ("native", "openai-chat") for p in PROVIDERS]
+    columns = [(d, p) for d in DIALECTS for p in PROVIDERS]
     questions = [["", *(f"{dialect} → {provider}" for dialect, provider in columns)]]
     for name, asks in QUESTIONS.items():
         cells = [_carried(asks.get(dialect), PROVIDERS[p]) for dialect, p in columns]

@@ -17,4 +17,5 @@ def test_the_page_is_true() -> None:
 
 def test_an_upstream_of_the_dialect_gets_everything() -> None:
     for name, asks in carried.QUESTIONS.items():
-        assert carried.PROVIDERS["an OpenAI-compatible upstream"](asks["openai-chat"]), name
+        if "openai-chat" in asks:
+            assert carried.PROVIDERS["an OpenAI-compatible upstream"](asks["openai-chat"]), name

@@ -90,16 +90,14 @@ def _places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
     return found
 
 
-_PLACES = _places(_BODY)
-
-
 @st.composite
-def bodies(draw: st.DrawFn) -> dict[str, Any] | Any:
+def disturbed(draw: st.DrawFn, right: dict[str, Any]) -> Any:
     """A right body with some places that are not: replaced, removed, or with more beside them."""
-    body = json.loads(json.dumps(_BODY))
+    body = json.loads(json.dumps(right))
+    places = _places(right)
     body["model"] = draw(st.sampled_from(["m-1", "echo", ""]))
     for _ in range(draw(st.integers(0, 3))):
-        path = draw(st.sampled_from(_PLACES))
+        path = draw(st.sampled_from(places))
         if not path:
             continue
         at: Any = body
@@ -116,6 +114,10 @@ def bodies(draw: st.DrawFn) -> dict[str, Any] | Any:
         except (KeyError, IndexError, TypeError):
             pass  # another change has been here before
     return body if draw(st.integers(0, 20)) else draw(_json)
+
+
+def bodies() -> st.SearchStrategy[Any]:
+    return disturbed(_BODY)
 
 
 @given(st.binary(max_size=60) | bodies().map(lambda body: json.dumps(body).encode()))
@@ -163,9 +165,17 @@ def post(tmp_path_factory: pytest.TempPathFactory) -> Generator[Post]:
 
         client = runner.run(start())
 
-        def send(data: bytes, path: str = "/v1/chat/completions", **more: str) -> httpx.Response:
+        def send(
+            data: bytes,
+            path: str = "/v1/chat/completions",
+            method: str = "POST",
+            params: dict[str, str] | None = None,
+            **more: str,
+        ) -> httpx.Response:
             headers = {"content-type": "application/json"} | more
-            return runner.run(client.post(path, content=data, headers=headers))
+            return runner.run(
+                client.request(method, path, content=data, headers=headers, params=params)
+            )
 
         yield send
         runner.run(stack.aclose())
