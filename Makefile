@@ -154,4 +154,5 @@ $(PAGE)/node_modules/.page: $(PAGE)/node_modules/.installed $(CLIENT)/dist/.buil
 .PHONY: system-packages
 system-packages:
 	@scripts/system-packages "nginx=command -v nginx" "caddy=command -v caddy" \
-		"chromium=command -v chromium" "sqlite3=command -v sqlite3" "openssl=command -v openssl"
+		"chromium=command -v chromium" "sqlite3=command -v sqlite3" "openssl=command -v openssl" \
+		"jq=command -v jq"

@@ -144,6 +144,25 @@ async def test_ndjson_from_the_question_on_with_heartbeats(
     assert first["data"]["stream"] == first["stream"]
 
 
+async def test_curl_and_jq_follow_an_answer_line_by_line(
+    url: str, upstream: ScriptedUpstream
+) -> None:
+    ask = f"curl -sN {url}/chat/stream?message=Go -H Accept:application/x-ndjson"
+    shell = await asyncio.create_subprocess_shell(
+        f"set -o pipefail; {ask} | jq --unbuffered -r 'select(.type == \"token\").data.token'",
+        executable="/bin/bash",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert shell.stdout is not None
+    async with asyncio.timeout(30):
+        for token in TOKENS:
+            upstream.release(1)
+            assert await shell.stdout.readline() == f"{token}\n".encode()
+        upstream.release(1)
+        assert await shell.stdout.read() == b""
+    assert await shell.wait() == 0
+
+
 async def test_positions_are_the_same_on_every_transport(
     url: str, session: aiohttp.ClientSession, upstream: ScriptedUpstream
 ) -> None:

@@ -5,7 +5,7 @@ The words after a block's language say how the tests treat it; readers never see
 - ``sh run``: run against a server, whose address stands in for ``http://127.0.0.1:8000``
   (``run=keys``, ``run=cors``, ``run=budgets``, ``run=tokens``, ``run=renew``, ``run=plugins``: one
   with such a setting; ``run=resume``: with the ids of the answer shown before; ``run=rest``: its
-  output begins after the fifth event)
+  output begins after the fifth event; ``run=text``: its output is the text of the answer)
 - ``sh look``: run against a server that has answered once; each line of the output that is shown
   begins one of its output, up to ``…``
 - ``json log=EVENT``: a line of the log, with these keys

@@ -72,7 +72,11 @@ async def test_command_does_what_the_document_says(
     out = await run(script, server, tmp_path, **variables)
     shown_output = output_of(block)
 
-    if block.value == "cors":
+    if block.value == "text":
+        asking = f"curl -sN '{ADDRESS}/chat/stream?message=What+is+a+position'"
+        assert out
+        assert out == text_of(frames(await run(asking, server)))
+    elif block.value == "cors":
         assert "access-control-allow-origin: https://app.example" in out.lower()
     elif out.startswith("{"):
         real = json.loads(out)
