@@ -409,6 +409,28 @@ test("a slow reader is not taken for a dead connection", async () => {
   expect(asked).toHaveLength(1);
 });
 
+test("a page that is hidden reads on over the connection it has", async () => {
+  const page = Object.assign(new EventTarget(), { hidden: false, visibilityState: "visible" });
+  vi.stubGlobal("document", page);
+  let rest!: () => void;
+  const { url, asked } = await serve((_, response) => {
+    response.writeHead(200, HEAD);
+    response.write(block(0));
+    rest = () => response.end(body(1));
+  });
+  const events = client(url).ask("?")[Symbol.asyncIterator]();
+  const first = await events.next();
+  Object.assign(page, { hidden: true, visibilityState: "hidden" });
+  page.dispatchEvent(new Event("visibilitychange"));
+  rest();
+  const seen = [first.value!];
+  for (let next = await events.next(); !next.done; next = await events.next()) {
+    seen.push(next.value);
+  }
+  expect(textOf(seen)).toBe(TEXT);
+  expect(asked).toHaveLength(1);
+});
+
 test("offline it waits for the network, however long, and then goes on at once", async () => {
   const page = new EventTarget();
   const navigator = { onLine: true };
