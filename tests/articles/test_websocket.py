@@ -34,7 +34,8 @@ async def handshake(port: int, *headers: str) -> tuple[asyncio.StreamReader, asy
     return reader, writer
 
 
-async def test_handshake_and_close_as_in_the_rfc(serve: Serve) -> None:
+@pytest.mark.parametrize("code", [1000, 1001], ids=["done", "a browser that leaves its page"])
+async def test_handshake_and_close_as_in_the_rfc(serve: Serve, code: int) -> None:
     server = await serve()
     reader, writer = await handshake(server.port, "Sec-WebSocket-Protocol: chat, superchat")
     head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
@@ -42,7 +43,7 @@ async def test_handshake_and_close_as_in_the_rfc(serve: Serve) -> None:
     assert "\r\nsec-websocket-accept: s3pplmbitxaq9kygzzhzrbk+xoo=\r\n" in head
     assert "\r\nsec-websocket-protocol: chat\r\n" in head
     reason = "对话结束".encode()
-    payload = (1000).to_bytes(2, "big") + reason
+    payload = code.to_bytes(2, "big") + reason
     writer.write(bytes((0x88, 0x80 | len(payload))) + bytes(4) + payload)
     # The close frame comes back, then the end.
     assert await reader.read() == bytes((0x88, len(payload))) + payload
