@@ -15,6 +15,7 @@ export function WireMenu() {
       <button
         type="button"
         className="button small cut"
+        aria-label={words.cut}
         title={words.cutHint}
         disabled={open === 0}
         onClick={() => session.line.cut()}
