@@ -10,7 +10,17 @@ import random
 import aiohttp
 import pytest
 
-from fairlead.testing.toxic import Behaviour, Buffer, Cut, CutCharacter, Pass, Swallow, ToxicProxy
+from fairlead.testing.toxic import (
+    Behaviour,
+    Buffer,
+    Cut,
+    CutCharacter,
+    Delay,
+    Pass,
+    Split,
+    Swallow,
+    ToxicProxy,
+)
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
 from tests.clients.lines import CUTS, PATIENCE, TOKENS, as_recorded, exact, hostile, reader
@@ -86,6 +96,39 @@ async def test_it_is_cut_while_it_is_written(
         exact(answer)
         await as_recorded(session, server, answer)
     assert len(upstream.requests) == 1
+
+
+@pytest.mark.parametrize("transport", LADDER)
+async def test_what_keeps_silent_is_left_and_what_is_late_is_waited_for(
+    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession, transport: str
+) -> None:
+    """Where there is no other way: the same one is tried until it gets through."""
+    upstream.script(Answer(tokens=TOKENS))
+    ills: list[Behaviour] = [
+        Delay(0.01),
+        Swallow(2000),
+        Delay(0.05),
+        Swallow(90),
+        Buffer(),
+        Swallow(600),
+        Split(),
+        Buffer(700),
+    ]
+    async with (
+        serve() as server,
+        ToxicProxy(server.port, *ills, Pass()) as line,
+        reader(line.url, transport=transport, firstSign=400, silence=2000, **AT_ONCE) as client,
+    ):
+        answers = 0
+        while line.connections <= len(ills):
+            await client.send(ask=f"Round {answers}")
+            answer = await client.next("answer")
+            exact(answer)
+            await as_recorded(session, server, answer)
+            assert set(answer["transports"]) == {transport}
+            line.cut()
+            answers += 1
+    assert len(upstream.requests) == answers, "a question was asked twice"
 
 
 async def test_it_falls_to_what_gets_through_and_climbs_back(
