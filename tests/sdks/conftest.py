@@ -13,6 +13,7 @@ from fairlead.testing.upstream import Answer, ScriptedUpstream
 from tests.support.server import ServerProcess
 
 KEY = "the-key-of-a-test-0123456789abcdef"
+OTHER_KEY = "the-key-of-another-0123456789abcdef"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -34,6 +35,10 @@ heartbeat = 0.2
 [[keys]]
 consumer = "tester"
 key_env = "TESTER_KEY"
+
+[[keys]]
+consumer = "another"
+key_env = "OTHER_KEY"
 
 [[upstreams]]
 name = "away"
@@ -66,7 +71,9 @@ model = "m-1"
         encoding="utf-8",
     )
     flags = ("--config", str(file), "--orphan-window", "0.3")
-    async with ServerProcess(folder / "data", *flags, env={"TESTER_KEY": KEY}) as server:
+    async with ServerProcess(
+        folder / "data", *flags, env={"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY}
+    ) as server:
         yield server
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+from collections.abc import Awaitable
 from typing import Any
 
 import openai
@@ -20,7 +22,8 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import KEY
+from tests.sdks.conftest import OTHER_KEY
+from tests.support.attachments import PNG
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -173,6 +176,21 @@ async def test_a_dialogue(client: AsyncOpenAI, upstream: ScriptedUpstream) -> No
     (item,) = items.data
     assert item.type == "message"
     assert item.content[0].to_dict() == {"type": "input_text", "text": "Two"}
+
+
+async def test_pictures_and_files(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    address = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+    content: Any = [
+        {"type": "input_text", "text": "What is this?"},
+        {"type": "input_image", "image_url": address, "detail": "auto"},
+    ]
+    await client.responses.create(model="m-1", input=[{"role": "user", "content": content}])
+    sent = upstream.requests[-1].json["messages"][0]["content"]
+    assert {"type": "image_url", "image_url": {"url": address}} in sent
+    content[1]["image_url"] = "https://example.org/a.png"
+    with pytest.raises(openai.APIStatusError) as refused:
+        await client.responses.create(model="m-1", input=[{"role": "user", "content": content}])
+    assert refused.value.status_code == 415
 
 
 async def test_what_is_not_stored_is_not_found(
@@ -358,7 +376,19 @@ async def test_other_peoples_responses_are_not_found(
     server: ServerProcess, client: AsyncOpenAI, upstream: ScriptedUpstream
 ) -> None:
     made = await client.responses.create(model="m-1", input="Hi")
-    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=KEY) as same:
-        assert (await same.responses.retrieve(made.id)).output_text == TEXT
-    with pytest.raises(openai.NotFoundError):
-        await client.responses.retrieve("resp_" + "0" * 26)
+    asked = len(upstream.requests)
+    async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=OTHER_KEY) as other:
+        attempts: list[Awaitable[Any]] = [
+            other.responses.retrieve(made.id),
+            other.responses.retrieve(made.id, stream=True),
+            other.responses.cancel(made.id),
+            other.responses.delete(made.id),
+            other.responses.create(model="m-1", input="x", previous_response_id=made.id),
+        ]
+        for attempt in attempts:
+            with pytest.raises(openai.NotFoundError):
+                await attempt
+        with pytest.raises(openai.NotFoundError):
+            await other.responses.input_items.list(made.id)
+    assert len(upstream.requests) == asked
+    assert (await client.responses.retrieve(made.id)).output_text == TEXT

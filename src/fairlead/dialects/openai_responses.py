@@ -96,11 +96,8 @@ class Frame(NamedTuple):
     data: bytes
 
 
-class Pieces(NamedTuple):
-    """A text, the last piece first: another one is added without copying those before."""
-
-    before: Pieces | None
-    text: str
+#: A text: what was before, and its last piece. Another one is added without copying those before.
+Pieces = tuple["Pieces | None", str]
 
 
 class Item(NamedTuple):
@@ -166,8 +163,7 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
             # The token path: nearly every event comes this way.
             number, plain, said, rest = state
             data = b'%b%d,"delta":%b}' % (plain, number, _encode(event.text))
-            said = Pieces(said, event.text)
-            return State(number + 1, plain, said, rest), (Frame(DELTA, data),)
+            return State(number + 1, plain, (said, event.text), rest), (Frame(DELTA, data),)
     if isinstance(event, Unknown) or state.rest.ended:
         return state, ()
     pen = _Pen(state)
@@ -398,7 +394,7 @@ class _Pen:
             item = item or self._opened(part, "message", content)
         elif item is None:
             return
-        self._open[part] = item._replace(said=Pieces(item.said, event.text))
+        self._open[part] = item._replace(said=(item.said, event.text))
         type = item.content or "function_call_arguments"
         fields: dict[str, Any] = {"delta": event.text}
         if type == "output_text":
@@ -471,8 +467,8 @@ def _text(item: Item) -> str:
     pieces: list[str] = []
     said = item.said
     while said is not None:
-        pieces.append(said.text)
-        said = said.before
+        said, piece = said
+        pieces.append(piece)
     pieces.reverse()
     return "".join(pieces)
 

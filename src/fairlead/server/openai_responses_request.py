@@ -160,7 +160,7 @@ def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
         if (value := given.get(name)) is not None and name != "background"
     }
     if body.text is not None and body.text.format is None:
-        shown["text"] = openai_responses.FIELDS["text"] | shown["text"]
+        shown["text"] = shown["text"] | openai_responses.FIELDS["text"]
     kept = items if body.store is not False else []
     return Asked(
         Ask(

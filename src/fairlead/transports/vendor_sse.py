@@ -131,6 +131,21 @@ class ResponsesSseWire(VendorSseWire):
         return state.number
 
     def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
+        if type(event) is Token and event.part == MAIN_PART and event.extra is NO_EXTRA:
+            number, plain, said, rest = state
+            if plain:
+                # What the fold and the framing give, without the steps between: nearly every event
+                # comes this way.
+                text = event.text
+                after = openai_responses.State(number + 1, plain, (said, text), rest)
+                return after, b'event: %b\ndata: %b%d,"delta":%b}\n%b%b\n\n' % (
+                    openai_responses.DELTA,
+                    plain,
+                    number,
+                    _encode(text),
+                    self._id,
+                    position,
+                )
         return self.rest(state, event, position, 0)
 
     def rest(
