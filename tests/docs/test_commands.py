@@ -53,7 +53,10 @@ def test_server_takes_flags_and_variables(block: Block, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("file", documents(), ids=lambda file: file.name)
-def test_commands_within_sentences_are_taken(file: Path, tmp_path: Path) -> None:
+def test_commands_within_sentences_are_taken(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(file.parent)
     for match in _INLINE.finditer(without_blocks(file.read_text(encoding="utf-8"))):
         command = match[1]
         if command.startswith("fairlead serve ") and "…" not in command:
