@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 #: Seconds that a request's body may take to arrive.
 _BODY_TIMEOUT = 30.0
-#: A large one has more: bytes a second.
+#: A large one has more, while it comes with at least so many bytes a second.
 _SLOWEST = 64 * 1024
 _CHUNK = 256
 
@@ -117,18 +117,22 @@ async def bounded_body(request: Request, limit: int) -> bytes:
     stated = request.headers.get("content-length", "")
     if stated.isdecimal() and int(stated) > limit:
         raise too_large(limit)
-    seconds = max(_BODY_TIMEOUT, limit // _SLOWEST)
     chunks: list[bytes] = []
     size = 0
+    begun = asyncio.get_running_loop().time()
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(_BODY_TIMEOUT) as deadline:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise too_large(limit)
                 chunks.append(chunk)
+                deadline.reschedule(begun + _BODY_TIMEOUT + size / _SLOWEST)
     except TimeoutError:
-        raise BadRequest(f"the body did not arrive within {seconds:g} s") from None
+        raise BadRequest(
+            f"the body did not arrive in time: it may take {_BODY_TIMEOUT:g} s, and longer only "
+            f"for what comes with {_SLOWEST} bytes a second"
+        ) from None
     except ClientDisconnect:
         raise BadRequest("the connection ended before the body did") from None
     return b"".join(chunks)
