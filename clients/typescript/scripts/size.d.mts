@@ -1,1 +1,2 @@
-export function size(entry?: string): Promise<number>;
+export const PARSER: string;
+export function size(entry?: string, without?: string[]): Promise<number>;
