@@ -11,6 +11,7 @@ from starlette.requests import Request
 
 from fairlead.errors import BadRequest, TooLarge
 from fairlead.server import http
+from fairlead.transports import arrival
 
 
 def request(pieces: AsyncGenerator[bytes, None], **headers: str) -> Request:
@@ -54,19 +55,19 @@ async def test_a_body_over_the_limit_is_refused(headers: dict[str, str]) -> None
 async def test_who_drips_a_body_is_refused_however_large_it_might_become(
     pieces: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(arrival, "TIMEOUT", 0.05)
     async with asyncio.timeout(20):
         with pytest.raises(BadRequest, match="in time"):
             await http.bounded_body(request(pieces()), 1 << 30)
 
 
 async def test_a_large_body_has_longer_while_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "_BODY_TIMEOUT", 0.05)
+    monkeypatch.setattr(arrival, "TIMEOUT", 0.05)
 
     async def large() -> AsyncGenerator[bytes, None]:
-        yield b"x" * (20 * http._SLOWEST)
+        yield b"x" * (20 * arrival.SLOWEST)
         await asyncio.sleep(0.2)
         yield b"y"
 
     body = await http.bounded_body(request(large()), 1 << 30)
-    assert len(body) == 20 * http._SLOWEST + 1
+    assert len(body) == 20 * arrival.SLOWEST + 1

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
 
 from fairlead.errors import NotFound, Revoked
+from fairlead.transports import arrival, rpc
 from fairlead.transports.connections import Connections, Settings
 from fairlead.transports.rpc import Call
 from fairlead.transports.rpc_wire import RpcWire
@@ -54,3 +56,16 @@ async def test_what_was_taken_of_a_deleted_stream_is_given(bench: Bench) -> None
         await drain()
     assert "".join(pieces) == "one two three"
     call.close()
+
+
+async def test_who_drips_a_request_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrival, "TIMEOUT", 0.05)
+
+    async def drip() -> dict[str, Any]:
+        await asyncio.sleep(0.001)
+        return {"type": "http.request", "body": b"x", "more_body": True}
+
+    receive = rpc._timely(drip)
+    async with asyncio.timeout(20):
+        while (await receive())["type"] != "http.disconnect":
+            pass

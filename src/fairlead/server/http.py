@@ -17,15 +17,12 @@ from fairlead.dialects.problem import problem
 from fairlead.errors import BadRequest, FairleadError, Fault, Forbidden, TooLarge
 from fairlead.policy.caller import Caller
 from fairlead.server.system import System
+from fairlead.transports.arrival import SLOWEST, TIMEOUT, Arrival
 
 _log = structlog.get_logger("fairlead.server")
 
 T = TypeVar("T")
 
-#: Seconds that a request's body may take to arrive.
-_BODY_TIMEOUT = 30.0
-#: A large one has more, while it comes with at least so many bytes a second.
-_SLOWEST = 64 * 1024
 _CHUNK = 256
 
 #: What the paths of OpenAI's API begin with.
@@ -119,19 +116,20 @@ async def bounded_body(request: Request, limit: int) -> bytes:
         raise too_large(limit)
     chunks: list[bytes] = []
     size = 0
-    begun = asyncio.get_running_loop().time()
+    arrival = Arrival()
     try:
-        async with asyncio.timeout(_BODY_TIMEOUT) as deadline:
+        async with asyncio.timeout_at(arrival.deadline) as timeout:
             async for chunk in request.stream():
                 size += len(chunk)
                 if size > limit:
                     raise too_large(limit)
                 chunks.append(chunk)
-                deadline.reschedule(begun + _BODY_TIMEOUT + size / _SLOWEST)
+                arrival.came(len(chunk))
+                timeout.reschedule(arrival.deadline)
     except TimeoutError:
         raise BadRequest(
-            f"the body did not arrive in time: it may take {_BODY_TIMEOUT:g} s, and longer only "
-            f"for what comes with {_SLOWEST} bytes a second"
+            f"the body did not arrive in time: it may take {TIMEOUT:g} s, and longer only "
+            f"for what comes with {SLOWEST} bytes a second"
         ) from None
     except ClientDisconnect:
         raise BadRequest("the connection ended before the body did") from None

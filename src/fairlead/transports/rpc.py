@@ -26,6 +26,7 @@ from fairlead.journal.log import position
 from fairlead.journal.position import parse_position
 from fairlead.policy.caller import Caller
 from fairlead.transports import direct, h2, rate_limit
+from fairlead.transports.arrival import Arrival
 from fairlead.transports.callers import Callers
 from fairlead.transports.coding import UNCODED
 from fairlead.transports.connections import Connections
@@ -41,8 +42,6 @@ _log = structlog.get_logger("fairlead.transports")
 
 #: About how many bytes are taken from the reader at once.
 _TAKE = 64 * 1024
-#: Seconds that a request's message may take to arrive.
-_REQUEST_TIMEOUT = 30.0
 #: An event is too small to gain anything by compression, and answers that are not are few.
 _NOT_FOR_EVENTS = (b"connect-accept-encoding", b"grpc-accept-encoding")
 
@@ -360,18 +359,19 @@ def _failure(error: Exception, standing: str = "") -> Exception:
 
 def _timely(receive: Receive) -> Receive:
     """A ``receive`` that gives up a client which does not finish its request."""
-    arriving = True
+    arriving, arrival = True, Arrival()
 
     async def timely() -> Any:
         nonlocal arriving
         if not arriving:
             return await receive()
         try:
-            async with asyncio.timeout(_REQUEST_TIMEOUT):
+            async with asyncio.timeout_at(arrival.deadline):
                 message = await receive()
         except TimeoutError:
             return {"type": "http.disconnect"}
         arriving = bool(message.get("more_body", False))
+        arrival.came(len(message.get("body", b"")))
         return message
 
     return timely
