@@ -114,7 +114,8 @@ export async function phone({ visit }) {
   const list = page.getByRole("navigation", { name: "对话" });
   result.hidden = await list.isHidden();
   await page.getByRole("button", { name: "打开对话列表" }).click();
-  result.shown = await list.isVisible();
+  await list.waitFor();
+  result.shown = true;
   await page.getByRole("link", { name: "新对话" }).click();
   await page.locator(".welcome").waitFor();
   result.path = new URL(page.url()).pathname;
@@ -153,8 +154,9 @@ export async function long({ visit, options }) {
 }
 
 /** A long answer: how long its text keeps the page from doing anything else. */
-export async function pace({ visit }) {
+export async function pace({ visit, options }) {
   const v = await visit({ reducedMotion: "no-preference" });
+  if (options.patience) v.context.setDefaultTimeout(options.patience);
   const { page } = v;
   await page.evaluate(() => {
     globalThis.tasks = [];
