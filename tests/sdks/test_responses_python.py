@@ -178,6 +178,34 @@ async def test_a_dialogue(client: AsyncOpenAI, upstream: ScriptedUpstream) -> No
     assert item.content[0].to_dict() == {"type": "input_text", "text": "Two"}
 
 
+async def test_an_answer_of_another_dialect_is_read_but_not_gone_on_with(
+    client: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    chat = await client.chat.completions.create(
+        model="m-1", messages=[{"role": "user", "content": "Hi"}]
+    )
+    id = f"resp_{chat.id.removeprefix('chatcmpl-')}"
+    assert (await client.responses.retrieve(id)).output_text == TEXT
+    assert (await client.responses.input_items.list(id)).data == []
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model="m-1", input="x", previous_response_id=id)
+    assert refused.value.param == "previous_response_id"
+    made = await client.responses.create(model="m-1", input="Hi")
+    same = await client.chat.completions.retrieve(f"chatcmpl-{made.id.removeprefix('resp_')}")
+    assert same.choices[0].message.content == TEXT
+
+
+async def test_one_that_runs_is_not_gone_on_with(
+    client: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(TEXT, pace=Pace(gated=True)))
+    before = len(upstream.requests)
+    made = await client.responses.create(model="m-1", input="Hi", background=True)
+    with pytest.raises(openai.BadRequestError):
+        await client.responses.create(model="m-1", input="x", previous_response_id=made.id)
+    (await upstream.wait_requests(before + 1)).release(100)
+
+
 async def test_pictures_and_files(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
     address = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
     content: Any = [

@@ -196,6 +196,11 @@ async def _earlier(request: Request, caller: Caller, question: Asked) -> list[An
             raise NotFound(
                 f"there is no response {previous[:100]!r}", param="previous_response_id"
             ) from None
+        if sum.asked is None:
+            raise BadRequest(
+                f"{previous!r} was not asked as a response: its question is not kept with it",
+                param="previous_response_id",
+            )
         if not sum.ended:
             raise BadRequest(
                 f"{previous!r} has not ended yet: wait for it, or cancel it",
