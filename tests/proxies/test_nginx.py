@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.articles.conftest import Connect, Serve, ready, until_readers
 from tests.proxies.nginx import CONFIGURATION, TLS_CONFIGURATION, Nginx
-from tests.proxies.process import DEPLOY
+from tests.proxies.process import DEPLOY, replace
 from tests.support.node import Script
 
 TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " end。")
@@ -160,6 +161,36 @@ async def test_connections_to_the_server_are_kept(
         assert headers["x-real-ip"] == headers["x-forwarded-for"] == "127.0.0.1"
         assert headers["x-forwarded-proto"] == "http"
         assert "connection" not in headers
+
+
+async def test_polls_go_through_a_cache_that_keeps_what_it_may(
+    serve: Serve, upstream: ScriptedUpstream, http: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    server = await serve("--base-path", "/api")
+    proxy = Nginx(tmp_path, server.port, without=("proxy_buffering",))
+    file = tmp_path / "nginx.conf"
+    zone = f"http {{\nproxy_cache_path {tmp_path / 'cache'} keys_zone=kept:1m;\n"
+    text = replace(file.read_text(), r"^http \{\n", zone)
+    keep = "proxy_cache kept; proxy_cache_valid any 1h;"
+    file.write_text(replace(text, r"^ +proxy_cache off;", keep))
+    said, position, closed = "", "", False
+    async with proxy as nginx, asyncio.timeout(30):
+        body, headers = {"message": "Hi"}, {"Accept": "application/json"}
+        async with http.post(f"{nginx.url}/chat/stream", json=body, headers=headers) as response:
+            stream = (await response.json())["stream"]
+        while not closed:
+            # The same address is asked before there is anything, and again when there is.
+            url = f"{nginx.url}/streams/{stream}?wait=0&after={position}"
+            async with http.get(url) as response:
+                if response.status == 204:
+                    upstream.release()
+                    continue
+                news = await response.json()
+            events = [event for event in news["events"] if event["type"] == "token"]
+            said += "".join(event["data"]["token"] for event in events)
+            position, closed = news["position"], news["closed"]
+    assert said == TEXT
 
 
 async def test_no_question_is_logged(
