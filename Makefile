@@ -141,7 +141,8 @@ $(CLIENT)/dist/.built: $(CLIENT)/node_modules/.installed $(wildcard $(CLIENT)/ts
 $(PAGE)/node_modules/.installed: $(PAGE)/package.json $(PAGE)/package-lock.json
 	@command -v npm >/dev/null || { echo "The page is built with Node 20 or later, with npm." >&2; exit 1; }
 	@echo "Installing the page's npm packages"
-	@npm ci --prefix $(PAGE) --silent --no-audit --no-fund --ignore-scripts
+	@# Not `npm ci`, which insists on other systems' builds of Tailwind's engine being in the lock.
+	@npm install --no-save --prefix $(PAGE) --silent --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 # The stamp lies apart from what is built: all of that goes into the wheel.
