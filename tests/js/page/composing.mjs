@@ -41,6 +41,12 @@ export async function attachments({ visit, options }) {
     await node.decode();
     return node.naturalWidth;
   });
+  await page.locator(".question").hover();
+  await v.button("Edit", { exact: true }).click();
+  await page.getByLabel("Edit the question").fill("What is this?");
+  await page.keyboard.press("Enter");
+  await v.wrote("What is this?");
+  await v.ended();
   return { refused, chosen, width, shown: await page.locator(".attached").innerText() };
 }
 

@@ -32,10 +32,13 @@ interface Props {
   onSignedOut: () => void;
 }
 
+const wired = (attachments: readonly Chosen[]) =>
+  attachments.map(({ type, data, name }) => ({ type, data, name }));
+
 /** The chat: the list of conversations, one of them, and where to ask. */
 export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) {
   const session = useSession();
-  const { client, meters } = session;
+  const { client, meters, server } = session;
   const [settings, setSettings] = useState(() => kept.settings(conversation));
   const [source, setSource] = useState<{ source: Source; number: number } | null>(null);
   const [menu, setMenu] = useState(false);
@@ -122,8 +125,10 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
     return () => removeEventListener("keydown", key);
   }, [busy, chat.stop, menu, source]);
 
+  const sent = useRef<readonly Chosen[]>([]);
   const send = async (text: string, attachments: readonly Chosen[]) => {
-    const along = attachments.map(({ type, data, name }) => ({ type, data, name }));
+    sent.current = attachments;
+    const along = wired(attachments);
     const ended = await chat.send(text, along.length ? { attachments: along } : {});
     if (ended && !ended.stream) composer.current?.putBack(text, attachments);
     else if (along.length) void refresh(); // the attachments have ids now
@@ -134,13 +139,34 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
   };
   const open = useCallback((source: Source, number: number) => setSource({ source, number }), []);
   const regenerate = useCallback(
-    (message: ChatMessage) => void chat.regenerate(message),
+    (message: ChatMessage) => {
+      if (message.stream) return void chat.regenerate(message);
+      // It never got there, and was put back where it was written: it is sent from here instead.
+      composer.current?.clear();
+      return void chat.regenerate(message, { attachments: wired(sent.current) });
+    },
     [chat.regenerate],
   );
   const proceed = useCallback(() => void chat.send(words.continueWords), [chat.send]);
   const edit = useCallback(
-    (message: ChatMessage, text: string) => void chat.edit(message, text),
-    [chat.edit],
+    async (message: ChatMessage, text: string) => {
+      let attachments;
+      try {
+        attachments = await Promise.all(
+          message.attachments.map(async ({ attachment_id: id, type, name = "" }) => {
+            const blob = await server.attachment(chat.conversationId, id);
+            return { type, name, data: new Uint8Array(await blob.arrayBuffer()) };
+          }),
+        );
+      } catch (problem) {
+        if (!(problem instanceof FairleadError)) throw problem;
+        composer.current?.putBack(text, []);
+        return;
+      }
+      const ended = await chat.edit(message, text, attachments.length ? { attachments } : {});
+      if (ended && !ended.stream) composer.current?.putBack(text, []);
+    },
+    [chat.edit, chat.conversationId, server],
   );
   const choose = useCallback(
     (id: string) =>

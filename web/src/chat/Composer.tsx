@@ -22,6 +22,8 @@ export interface ComposerHandle {
   attach: (files: readonly File[]) => void;
   /** What was asked is on the server: it need not be kept here any more. */
   began: () => void;
+  /** What was put back is sent from elsewhere. */
+  clear: () => void;
   /** What was asked never got there. */
   putBack: (text: string, attachments: readonly Chosen[]) => void;
 }
@@ -78,6 +80,10 @@ export function Composer({ ref, conversation, settled, limits, busy, onSend, onS
       if (!now.current.sent) return;
       now.current.sent = false;
       keepDraft(now.current.conversation, now.current.text);
+    },
+    clear: () => {
+      setText("");
+      setChosen([]);
     },
     putBack: (before, attachments) => {
       now.current.sent = false;

@@ -15,7 +15,7 @@ interface Props {
   onSource: (source: Source, number: number) => void;
   onRegenerate: (message: ChatMessage) => void;
   onContinue: () => void;
-  onEdit: (message: ChatMessage, text: string) => void;
+  onEdit: (message: ChatMessage, text: string) => unknown;
   onChoose: (id: string) => void;
   children?: ReactNode;
 }

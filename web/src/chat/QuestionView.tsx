@@ -11,7 +11,7 @@ interface Props {
   message: ChatMessage;
   conversation: string;
   busy: boolean;
-  onEdit: (message: ChatMessage, text: string) => void;
+  onEdit: (message: ChatMessage, text: string) => unknown;
   onChoose: (id: string) => void;
 }
 
@@ -43,7 +43,7 @@ export const QuestionView = memo(function QuestionView(props: Props) {
           text={message.text}
           onAsk={(text) => {
             setEditing(false);
-            onEdit(message, text);
+            void onEdit(message, text);
           }}
           onCancel={() => setEditing(false)}
         />

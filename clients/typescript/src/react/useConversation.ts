@@ -52,11 +52,12 @@ export interface UseConversation {
   /**
    * Ask instead of the question `message`: what follows it stays in another branch. Null while busy.
    */
-  edit(message: ChatMessage, text: string): Promise<AnswerState | null>;
+  edit(message: ChatMessage, text: string, options?: QuestionOptions): Promise<AnswerState | null>;
   /**
    * Answer a question once more: that of the answer `message`, or the last one. Null while busy.
+   * One that never reached the server is asked anew, with the `options` for that.
    */
-  regenerate(message?: ChatMessage): Promise<AnswerState | null>;
+  regenerate(message?: ChatMessage, options?: QuestionOptions): Promise<AnswerState | null>;
   /** Take the branch into use that the message of this id is in; see `siblings`. */
   choose(id: string): Promise<void>;
   /** See whether the dialogue went on elsewhere, and show it as it stands. */
@@ -247,16 +248,16 @@ export function useConversation(
       [begin],
     ),
     edit: useCallback(
-      async (message, text) => {
+      async (message, text, options = {}) => {
         const at = now.current.messages.findIndex(({ key }) => key === message.key);
         if (at < 0 || !text.trim() || now.current.answers.length) return null;
         const before = now.current.messages.slice(0, at);
-        return begin(before, text, { parent: before.at(-1)?.id ?? "" });
+        return begin(before, text, { ...options, parent: before.at(-1)?.id ?? "" });
       },
       [begin],
     ),
     regenerate: useCallback(
-      async (message) => {
+      async (message, options = {}) => {
         const { messages, answers } = now.current;
         const last = message ?? messages.at(-1);
         const at = messages.findIndex(({ key }) => key === last?.key);
@@ -266,7 +267,8 @@ export function useConversation(
         const asked = messages[at - 1];
         if (asked?.role !== "user") return null;
         const before = messages.slice(0, at - 1);
-        return begin(before, asked.text, before.length ? { parent: before.at(-1)!.id } : {});
+        const parent = before.length ? { parent: before.at(-1)!.id } : {};
+        return begin(before, asked.text, { ...options, ...parent });
       },
       [begin],
     ),
