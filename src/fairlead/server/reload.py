@@ -18,9 +18,9 @@ import msgspec
 import structlog
 
 from fairlead.errors import FairleadError
+from fairlead.knowledge.merged import documents_of, merged
 from fairlead.policy.caller import Caller
 from fairlead.ports.audit import entry
-from fairlead.knowledge.merged import documents_of, merged
 from fairlead.server.config import SETTINGS, Config
 from fairlead.server.entrance import judge, policy_of
 from fairlead.server.limits import limits_of
