@@ -101,7 +101,7 @@ class Conversations(Protocol):
         self, owner: str, cursor: str | None = None, limit: int = 50, search: str = ""
     ) -> ConversationPage:
         """An owner's conversations; with ``search``, those that have it in their title or in a
-        message (letters A to Z in either case). The text of an answer is found once it has ended."""
+        message (letters A to Z in either case). An answer's text is found once it has ended."""
         ...
 
     async def messages(self, id: str) -> list[Message]:
