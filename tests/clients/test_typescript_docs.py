@@ -29,6 +29,7 @@ async def test_samples_compile(tmp_path: Path) -> None:
         "noUnusedLocals": False,
         "paths": {
             "@fairlead/client": [str(PACKAGE / "dist/index.d.ts")],
+            "@fairlead/client/server": [str(PACKAGE / "dist/server.d.ts")],
             "@fairlead/client/react": [str(PACKAGE / "dist/react/index.d.ts")],
             "ws": [str(modules / "@types/ws")],
             "react": [str(modules / "@types/react")],

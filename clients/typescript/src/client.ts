@@ -165,8 +165,7 @@ export class Fairlead {
 
   #steps(transport: "auto" | TransportName): Ladder {
     if (transport !== "auto") return [transport];
-    if (!this.#sockets) return ["sse", "poll"];
-    return this.#interruptible ? ["websocket", "sse", "poll"] : ["sse", "websocket", "poll"];
+    return this.#sockets ? ["sse", "websocket", "poll"] : ["sse", "poll"];
   }
 
   async #document<T>(path: string, init: Init = {}): Promise<T> {
@@ -176,10 +175,12 @@ export class Fairlead {
   }
 
   #begin(options: ReadOptions, start: Start | null, stream = "", position = ""): Answer {
-    const { interruptible = false } = options;
+    const { interruptible = this.#interruptible } = options;
     if (interruptible) this.#needSockets();
     const place = { start, stream, position, retry: FIRST_RETRY };
-    const ladder = interruptible ? () => this.#socketFirst() : () => this.#ladder;
+    // Said of the client it is a matter of `auto` alone.
+    const first = () => interruptible && (options.interruptible || this.#ladder.length > 1);
+    const ladder = () => (first() ? this.#socketFirst() : this.#ladder);
     return this.#answer(place, options, ladder);
   }
 
