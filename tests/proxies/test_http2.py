@@ -155,7 +155,8 @@ async def test_each_event_arrives_before_the_next_one_is_made(
         for token in TOKENS:
             upstream.release()
             block = await response.content.readuntil(b"\n\n")
-            assert json.loads(block.partition(b"data: ")[2]) == {"token": token}
+            data = block.partition(b"data: ")[2].partition(b"\n")[0]
+            assert json.loads(data) == {"token": token}
         upstream.release()
         assert b"event: done" in await response.content.read()
 

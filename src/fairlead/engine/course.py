@@ -11,6 +11,9 @@ import structlog
 from fairlead.events.answer import Answer
 from fairlead.ports.observer import Begun, Ended, Observer
 
+#: Seconds from which on a wait for one's turn is worth telling; less is no queue.
+_QUEUED = 0.05
+
 _log = structlog.get_logger("fairlead.engine")
 
 #: Seconds between two looks at the pace of what runs.
@@ -175,7 +178,7 @@ def _write_down(ended: Ended) -> None:
     }
     if ended.first_at is not None:
         told["first_token"] = round(ended.first_at - begun.at, 3)
-    if ended.turn_at is not None and ended.turn_at - begun.at >= 0.001:
+    if ended.turn_at is not None and ended.turn_at - begun.at >= _QUEUED:
         told["queued"] = round(ended.turn_at - begun.at, 3)
     for name in ("code", "reason", "budget"):
         if text := getattr(ended, name):

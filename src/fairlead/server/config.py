@@ -433,6 +433,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             base_url=self.upstream,
             models=(self.model,),
             api_key=self.upstream_key,
+            # There is nobody else to ask: resting would only put another error before its own.
+            breaker_failures=0,
         )
         return (short, *self.upstreams)
 
