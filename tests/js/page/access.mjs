@@ -52,6 +52,8 @@ export async function keyboard({ visit }) {
       const at = document.activeElement;
       return at.id || at.getAttribute("aria-label") || at.textContent;
     });
+  // The page puts it there as soon as it stands; a person would wait as well.
+  await page.waitForFunction(() => document.activeElement.id === "question");
   const begins = await focused();
   await page.keyboard.type("Hello there");
   await page.keyboard.press("Enter");
