@@ -9,8 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 
 # Handed on to the command behind a target: make serve ARGS="--port 9000 --data-dir DIR"
 ARGS ?=
-# Two workers halve the wait and still leave readable output; make test PYTEST_ARGS="-k resume"
-PYTEST_ARGS ?= -n 2
+# Most tests wait for servers to start, so that more workers than cores help; make test PYTEST_ARGS="-k resume"
+PYTEST_ARGS ?= -n 4
 UV ?= uv
 CLIENT := clients/typescript
 PAGE := web
