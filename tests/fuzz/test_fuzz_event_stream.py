@@ -8,25 +8,10 @@ import pytest
 
 from tests.fuzz import fuzz_event_stream
 from tests.fuzz.fuzz_event_stream import SEEDS, check
+from tests.fuzz.mutation import mutate
 
 TOKENS = (b"\n", b"\r", b"\r\n", b"\n\n", b":", b"data: ", b"id: ", b"event", b"retry: 1", b"\0",
           b"\xef\xbb\xbf", b"\xe2\x80", b"\xff", b" ")  # fmt: skip
-
-
-def mutate(seed: bytes, rng: random.Random) -> bytes:
-    out = bytearray(seed)
-    for _ in range(rng.randint(1, 6)):
-        at = rng.randrange(len(out) + 1)
-        match rng.randrange(4):
-            case 0:
-                out[at:at] = rng.choice(TOKENS)
-            case 1:
-                del out[at : at + rng.randint(1, 8)]
-            case 2:
-                out[at : at + 1] = bytes([rng.randrange(256)])
-            case _:
-                out[at:at] = out[at : at + rng.randint(1, 30)]
-    return bytes(out)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -38,7 +23,7 @@ def test_seeds(seed: bytes) -> None:
 def test_mutations(seed_number: int) -> None:
     rng = random.Random(seed_number)
     for _ in range(500):
-        check(mutate(SEEDS[seed_number], rng))
+        check(mutate(SEEDS[seed_number], TOKENS, rng))
 
 
 def test_the_target_notices_a_wrong_parser(monkeypatch: pytest.MonkeyPatch) -> None:
