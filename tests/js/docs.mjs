@@ -62,13 +62,23 @@ async function run({ kind, code }) {
 async function usePage() {
   const page = await browser.newPage();
   await page.goto(`${address}?server=${encodeURIComponent(url)}`);
-  const shows = (status) =>
-    page.waitForFunction((text) => document.getElementById("status").textContent === text, status);
+  // By a timer: while other pages are in front, a page may be given no frames to draw.
+  const until = (is, argument) => page.waitForFunction(is, argument, { polling: 50 });
+  const shows = async (status) => {
+    const shown = page.locator("#status");
+    await until((text) => document.getElementById("status").textContent === text, status).catch(
+      async (error) => {
+        throw new Error(`waited for "${status}", saw "${await shown.textContent()}"`, {
+          cause: error,
+        });
+      },
+    );
+  };
   await page.getByRole("button", { name: "Ask" }).click();
   await shows("completed");
   seen.page = { text: await page.locator("#answer").textContent() };
   await page.getByRole("button", { name: "Ask" }).click();
-  await page.waitForFunction(() => document.getElementById("answer").textContent !== "");
+  await until(() => document.getElementById("answer").textContent !== "");
   await page.getByRole("button", { name: "Stop" }).click();
   await shows("stopped");
   seen.page.stopped = true;
