@@ -88,6 +88,6 @@ def _check(transport: str, results: dict[str, StreamResult], due: float) -> Chec
     times = (ours.cpu / ours.tokens) / (theirs.cpu / theirs.tokens)
     shares = [result.tokens / due for result in (ours, theirs)]
     found = f"{times:.2f} ×, at {shares[0]:.0%} and {shares[1]:.0%} of the events"
-    # One that is behind joins tokens: its figures are not those of the same work.
-    met = times <= _BAR and min(shares) >= KEEPS_UP
-    return Check(f"{transport}: at most {_BAR:g} × nchan, while both keep up", found, met)
+    # Fairlead joins tokens when it is behind, and is then cheap for less work; nchan joins none.
+    met = times <= _BAR and shares[0] >= KEEPS_UP
+    return Check(f"{transport}: keeps up, at most {_BAR:g} × nchan's cost", found, met)
