@@ -4,6 +4,7 @@ import type { AnswerEvent, EventData, Source } from "./events.js";
 import { follow, type Means } from "./line.js";
 import { EMPTY, failed, fold, type AnswerState } from "./state.js";
 import type { Place } from "./transport.js";
+import { delay, offline, pause } from "./waiting.js";
 
 /** What {@link Answer.listen} calls. All are optional. */
 export interface Callbacks {
@@ -41,7 +42,10 @@ export class Answer implements AsyncIterable<AnswerEvent> {
   readonly #verbs: Verbs;
   readonly #ready: Promise<unknown> | undefined;
   #read = false;
+  #ended = false;
   #stopping: Promise<unknown> | null = null;
+  /** Ends the wait until a stop is sent again. */
+  #wake: () => void = () => {};
   #known!: () => void;
   readonly #whenKnown = new Promise<void>((resolve) => {
     this.#known = resolve;
@@ -79,6 +83,8 @@ export class Answer implements AsyncIterable<AnswerEvent> {
       if (this.#ready) await unlessAborted(this.#ready, signal);
       for await (const event of follow(this.#means, this.#place, signal)) {
         this.#known();
+        this.#ended = event.type === "done" || event.type === "error";
+        this.#wake();
         yield event;
         signal.throwIfAborted();
       }
@@ -147,12 +153,36 @@ export class Answer implements AsyncIterable<AnswerEvent> {
     return state;
   }
 
-  /** Stop the answer itself, for all its readers. What was written stays, and `done` follows. */
+  /**
+   * Stop the answer itself, for all its readers. What was written stays, and `done` follows. A stop
+   * that cannot be delivered is sent again, with the client's `maxRetries`, and as soon as the line
+   * is back.
+   */
   stop(): Promise<unknown> {
-    this.#stopping ??= this.#whenKnown.then(() =>
-      this.stream ? this.#verbs.stop(this.stream) : null,
-    );
+    this.#stopping ??= this.#stop().catch((error: unknown) => {
+      this.#stopping = null;
+      throw error;
+    });
     return this.#stopping;
+  }
+
+  async #stop(): Promise<unknown> {
+    await this.#whenKnown;
+    for (let failures = 1; this.stream && !this.#ended; failures += 1) {
+      try {
+        return await this.#verbs.stop(this.stream);
+      } catch (error) {
+        if (!(error instanceof FairleadError)) throw error;
+        const { maxRetries, maxDelay } = this.#means.patience;
+        if (!error.retryable || failures > maxRetries) throw error;
+        const asked = error.retryAfter === null ? null : error.retryAfter * 1000;
+        const wait = Math.min(delay(failures, this.#place.retry, asked, Math.random()), maxDelay);
+        const waking = new AbortController();
+        this.#wake = () => waking.abort();
+        await pause(offline() ? Infinity : wait, waking.signal).catch(() => {});
+      }
+    }
+    return null;
   }
 
   /**

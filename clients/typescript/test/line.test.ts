@@ -347,6 +347,51 @@ test("stop reaches the server, as soon as it has named the stream", async () => 
   expect(asked[1]!.url).toBe(`/streams/${STREAM}/stop`);
 });
 
+test("a stop that could not be delivered is sent again, at the latest with the next event", async () => {
+  let first: import("node:http").ServerResponse;
+  let stops = 0;
+  const { url } = await serve((request, response) => {
+    if (!request.url.endsWith("/stop")) {
+      first = response;
+      response.writeHead(200, HEAD);
+      return response.write(block(0));
+    }
+    stops += 1;
+    if (stops === 1) return response.socket?.destroy();
+    if (stops === 2) {
+      problem(response, 503, { retryable: true, retry_after: 1_000_000 });
+      return setImmediate(() => first.write(block(1)));
+    }
+    response.writeHead(200, { "Content-Type": "application/json" });
+    response.end("{}");
+    const done = '{"status":"stopped","reason":"stop"}';
+    return first.end(`id: ${STREAM}.1999\nevent: done\ndata: ${done}\n\n`);
+  });
+  const answer = client(url, { maxDelay: 1_000_000_000 }).ask("?");
+  const stopped = answer.stop();
+  expect((await answer.result()).status).toBe("stopped");
+  await stopped;
+  expect(stops).toBe(3);
+});
+
+test("a stop that is refused is not sent again, and may be tried anew", async () => {
+  let stops = 0;
+  const { url } = await serve((request, response) => {
+    if (!request.url.endsWith("/stop")) {
+      response.writeHead(200, HEAD);
+      return response.write(block(0));
+    }
+    stops += 1;
+    return problem(response, 403, { code: "forbidden" });
+  });
+  const answer = client(url).ask("?");
+  void answer.result();
+  await expect(answer.stop()).rejects.toMatchObject({ code: "forbidden" });
+  await expect(answer.stop()).rejects.toMatchObject({ code: "forbidden" });
+  expect(stops).toBe(2);
+  answer.close();
+});
+
 test("unknown events, fields and unnamed ids are passed over", async () => {
   const { url } = await serve((_, response) => {
     response.writeHead(200, HEAD);

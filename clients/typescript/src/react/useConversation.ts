@@ -39,6 +39,8 @@ export interface UseConversation {
   conversationId: string;
   /** Whether an answer is being written. */
   busy: boolean;
+  /** Whether it was told to stop and has not ended yet; longer than a moment, the line is broken. */
+  stopping: boolean;
   /** Whether the dialogue is being fetched. */
   loading: boolean;
   /** Why the dialogue could not be fetched, else null. Why an answer failed stands in its message. */
@@ -62,7 +64,7 @@ export interface UseConversation {
   choose(id: string): Promise<void>;
   /** See whether the dialogue went on elsewhere, and show it as it stands. */
   refresh(): Promise<void>;
-  /** Stop the answer that is being written. */
+  /** Stop the answer that is being written: at once, or as soon as the server can be reached. */
   stop(): void;
 }
 
@@ -77,6 +79,7 @@ export function useConversation(
   const [messages, setMessages] = useState<readonly ChatMessage[]>([]);
   const [id, setId] = useState("");
   const [busy, setBusy] = useState(false);
+  const [stopping, setStopping] = useState(false);
   const [loading, setLoading] = useState(false);
   const [error, setError] = useState<FairleadError | null>(null);
   const [connection, setConnection] = useState<ConnectionState | null>(null);
@@ -130,6 +133,7 @@ export function useConversation(
       if (own()) {
         now.current.answers = now.current.answers.filter((answer) => answer !== made);
         setBusy(now.current.answers.length > 0);
+        if (!now.current.answers.length) setStopping(false);
       }
       return ended;
     },
@@ -177,6 +181,7 @@ export function useConversation(
     state.id = conversationId ?? "";
     setId(state.id);
     setBusy(false);
+    setStopping(false);
     setError(null);
     show([]);
     if (!conversationId) return;
@@ -239,6 +244,7 @@ export function useConversation(
     messages,
     conversationId: id,
     busy,
+    stopping,
     loading,
     error,
     connection,
@@ -285,11 +291,11 @@ export function useConversation(
     ),
     refresh: reconcile,
     stop: useCallback(() => {
-      // A stop that cannot be delivered shows in the answer, which goes on.
-      now.current.answers
-        .at(-1)
-        ?.stop()
-        .catch(() => {});
+      const answer = now.current.answers.at(-1);
+      if (!answer) return;
+      setStopping(true);
+      // One that is refused, or cannot be delivered, shows in the answer, which goes on.
+      answer.stop().catch(() => setStopping(false));
     }, []),
   };
 }
