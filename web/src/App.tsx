@@ -1,11 +1,17 @@
 import { FairleadError, type Info, type Me } from "@fairlead/client";
-import { useCallback, useEffect, useState } from "react";
+import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { Chat } from "./chat/Chat.js";
 import { Problem } from "./chat/Problem.js";
 import { useRoute } from "./lib/route.js";
 import { begin, keep, SessionContext } from "./lib/session.js";
 import { SignIn } from "./SignIn.js";
 import { words } from "./words/words.js";
+
+// What few people come for is fetched when they do.
+const Lab = lazy(() => import("./lab/Lab.js").then(({ Lab }) => ({ default: Lab })));
+const Operator = lazy(() =>
+  import("./operator/Operator.js").then(({ Operator }) => ({ default: Operator })),
+);
 
 /** What the server said when the page opened. */
 type Door =
@@ -57,13 +63,7 @@ export function App() {
     else location.reload();
   };
 
-  if (door.state === "asking") {
-    return (
-      <main className="grid min-h-dvh place-items-center" aria-busy="true">
-        <p className="appear-late text-soft">{words.loading}</p>
-      </main>
-    );
-  }
+  if (door.state === "asking") return <Loading />;
   if (door.state === "closed") return <SignIn {...door} onKey={use} />;
   if (door.state === "failed") {
     return (
@@ -74,13 +74,31 @@ export function App() {
   }
   return (
     <SessionContext value={session}>
-      <Chat
-        info={door.info}
-        me={door.me}
-        conversation={route.page === "chat" ? route.conversation : ""}
-        onSignOut={() => void leave()}
-        onSignedOut={() => void knock()}
-      />
+      {route.page === "chat" ? (
+        <Chat
+          info={door.info}
+          me={door.me}
+          conversation={route.conversation}
+          onSignOut={() => void leave()}
+          onSignedOut={() => void knock()}
+        />
+      ) : (
+        <Suspense fallback={<Loading />}>
+          {route.page === "lab" ? (
+            <Lab info={door.info} me={door.me} />
+          ) : (
+            <Operator info={door.info} me={door.me} />
+          )}
+        </Suspense>
+      )}
     </SessionContext>
+  );
+}
+
+function Loading() {
+  return (
+    <main className="grid min-h-dvh place-items-center" aria-busy="true">
+      <p className="appear-late text-soft">{words.loading}</p>
+    </main>
   );
 }

@@ -185,7 +185,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
         open={menu}
         onClose={() => setMenu(false)}
         onSignOut={me.by && (me.login || keepsKey()) ? onSignOut : undefined}
-        consumer={me.by ? (me.consumer ?? "") : ""}
+        me={me}
       />
       <DropZone
         onFiles={(files) => composer.current?.attach(files)}

@@ -1,8 +1,9 @@
-import { FairleadError, type ConversationSummary } from "@fairlead/client";
+import { FairleadError, type ConversationSummary, type Me } from "@fairlead/client";
 import { useEffect, useRef, useState, type FormEvent } from "react";
 import { go, toConversation } from "../lib/route.js";
 import { Icon } from "../ui/icons.js";
 import { IconButton } from "../ui/IconButton.js";
+import { PageLinks } from "../ui/PageLinks.js";
 import { inWords, words } from "../words/words.js";
 import type { Conversations } from "./useConversations.js";
 
@@ -13,11 +14,11 @@ interface Props {
   open: boolean;
   onClose: () => void;
   onSignOut: (() => void) | undefined;
-  consumer: string;
+  me: Me;
 }
 
 /** The list of conversations. */
-export function Sidebar({ list, conversation, open, onClose, onSignOut, consumer }: Props) {
+export function Sidebar({ list, conversation, open, onClose, onSignOut, me }: Props) {
   const [refused, setRefused] = useState<FairleadError | null>(null);
   const remove = async (id: string) => {
     if (!(await attempt(() => list.remove(id)))) return;
@@ -35,6 +36,7 @@ export function Sidebar({ list, conversation, open, onClose, onSignOut, consumer
     }
   };
   const problem = refused ?? list.error;
+  const consumer = me.by ? (me.consumer ?? "") : "";
   return (
     <>
       <div className="scrim" data-open={open || undefined} onClick={onClose} />
@@ -95,6 +97,7 @@ export function Sidebar({ list, conversation, open, onClose, onSignOut, consumer
             </li>
           )}
         </ul>
+        <PageLinks page="chat" me={me} />
         {onSignOut && (
           <footer className="flex items-center gap-2 border-t border-line p-3 text-sm">
             <span className="truncate text-soft" title={consumer}>

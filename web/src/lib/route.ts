@@ -27,6 +27,13 @@ const subscribe = (changed: () => void) => {
   };
 };
 
+let left = "";
+
+/** The address of the conversation that one was last in, to come back to from another page. */
+export const backToChat = () => toConversation(left);
+
 export function useRoute(): Route {
-  return routeOf(useSyncExternalStore(subscribe, () => location.hash));
+  const route = routeOf(useSyncExternalStore(subscribe, () => location.hash));
+  if (route.page === "chat") left = route.conversation;
+  return route;
 }

@@ -127,6 +127,7 @@ export const en = {
   minutes: (n: number) => `${n} min`,
   hours: (n: number) => `${n} h`,
   days: (n: number) => (n === 1 ? "1 day" : `${n} days`),
+  pages: "Pages",
   page: { chat: "Chat", lab: "Lab", operator: "Operator" },
   errors: {
     unreachable: "The server cannot be reached. Check that it is running and that you are online.",

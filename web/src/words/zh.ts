@@ -121,6 +121,7 @@ export const zh: Words = {
   minutes: (n) => `${n} 分钟`,
   hours: (n) => `${n} 小时`,
   days: (n) => `${n} 天`,
+  pages: "页面",
   page: { chat: "对话", lab: "实验室", operator: "管理" },
   errors: {
     unreachable: "无法连接服务器。请确认它正在运行，并且网络畅通。",
