@@ -138,7 +138,7 @@ async def _token(metering: Metering, seconds: float) -> float:
 async def _tokens(meter: Meter) -> None:
     add = meter.add
     for _ in range(1000):
-        if add(_TOKEN):
-            await meter.room()
+        if tokens := add(_TOKEN):
+            await meter.room(tokens)
             # As anywhere else: the step is fetched while the provider is waited for.
             await asyncio.sleep(0)

@@ -191,8 +191,8 @@ async def test_an_answer_is_cut_at_the_limit_and_says_which_and_until_when(
     assert end["retry_after"] == seconds
     assert "'hour' (50 tokens per hour)" in end["error"]
     assert "2023-11-14 23:00:00 UTC" in end["error"]
-    # The token that was one too many has been asked for: it counts.
-    assert await bench.taken() == {"month": 51, "hour": 51}
+    # Nobody was shown the token that was one too many: it is not charged.
+    assert await bench.taken() == {"month": 50, "hour": 50}
 
 
 async def test_a_question_that_cannot_be_paid_for_leaves_no_trace(bench: Budgeted) -> None:
@@ -438,7 +438,7 @@ async def test_a_model_that_answers_instead_is_paid_at_its_own_price(bench: Budg
     assert reading.text == "".join(words(49))
     assert reading.events[-1][1]["budget"] == "purse"
     (row,) = await bench.engine.usage(ALICE, "2023-11-14", "2023-11-14")
-    assert (row.model, row.money) == ("dear", 10 + 500)
+    assert (row.model, row.money) == ("dear", 10 + 490)
 
 
 async def test_usage_says_what_is_left(bench: Budgeted) -> None:

@@ -77,7 +77,6 @@ class Model:
         self.charged = 0
         self.lost = 0
         self.crashes = 0
-        self.cut = 0
 
     async def act(self, act: str, which: int, size: int) -> None:
         answer = self.running.get(which)
@@ -103,7 +102,7 @@ class Model:
             large = size >= 30
             for _ in range(1 if large else size):
                 if not await self.token(answer, size if large else 1):
-                    await self.close(which, cut=size if large else 1)
+                    await self.close(which)
                     return
         elif act == "usage" and answer.asked and answer.stated is None:
             stated = (answer.prompt, max(1, answer.shown * size // 40))
@@ -125,26 +124,23 @@ class Model:
     async def token(self, answer: Running, tokens: int) -> bool:
         """Whether a piece of so many could be shown."""
         piece = "x" if tokens == 1 else "y" * 4 * tokens
-        if answer.meter.add(Token(0, piece)):
+        if waiting := answer.meter.add(Token(0, piece)):
             try:
-                await answer.meter.room()
+                await answer.meter.room(waiting)
             except BudgetExhausted:
                 return False
         answer.shown += tokens
         return True
 
-    async def close(self, which: int, cut: int = 0) -> None:
-        """``cut``: tokens that were counted and not shown."""
+    async def close(self, which: int) -> None:
         answer = self.running.pop(which)
         await answer.meter.close()
-        self.charged += answer.used + cut
-        self.cut += cut
+        self.charged += answer.used
 
     async def check(self) -> None:
         shown = sum(answer.used for answer in self.running.values())
-        # A cut answer is charged for the piece that was one too many; what a crashed one used after
-        # its last word was not known.
-        bound = self.limit + self.cut + self.crashes * 3 * _STEP
+        # What a crashed one used after its last word was not known.
+        bound = self.limit + self.crashes * 3 * _STEP
         assert self.charged + shown + self.lost <= bound
         money, tokens = [each for _, each in await self.metering.standings(Caller("ann"), ["m"])]
         assert money.taken == tokens.taken

@@ -261,9 +261,9 @@ class Generation:
         writer, answer, silent = self.writer, self._answer, True
         async with contextlib.aclosing(events) as running:
             async for event in running:
-                if meter.add(event):
+                if tokens := meter.add(event):
                     # Before it is shown: nobody sees more than there was a budget for.
-                    await meter.room()
+                    await meter.room(tokens)
                 if type(event) is Usage:
                     event = await meter.settle(event)
                 elif type(event) is Done:

@@ -20,11 +20,20 @@ import structlog
 
 from fairlead.engine.accounts import Accounts, counter_of
 from fairlead.errors import BudgetExhausted, FairleadError, TooLarge
-from fairlead.events.model import BudgetLeft, Event, Reasoning, Thinking, Token, Tool, Usage
+from fairlead.events.model import (
+    BudgetLeft,
+    Event,
+    Reasoning,
+    Relayed,
+    Thinking,
+    Token,
+    Tool,
+    Usage,
+)
 from fairlead.policy.budgets import Budget, Line, Standing
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
-from fairlead.policy.tokens import estimate_piece
+from fairlead.policy.tokens import estimate_event, estimate_piece
 from fairlead.ports.counters import Claim, Counter, Final, Used
 from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import Turn
@@ -142,21 +151,39 @@ class Meter:
             await self._reach(self._step, 1, starting=True)
         self._asked = True
 
-    def add(self, event: Event) -> bool:
-        """Count an event; whether :meth:`room` must be waited for before it is shown."""
+    def add(self, event: Event) -> int:
+        """Count an event. How many tokens of it :meth:`room` must be waited for with, before it is
+        shown; 0: none."""
         kind = type(event)
         if kind is Token or kind is Reasoning or kind is Tool:
             text: str = event.text  # type: ignore[union-attr]  # all three have one
-            self.output += 1 if len(text) <= 4 else estimate_piece(text)
-            return self.output > self._mark
+            tokens = 1 if len(text) <= 4 else estimate_piece(text)
+            self.output += tokens
+            return tokens if self.output > self._mark else 0
+        if kind is Relayed:
+            return self.count(event.data)  # type: ignore[union-attr]  # it has them
         if kind is Thinking and event.model:  # type: ignore[union-attr]  # it has one
             self._answers = event.model  # type: ignore[union-attr]
             self._look()
-        return False
+        return 0
 
-    async def room(self) -> None:
+    def count(self, data: bytes) -> int:
+        """Count what another application says, as :meth:`add` does."""
+        tokens = estimate_event(data)
+        self.output += tokens
+        return tokens if self.output > self._mark else 0
+
+    async def room(self, tokens: int) -> None:
         """Wait until what was counted is granted. Raises :class:`~fairlead.errors.BudgetExhausted`
-        when a budget that cuts has no more."""
+        when a budget that cuts has no more; then, and when the wait is cancelled, the last
+        ``tokens`` count no more: nobody is shown them."""
+        try:
+            await self._room()
+        except BaseException:
+            self.output -= tokens
+            raise
+
+    async def _room(self) -> None:
         if self._budgets is not self._accounts.budgets:
             self._look()
         if self.output <= self._granted:
