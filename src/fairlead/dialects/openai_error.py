@@ -7,6 +7,7 @@ Source: OpenAI API reference, "Error codes"; the SDKs raise what has a truthy ``
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
@@ -58,25 +59,38 @@ def error_object(
     return msgspec.json.encode({"error": error})
 
 
+def kind_of(code: str) -> str:
+    """The vendor's ``type`` of an error code."""
+    return _type(status_of(code))
+
+
+def described(error: FairleadError) -> dict[str, Any]:
+    """The fields that state an error: ``message``, ``type``, ``param``, ``code``."""
+    status, code, param = _stated(error)
+    return {
+        "message": error.message,
+        "type": _type(status),
+        "param": param,
+        "code": word_for(code, error.details.get("vendor_code", "")),
+    }
+
+
+def _stated(error: FairleadError) -> tuple[int, str, str | None]:
+    """The status, code and ``param`` of an error."""
+    if isinstance(error, UnknownModel):
+        return 404, "model_not_found", "model"
+    return status_of(error.code), error.code, error.details.get("param")
+
+
 def openai_problem(error: FairleadError) -> Problem:
     """The HTTP answer for an error. An error that will come again says so to the SDKs
     (``x-should-retry``), which otherwise try again by the status alone."""
     plain = problem(error)
-    param = error.details.get("param")
-    code, status = error.code, status_of(error.code)
-    if isinstance(error, UnknownModel):
-        code, status, param = "model_not_found", 404, "model"
+    status, _, _ = _stated(error)
     headers = plain.headers
     if not error.retryable:
         headers = (*headers, (b"x-should-retry", b"false"))
-    body = error_object(
-        error.message,
-        code,
-        param=param,
-        type=_type(status),
-        vendor_code=error.details.get("vendor_code", ""),
-    )
-    return Problem(status, headers, body)
+    return Problem(status, headers, msgspec.json.encode({"error": described(error)}))
 
 
 def error_of(event: Error) -> FairleadError:

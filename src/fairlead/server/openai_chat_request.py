@@ -13,10 +13,10 @@ from typing import Annotated, Any
 import msgspec
 
 from fairlead.dialects import openai_chat
+from fairlead.dialects.openai_body import FIELDS, decoded, of_address
 from fairlead.engine.ask import Ask
 from fairlead.events.attachment import Attachment
 from fairlead.ports.provider import Call, Turn, Vendor
-from fairlead.server.openai_body import FIELDS, decoded, of_address
 
 #: More messages than any model reads are refused.
 _MAX_MESSAGES = 10_000
@@ -87,7 +87,7 @@ _any = msgspec.json.Decoder(Any)
 
 
 def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
-    """The question in a body. Raises as :func:`~fairlead.server.openai_body.decoded` does."""
+    """The question in a body. Raises as :func:`~fairlead.dialects.openai_body.decoded` does."""
     body, fields = decoded(data, _body), decoded(data, FIELDS)
     parameters = {name: decoded(raw, _any) for name, raw in fields.items() if name not in _OURS}
     # Whether it streams is the reader's business: the same question is the same either way.

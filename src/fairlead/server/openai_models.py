@@ -9,10 +9,10 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from fairlead.dialects.openai_body import FIELDS, decoded
 from fairlead.engine.models import Model, Models
 from fairlead.errors import BadRequest, UnknownModel
 from fairlead.server import http
-from fairlead.server.openai_body import FIELDS, decoded
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 

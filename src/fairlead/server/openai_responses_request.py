@@ -13,12 +13,12 @@ from typing import Annotated, Any
 import msgspec
 
 from fairlead.dialects import openai_responses
+from fairlead.dialects.openai_body import FIELDS, decoded, of_address
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest
 from fairlead.events.attachment import Attachment
 from fairlead.events.model import Asked as AskedEvent
 from fairlead.ports.provider import Call, Turn, Vendor
-from fairlead.server.openai_body import FIELDS, decoded, of_address
 
 #: More items than any model reads are refused.
 _MAX_ITEMS = 10_000
@@ -144,7 +144,7 @@ _any = msgspec.json.Decoder(Any)
 
 
 def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
-    """The question in a body. Raises as :func:`~fairlead.server.openai_body.decoded` does."""
+    """The question in a body. Raises as :func:`~fairlead.dialects.openai_body.decoded` does."""
     body, fields = decoded(data, _body), decoded(data, FIELDS)
     _check(body)
     given: dict[str, Any] = {name: decoded(raw, _any) for name, raw in fields.items()}

@@ -1,4 +1,4 @@
-"""Bodies of OpenAI's API: JSON whose faults are stated with the vendor's ``param``."""
+"""What is sent to OpenAI's APIs: JSON whose faults are stated with the vendor's ``param``."""
 
 from __future__ import annotations
 
