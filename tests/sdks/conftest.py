@@ -60,6 +60,15 @@ max_retries = 0
 max_wait = 0
 breaker_failures = 0
 
+[[budgets]]
+name = "asked"
+unit = "requests"
+limit = 100000
+
+[[budgets]]
+name = "written"
+limit = 100000000
+
 [[aliases]]
 name = "fast"
 model = "m-1"

@@ -106,6 +106,20 @@ async def test_a_streamed_response(client: AsyncOpenAI, upstream: ScriptedUpstre
     assert [item.type for item in last.response.output] == ["reasoning", "message"]
 
 
+async def test_the_vendors_headers_tell_what_is_left(
+    client: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    raw = await client.responses.with_raw_response.create(model="m-1", input="Hi")
+    assert raw.headers["x-ratelimit-limit-requests"] == "100000"
+    assert int(raw.headers["x-ratelimit-remaining-requests"]) < 100_000
+    assert raw.headers["x-ratelimit-limit-tokens"] == "100000000"
+    assert raw.headers["x-ratelimit-reset-tokens"].endswith("s")
+    chat = await client.chat.completions.with_raw_response.create(
+        model="m-1", messages=[{"role": "user", "content": "Hi"}], stream=True
+    )
+    assert int(chat.headers["x-ratelimit-remaining-tokens"]) < 100_000_000
+
+
 async def test_the_sdks_own_sum(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
     async with client.responses.stream(model="m-1", input="Hi") as stream:
         async for _ in stream:

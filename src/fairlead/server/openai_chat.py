@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,50 +11,27 @@ from fairlead.dialects.openai_chat_whole import Completion
 from fairlead.dialects.openai_error import error_of
 from fairlead.engine.reader import Reader
 from fairlead.engine.wire import WireFactory
-from fairlead.errors import BadRequest
 from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import after_parameter, coding_of, last_event, stream_headers
 from fairlead.server.openai_chat_request import asked
-from fairlead.transports import rate_limit
+from fairlead.server.openai_requests import (
+    LAST_EVENT,
+    STARTING,
+    answered,
+    headers_of,
+    orphan_window,
+    ours,
+    query,
+    whole,
+)
 from fairlead.transports.body import BodyWire, StreamResponse
 from fairlead.transports.vendor_sse import ChatSseWire
-from fairlead.transports.whole import Whole, WholeWire
+from fairlead.transports.whole import WholeWire
 
 router = APIRouter(prefix="/v1/chat/completions", tags=["openai"])
 
-#: The seconds that an answer is written on while nobody reads it.
-ORPHAN_WINDOW = "fairlead-orphan-window"
-
-#: What the vendor's SDK for browsers sends, beside what every client does.
-REQUEST_HEADERS = (
-    "Fairlead-Orphan-Window",
-    "OpenAI-Organization",
-    "OpenAI-Project",
-    *(
-        f"X-Stainless-{name}"
-        for name in (
-            "Arch",
-            "Helper-Method",
-            "Lang",
-            "OS",
-            "Package-Version",
-            "Retry-Count",
-            "Runtime",
-            "Runtime-Version",
-            "Timeout",
-        )
-    ),
-)
-
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A chat.completion, or chat.completion.chunk objects as they come.",
-        "content": {"text/event-stream": {}, "application/json": {}},
-        "headers": {"Fairlead-Stream": {"schema": {"type": "string"}}},
-    }
-}
 _BODY_SCHEMA = {
     "type": "object",
     "required": ["messages"],
@@ -67,7 +41,7 @@ _BODY_SCHEMA = {
         "stream": {"type": "boolean"},
     },
 }
-_LAST_EVENT = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+_RESPONSES = answered("A chat.completion, or chat.completion.chunk objects as they come.")
 
 
 @router.post(
@@ -76,11 +50,7 @@ _LAST_EVENT = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "stri
     responses=_RESPONSES,
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": _BODY_SCHEMA}}},
-        "parameters": [
-            _LAST_EVENT,
-            {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}},
-            {"name": "Fairlead-Orphan-Window", "in": "header", "schema": {"type": "number"}},
-        ],
+        "parameters": STARTING,
     },
 )
 async def create(request: Request) -> Response:
@@ -105,7 +75,7 @@ async def create(request: Request) -> Response:
     engine = system.engine
     if not question.stream:
         reader = await engine.start_and_attach(caller, question.ask, key, _sum)
-        return await _answered(request, reader)
+        return await whole(request, reader)
     shown = await engine.start_and_attach(caller, question.ask, key, _chunks(options))
     try:
         failed = await engine.begun(shown.live.stream, config.heartbeat)
@@ -123,10 +93,10 @@ async def create(request: Request) -> Response:
     responses=_RESPONSES,
     openapi_extra={
         "parameters": [
-            {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
-            {"name": "include_usage", "in": "query", "schema": {"type": "boolean"}},
-            {"name": "after", "in": "query", "schema": {"type": "string"}},
-            _LAST_EVENT,
+            query("stream", "boolean"),
+            query("include_usage", "boolean"),
+            query("after", "string"),
+            LAST_EVENT,
         ]
     },
 )
@@ -165,26 +135,14 @@ async def _attach(request: Request, caller: Caller, stream: str, options: Option
 
 def _streaming(request: Request, reader: Reader[BodyWire]) -> Response:
     system = http.system(request)
-    headers = stream_headers(reader) | rate_limit.headers(
-        system.engine.standings(reader.live.stream)
-    )
+    headers = stream_headers(reader) | headers_of(request, reader.live.stream)
     coding = coding_of(request, reader)
     return StreamResponse(system.engine, reader, system.connections, headers, coding=coding)
 
 
 async def _whole(request: Request, caller: Caller, stream: str) -> Response:
     reader = await http.system(request).engine.attach(caller, stream, None, _sum)
-    return await _answered(request, reader)
-
-
-async def _answered(request: Request, reader: Reader[WholeWire]) -> Response:
-    system = http.system(request)
-    headers = stream_headers(reader)
-    sum = await Whole(system.engine, reader, system.connections).wait(request)
-    if sum.error is not None:
-        raise error_of(sum.error)
-    headers |= rate_limit.headers(system.engine.standings(reader.live.stream))
-    return http.json_response(msgspec.Raw(sum.object()), headers=headers)
+    return await whole(request, reader)
 
 
 def _chunks(options: Options) -> WireFactory[BodyWire]:
@@ -196,19 +154,3 @@ def _chunks(options: Options) -> WireFactory[BodyWire]:
 
 def _sum(stream: str, meta: GenerationMeta) -> WholeWire:
     return WholeWire(stream, ours(meta), Completion)
-
-
-def ours(meta: GenerationMeta) -> GenerationMeta:
-    """The meta of a generation. Raises for another application's stream, which has no answer."""
-    if meta.relayed:
-        raise BadRequest("this stream holds another application's events: read it at /streams/{id}")
-    return meta
-
-
-def orphan_window(request: Request) -> float | None:
-    """What the request says of :data:`ORPHAN_WINDOW`; None: nothing."""
-    text = request.headers.get(ORPHAN_WINDOW, "")
-    try:
-        return float(text) if text else None
-    except ValueError:
-        raise BadRequest(f"'{ORPHAN_WINDOW}' must be a number of seconds") from None

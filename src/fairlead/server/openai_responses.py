@@ -17,25 +17,26 @@ from fairlead.events.meta import GenerationMeta, decode_meta
 from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import after_parameter, last_event, stream_headers
-from fairlead.server.openai_chat import orphan_window, ours
+from fairlead.server.openai_requests import (
+    LAST_EVENT,
+    STARTING,
+    answered,
+    headers_of,
+    orphan_window,
+    ours,
+    query,
+    whole,
+)
 from fairlead.server.openai_responses_request import Asked, asked
-from fairlead.transports import rate_limit
 from fairlead.transports.body import BodyWire, StreamResponse
 from fairlead.transports.vendor_sse import ResponsesSseWire
-from fairlead.transports.whole import Whole, WholeWire
+from fairlead.transports.whole import WholeWire
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
 
 #: A dialogue of more answers than this is refused.
 _MAX_CHAIN = 1000
 
-_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {
-        "description": "A response, or its events as they come.",
-        "content": {"text/event-stream": {}, "application/json": {}},
-        "headers": {"Fairlead-Stream": {"schema": {"type": "string"}}},
-    }
-}
 _BODY_SCHEMA = {
     "type": "object",
     "properties": {
@@ -48,7 +49,7 @@ _BODY_SCHEMA = {
         "store": {"type": "boolean"},
     },
 }
-_LAST_EVENT = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "string"}}
+_RESPONSES = answered("A response, or its events as they come.")
 
 
 @router.post(
@@ -57,11 +58,7 @@ _LAST_EVENT = {"name": "Last-Event-ID", "in": "header", "schema": {"type": "stri
     responses=_RESPONSES,
     openapi_extra={
         "requestBody": {"content": {"application/json": {"schema": _BODY_SCHEMA}}},
-        "parameters": [
-            _LAST_EVENT,
-            {"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}},
-            {"name": "Fairlead-Orphan-Window", "in": "header", "schema": {"type": "number"}},
-        ],
+        "parameters": STARTING,
     },
 )
 async def create(request: Request) -> HttpResponse:
@@ -81,14 +78,14 @@ async def create(request: Request) -> HttpResponse:
     if known is not None:
         if question.stream:
             return await _attach(request, caller, known.stream)
-        return await _whole(request, await engine.attach(caller, known.stream, None, _sum))
+        return await whole(request, await engine.attach(caller, known.stream, None, _sum))
     ask = question.after(await _earlier(request, caller, question))
     key = request.headers.get("idempotency-key", "")
     if ask.background and not question.stream:
         started = await engine.start(caller, ask, key)
         return _so_far(started.stream, await _sum_of(request, caller, started.stream))
     if not question.stream:
-        return await _whole(request, await engine.start_and_attach(caller, ask, key, _sum))
+        return await whole(request, await engine.start_and_attach(caller, ask, key, _sum))
     shown = await engine.start_and_attach(caller, ask, key, _events)
     try:
         failed = None
@@ -108,9 +105,9 @@ async def create(request: Request) -> HttpResponse:
     responses=_RESPONSES,
     openapi_extra={
         "parameters": [
-            {"name": "stream", "in": "query", "schema": {"type": "boolean"}},
-            {"name": "starting_after", "in": "query", "schema": {"type": "integer"}},
-            _LAST_EVENT,
+            query("stream", "boolean"),
+            query("starting_after", "integer"),
+            LAST_EVENT,
         ]
     },
 )
@@ -149,9 +146,9 @@ async def delete(request: Request, response: str) -> HttpResponse:
     summary="What a response was asked",
     openapi_extra={
         "parameters": [
-            {"name": "limit", "in": "query", "schema": {"type": "integer"}},
-            {"name": "order", "in": "query", "schema": {"enum": ["desc", "asc"]}},
-            {"name": "after", "in": "query", "schema": {"type": "string"}},
+            query("limit", "integer"),
+            query("order", "string", enum=["desc", "asc"]),
+            query("after", "string"),
         ]
     },
 )
@@ -267,20 +264,8 @@ async def _attach(request: Request, caller: Caller, stream: str) -> HttpResponse
 
 def _streaming(request: Request, reader: Reader[BodyWire]) -> HttpResponse:
     system = http.system(request)
-    headers = stream_headers(reader) | rate_limit.headers(
-        system.engine.standings(reader.live.stream)
-    )
+    headers = stream_headers(reader) | headers_of(request, reader.live.stream)
     return StreamResponse(system.engine, reader, system.connections, headers)
-
-
-async def _whole(request: Request, reader: Reader[WholeWire]) -> HttpResponse:
-    system = http.system(request)
-    headers = stream_headers(reader)
-    sum = await Whole(system.engine, reader, system.connections).wait(request)
-    if sum.error is not None:
-        raise error_of(sum.error)
-    headers |= rate_limit.headers(system.engine.standings(reader.live.stream))
-    return http.json_response(msgspec.Raw(sum.object()), headers=headers)
 
 
 def _events(stream: str, meta: GenerationMeta) -> BodyWire:
