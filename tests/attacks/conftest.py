@@ -5,7 +5,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import math
 import os
+import signal
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -19,17 +24,62 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.support.server import ServerProcess
 
 TIMES = int(os.environ.get("FAIRLEAD_ATTACKS", "200"))
-KEYS = {"FAIRLEAD_API_KEYS": "ann=key-of-ann,bob=key-of-bob"}
+KEYS = {"FAIRLEAD_API_KEYS": "ann=key-of-ann,bob=key-of-bob,eve=key-of-eve"}
 ANN = {"Authorization": "Bearer key-of-ann"}
 BOB = {"Authorization": "Bearer key-of-bob"}
+EVE = {"Authorization": "Bearer key-of-eve"}
 
 #: Seconds from token to token, as a quick model's server has it.
 PACE = 0.005
-#: Tokens of an answer that was cut which may have been on the wire: they were sent, and nobody had
-#: counted them when the connection was closed. Two seconds' worth, for a machine that is busy.
-WIRE = round(2 / PACE)
+#: Between a token's leaving the model's server and that server's hearing that no more is wanted lie
+#: so many round trips at most: the token has to be read; the counters say that there is no more of
+#: the step that is being fetched, of a whole one, and of what is left (each of them asked twice, if
+#: others take some meanwhile); and the end of the connection has to be noticed.
+ROUND_TRIPS = 8
+#: Seconds between two looks at how long a round trip takes.
+_LOOK = 0.02
 
-Serve = Callable[..., ServerProcess]
+
+class Watched(ServerProcess):
+    """A server whose round trips are timed: from here, where the model's server runs, by way of its
+    loop to its counters and back. A stall of either process lengthens one."""
+
+    slowest = 0.0
+    _watching: asyncio.Task[None] | None = None
+
+    @property
+    def wire(self) -> int:
+        """Tokens of an answer that was cut which may have been on the wire: the model's server had
+        sent them, and nobody had counted them when the connection was closed."""
+        return 1 + math.ceil(ROUND_TRIPS * self.slowest / PACE)
+
+    async def __aenter__(self) -> Watched:
+        await self.start()
+        self._watching = asyncio.create_task(self._watch())
+        return self
+
+    async def _end(self, number: signal.Signals) -> int:
+        if self._watching is not None:
+            self._watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watching
+        return await super()._end(number)
+
+    async def _watch(self) -> None:
+        async with aiohttp.ClientSession(headers=EVE) as session:
+            before = time.monotonic()
+            while True:
+                # What comes in the pause is part of the next look.
+                await asyncio.sleep(_LOOK)
+                async with session.get(f"{self.url}/budgets") as response:
+                    assert response.status == 200, await response.text()
+                    await response.read()
+                now = time.monotonic()
+                self.slowest = max(self.slowest, now - before)
+                before = now
+
+
+Serve = Callable[..., Watched]
 
 
 @pytest.fixture
@@ -52,10 +102,10 @@ async def serve(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncGenerator[Se
     """Makes servers with the given tables in their configuration, all on the same files."""
     async with AsyncExitStack() as stack:
 
-        def make(tables: str, *arguments: str) -> ServerProcess:
+        def make(tables: str, *arguments: str) -> Watched:
             config = tmp_path / "fairlead.toml"
             config.write_text(tables)
-            server = ServerProcess(
+            server = Watched(
                 tmp_path / "data",
                 *("--config", str(config), "--upstream", upstream.base_url),
                 *("--model", "scripted", "--no-knowledge", *arguments),
