@@ -115,7 +115,7 @@ PATHS = [
     ("GET", "consumers"), ("GET", "keys"), ("POST", "keys"), ("POST", "keys/0123456789/rotate"),
     ("DELETE", "keys/0123456789"), ("GET", "budgets"), ("GET", "usage"), ("GET", "upstreams"),
     ("GET", "streams"), ("GET", "queue"), ("POST", "streams/x/stop"), ("GET", "audit"),
-    ("POST", "reload"),
+    ("GET", "overview"), ("POST", "reload"),
 ]  # fmt: skip
 
 
@@ -202,6 +202,16 @@ async def test_what_runs_waits_and_is_read_is_seen_and_stopped(
     )  # fmt: skip
     assert writing["age"] >= 0
     assert [each["stream"] for each in (await admin("queue"))["queue"]] == [three.stream]
+    look = await admin("overview?search=alice&sort=tokens&limit=1")
+    assert (look["writing"], look["queued"], look["matching"]) == (2, 1, 2)
+    (shown,) = look["streams"]
+    assert shown["consumer"] == "alice"
+    assert [each["name"] for each in look["upstreams"]] == ["upstream"]
+    assert [each["stream"] for each in (await admin("overview?state=queued"))["streams"]] == [
+        three.stream
+    ]
+    for wrong in ("state=odd", "sort=-rate", "limit=0", "backwards=1", f"search={'x' * 201}"):
+        await admin(f"overview?{wrong}", status=400)
     consumers = {c["consumer"]: c for c in (await admin("consumers"))["consumers"]}
     assert (consumers["alice"]["writing"], consumers["alice"]["readers"]) == (2, 2)
     assert consumers["bob"]["queued"] == 1

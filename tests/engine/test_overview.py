@@ -14,6 +14,7 @@ from fairlead.engine.course import Course
 from fairlead.engine.engine import Engine
 from fairlead.engine.limits import Limits
 from fairlead.engine.models import Model, Models
+from fairlead.engine.overview import LiveStream, Sort, chosen
 from fairlead.errors import Busy, NotFound, UpstreamCut
 from fairlead.events.answer import Answer
 from fairlead.events.model import Usage
@@ -238,3 +239,35 @@ async def test_the_pulse_looks_at_what_runs(
         await asyncio.sleep(0)
     assert not watched.notes.ends
     await engine.close()
+
+
+def _live(stream: str, state: Any, age: float | None, rate: float, **readers: int) -> LiveStream:
+    consumer = {"a": "Zoe", "b": "adam", "c": ""}[stream]
+    return LiveStream(
+        stream=stream, state=state, readers=readers, consumer=consumer, age=age, rate=rate
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("sort", "backwards", "order"),
+    [
+        ("order", False, "abc"),
+        ("order", True, "cba"),
+        ("age", False, "bac"),
+        ("rate", True, "cba"),
+        ("readers", False, "cab"),
+        ("consumer", False, "cba"),
+        ("state", False, "acb"),
+    ],
+)
+def test_streams_are_sorted(sort: Sort, backwards: bool, order: str) -> None:
+    streams = [
+        _live("a", "queued", 1.0, 9.0, sse=1),
+        _live("b", "writing", 5.0, 3.0),
+        _live("c", "read", None, 0.0, sse=1, poll=1),
+    ]
+    found = chosen(streams, sort=sort, backwards=backwards)
+    assert "".join(each.stream for each in found) == order
+    assert [each.stream for each in chosen(streams, search="ADA")] == ["b"]
+    assert [each.stream for each in chosen(streams, state="read")] == ["c"]
+    assert chosen(streams, state="read", search="zoe") == []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from fairlead.policy.caller import Caller
+import pytest
+
+from fairlead.policy.caller import ADMIN, ALL_SCOPES, ANONYMOUS, Caller
 from fairlead.policy.facts import Facts, Keep
 from fairlead.transports.callers import Callers, credential, facts
 
@@ -72,3 +74,34 @@ async def test_a_renewed_caller_is_still_where_it_was() -> None:
     assert (caller.consumer, caller.facts.address) == ("alice", "203.0.113.9")
     renewed = await callers.renewed(caller, "bob")
     assert (renewed.consumer, renewed.facts) == ("bob", caller.facts)
+
+
+@pytest.mark.parametrize(
+    ("host", "oversees"),
+    [
+        ("127.0.0.1:8000", True),
+        ("localhost", True),
+        ("page.localhost:8000", True),
+        ("[::1]:8000", True),
+        ("", True),
+        ("rebound.example:8000", False),
+        ("127.0.0.1.example", False),
+        ("192.168.1.5:8000", False),
+        ("0.0.0.0:8000", False),
+        ("[::1", True),
+        ("localhost.example", False),
+    ],
+)
+async def test_nobody_oversees_under_a_foreign_name(host: str, oversees: bool) -> None:
+    class Nobody:
+        async def identify(self, credential: str | None) -> Caller:
+            return Caller("operator", ANONYMOUS.scopes) if credential else ANONYMOUS
+
+    asked = request({"host": host} if host else {})
+    caller = await Callers(Nobody(), alone=True).of(asked)
+    assert (ADMIN in caller.scopes) is oversees
+    assert caller.scopes >= ALL_SCOPES
+    assert ADMIN in (await Callers(Nobody()).of(asked)).scopes
+    # Who has a credential needs no name.
+    known = request({"host": host, "authorization": "Bearer k"})
+    assert ADMIN in (await Callers(Nobody(), alone=True).of(known)).scopes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 import msgspec
@@ -39,6 +39,54 @@ class LiveStream(msgspec.Struct, frozen=True, kw_only=True):
     age: float | None = None
     tokens: int = 0
     rate: float = 0.0
+
+
+Sort = Literal["order", "age", "rate", "tokens", "readers", "consumer", "model", "state"]
+
+#: What streams can be sorted by.
+SORTS: tuple[Sort, ...] = (
+    "order",
+    "age",
+    "rate",
+    "tokens",
+    "readers",
+    "consumer",
+    "model",
+    "state",
+)
+
+
+def chosen(
+    streams: Iterable[LiveStream],
+    *,
+    search: str = "",
+    state: str = "",
+    sort: Sort = "order",
+    backwards: bool = False,
+) -> list[LiveStream]:
+    """Those of a ``state`` (empty: of any) that have ``search`` in their stream, consumer, model,
+    provider or conversation, whatever its case; sorted: numbers the largest first, words as in a
+    dictionary, ``order`` as they came, or all of it ``backwards``. Pure."""
+    wanted = search.casefold()
+    found = [
+        each
+        for each in streams
+        if (not state or each.state == state)
+        and any(wanted in text.casefold() for text in _words(each))
+    ]
+    if sort in ("consumer", "model", "state"):
+        found.sort(key=lambda each: str(getattr(each, sort)).casefold(), reverse=backwards)
+    elif sort == "readers":
+        found.sort(key=lambda each: sum(each.readers.values()), reverse=not backwards)
+    elif sort != "order":
+        found.sort(key=lambda each: float(getattr(each, sort) or 0.0), reverse=not backwards)
+    elif backwards:
+        found.reverse()
+    return found
+
+
+def _words(each: LiveStream) -> tuple[str, ...]:
+    return each.stream, each.consumer, each.model, each.provider, each.conversation
 
 
 class Load(msgspec.Struct, frozen=True, kw_only=True):

@@ -14,11 +14,12 @@ class UpstreamHealth(msgspec.Struct, frozen=True, kw_only=True):
 
     ``state``: of its breaker. ``well``: what its health check found last (without one: true).
     ``usable``: whether a question would be sent to it now. ``resumes_in``: seconds until its
-    breaker tries again or its pause is over; None: neither. ``in_flight``: answers under way;
-    ``waiting``: questions that wait for it. Since the start of the process: questions ``asked``,
-    those that it ``answered`` to the end, ``failed``, ``rate_limited`` (429) and ``refused`` (the
-    key); ``last_error``: the code of the newest failure (:mod:`fairlead.errors`), and ``failed_at``
-    its time in seconds since 1970 (UTC); 0: never.
+    breaker tries again or its pause is over; None: neither. ``in_flight``: answers under way, of
+    ``room`` that it is given at once (0: no limit); ``waiting``: questions that wait for it. Since
+    the start of the process: questions ``asked``, those that it ``answered`` to the end,
+    ``failed``, ``rate_limited`` (429) and ``refused`` (the key); ``last_error``: the code of the
+    newest failure (:mod:`fairlead.errors`), and ``failed_at`` its time in seconds since 1970 (UTC);
+    0: never.
     """
 
     name: str
@@ -28,6 +29,7 @@ class UpstreamHealth(msgspec.Struct, frozen=True, kw_only=True):
     usable: bool
     resumes_in: float | None
     in_flight: int
+    room: int = 0
     waiting: int
     asked: int
     answered: int

@@ -104,6 +104,7 @@ class Gate:
             usable=obstacle is None,
             resumes_in=None if until is None else round(max(0.0, until - now), 3),
             in_flight=standing.in_flight,
+            room=self._caps.concurrent,
             waiting=self.waiting,
             asked=self._asked,
             answered=self._answered,

@@ -35,6 +35,7 @@ async def info(request: Request) -> Response:
             "models": models,
             "knowledge": system.engine.knowledge is not None,
             "notice": system.notice,
+            "page_background": config.page_background,
             "attachments": {
                 "types": config.attachment_types,
                 "number": config.max_attachments,

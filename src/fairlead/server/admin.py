@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fairlead.engine.overview import LiveStream, Load
+from fairlead.engine.overview import SORTS, LiveStream, Load, Sort, chosen
 from fairlead.errors import BadRequest, Misconfigured, NotFound, Unauthenticated
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
@@ -29,6 +29,11 @@ router = APIRouter(prefix="/admin", tags=["admin"])
 _OVERLAP = 86_400.0
 #: How many keys of one budget are shown at most.
 _MOST_KEYS = 1000
+#: How many streams one look shows at most, and the longest text that they are searched for.
+_MOST_STREAMS = 1000
+_MAX_SEARCH = 200
+#: What a stream may be doing; empty: any of it.
+_STATES = ("", "queued", "writing", "read")
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
@@ -265,6 +270,57 @@ async def streams(request: Request) -> Response:
             "draining": engine.draining,
             **msgspec.to_builtins(census),
             "streams": [_live(each) for each in found],
+        }
+    )
+
+
+@router.get(
+    "/overview",
+    summary="How this node does, in one look",
+    openapi_extra={
+        "parameters": [
+            *_text("search"),
+            {"name": "state", "in": "query", "schema": {"enum": list(_STATES)}},
+            {"name": "sort", "in": "query", "schema": {"enum": list(SORTS)}},
+            {"name": "backwards", "in": "query", "schema": {"enum": ["false", "true"]}},
+            {
+                "name": "limit",
+                "in": "query",
+                "schema": {"type": "integer", "maximum": _MOST_STREAMS},
+            },
+        ]
+    },
+)
+async def overview(request: Request) -> Response:
+    """The counts of ``GET /admin/streams`` and the tokens a second of all its answers (``rate``),
+    the upstreams of ``GET /admin/upstreams``, and the first ``limit`` of those streams that have
+    ``search`` in their names and are of a ``state``, with the number of all that do
+    (``matching``). Numbers are sorted the largest first, words by the alphabet."""
+    caller = await _overseer(request)
+    system = http.system(request)
+    engine = system.engine
+    search = request.query_params.get("search", "")
+    if len(search) > _MAX_SEARCH:
+        raise BadRequest(f"'search' must be at most {_MAX_SEARCH} characters")
+    everything = engine.overview.streams(caller)
+    found = chosen(
+        everything,
+        search=search,
+        state=http.choice(request, "state", _STATES),
+        sort=cast("Sort", http.choice(request, "sort", SORTS)),
+        backwards=http.choice(request, "backwards", ("false", "true")) == "true",
+    )
+    limit = http.integer(request, "limit", 100, 1, _MOST_STREAMS)
+    return http.json_response(
+        {
+            "at": time.time(),
+            "node": engine.node,
+            "draining": engine.draining,
+            **msgspec.to_builtins(engine.overview.census()),
+            "rate": round(sum(each.rate for each in everything), 1),
+            "matching": len(found),
+            "streams": [_live(each) for each in found[:limit]],
+            "upstreams": msgspec.to_builtins(system.offer.upstreams.snapshot()),
         }
     )
 

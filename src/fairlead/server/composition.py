@@ -123,6 +123,7 @@ async def compose(
                 cookie=doors.cookie,
                 origins=config.cors_origins,
                 apps=[app.path for app in config.apps],
+                alone=config.loopback and not config.insecure,
             ),
             doors=doors,
             entrance=entrance,

@@ -356,6 +356,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float,
         _meta("Limits", "How long an answer goes on that nobody watches.", ge=0, **_SECONDS),
     ] = 60.0
+    page_background: Annotated[
+        bool,
+        _meta("Limits", "The page's answers go on to their end, though nobody watches."),
+    ] = True
 
     heartbeat: Annotated[
         float,

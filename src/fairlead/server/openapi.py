@@ -91,6 +91,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/admin/usage"): Example(query={**_DAYS, "by": "consumer", "format": "csv"}),
     ("GET", "/admin/upstreams"): Example(),
     ("GET", "/admin/streams"): Example(),
+    ("GET", "/admin/overview"): Example(query={"search": "alice", "sort": "rate", "limit": "10"}),
     ("GET", "/admin/queue"): Example(),
     ("POST", "/admin/streams/{stream}/stop"): Example(path={"stream": STREAM}),
     ("GET", "/admin/audit"): Example(query={"action": "key", "limit": "10"}),

@@ -56,6 +56,7 @@ LIVE = frozenset(
         "model",
         "oauth2",
         "orphan_window",
+        "page_background",
         "plugins",
         "prices",
         "queue",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Collection
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -10,7 +11,7 @@ import msgspec
 from starlette.types import Scope
 
 from fairlead.errors import Forbidden, Unauthenticated
-from fairlead.policy.caller import Caller
+from fairlead.policy.caller import ADMIN, ANONYMOUS, Caller
 from fairlead.policy.facts import Facts, Keep
 from fairlead.ports.identity import Identity
 
@@ -37,7 +38,8 @@ class Callers:
     """Names the caller of each request. ``keep``: what of a request decisions ask about. ``cookie``
     names the one that holds a session's credential (empty: none does); ``origins`` are the web
     pages, besides the server's own, that may use it. Under the paths ``apps`` other applications'
-    streams are read."""
+    streams are read. ``alone``: the server is there for this machine only, so that nobody who needs
+    no credential oversees it under another name than this machine's own."""
 
     def __init__(
         self,
@@ -47,12 +49,14 @@ class Callers:
         cookie: str = "",
         origins: Collection[str] = (),
         apps: Collection[str] = (),
+        alone: bool = False,
     ) -> None:
         self.identity = identity
         self.keep = keep or Keep()
         self.cookie = cookie
         self._origins = origins
         self._apps = tuple(f"{path}/" for path in apps)
+        self._alone = alone
 
     async def of(self, scope: Scope) -> Caller:
         """Who makes this request (an ASGI scope of HTTP or WebSocket). Raises
@@ -67,6 +71,8 @@ class Callers:
             if found is not None:
                 self._check_page(scope)
         caller = await self.identity.identify(found)
+        if self._alone and caller.credential == ANONYMOUS.credential and not _own_name(scope):
+            caller = msgspec.structs.replace(caller, scopes=caller.scopes - {ADMIN})
         return self._known(caller, facts(scope, self.keep))
 
     async def renewed(self, caller: Caller, credential: str) -> Caller:
@@ -162,6 +168,21 @@ def facts(scope: Scope, keep: Keep) -> Facts:
         cookies=cookies,
         reader=(_header(scope, b"fairlead-reader").decode("latin-1") or reader)[:MAX_READER],
     )
+
+
+def _own_name(scope: Scope) -> bool:
+    """Whether the request calls this machine by a name that no other one has. A foreign page can
+    let its own name stand for 127.0.0.1 (DNS rebinding), and then reads what it likes as if it were
+    of this server; what it cannot do is send another name as ``Host``. Nor does a proxy that lets
+    the world in, as it should be set up."""
+    host = _header(scope, b"host").decode("latin-1").lower()
+    name = host.partition("]")[0].removeprefix("[") if host[:1] == "[" else host.partition(":")[0]
+    if name in ("", "localhost") or name.endswith(".localhost"):  # RFC 6761, section 6.3
+        return True
+    try:
+        return ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
 
 
 def _header(scope: Scope, wanted: bytes) -> bytes:
