@@ -24,7 +24,7 @@ from tests.library.conftest import served
 from tests.support.server import ServerProcess
 
 GATED = Pace(gated=True)
-every_transport = pytest.mark.parametrize("transport", ["sse", "websocket", "poll"])
+every_transport = pytest.mark.parametrize("transport", ["sse", "websocket", "poll", "connect"])
 
 
 @pytest.mark.timeout(400)

@@ -28,10 +28,11 @@ from tests.clients.lines import CUTS, PATIENCE, TOKENS, as_recorded, exact, host
 GATED = Pace(gated=True)
 AT_ONCE = {"maxDelay": 0, "maxRetries": 1000}
 LADDER = ["sse", "websocket", "poll"]
+TRANSPORTS = [*LADDER, "connect"]
 
 
 @pytest.mark.timeout(PATIENCE)
-@pytest.mark.parametrize("transport", [*LADDER, "auto"])
+@pytest.mark.parametrize("transport", [*TRANSPORTS, "auto"])
 async def test_whatever_is_cut_the_text_is_exact(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession, transport: str
 ) -> None:
@@ -74,7 +75,7 @@ async def test_whatever_is_cut_an_interruption_asks_once(
     assert len(upstream.requests) == 2 * rounds, "a question was asked twice"
 
 
-@pytest.mark.parametrize("transport", LADDER)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_it_is_cut_while_it_is_written(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession, transport: str
 ) -> None:
@@ -98,7 +99,7 @@ async def test_it_is_cut_while_it_is_written(
     assert len(upstream.requests) == 1
 
 
-@pytest.mark.parametrize("transport", LADDER)
+@pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_what_keeps_silent_is_left_and_what_is_late_is_waited_for(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession, transport: str
 ) -> None:

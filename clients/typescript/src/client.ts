@@ -12,7 +12,8 @@ import { Sockets, type SocketClass } from "./websocket.js";
 export interface ClientOptions extends Access, Patience {
   /**
    * How answers are read. `auto` begins with `sse`, falls to `websocket` and then to `poll` on a
-   * path that holds streams back, and climbs again when it no longer does.
+   * path that holds streams back, and climbs again when it no longer does. `connect` is never
+   * chosen by itself: it is for servers, proxies and logs that know Connect.
    */
   transport?: "auto" | TransportName;
   /**

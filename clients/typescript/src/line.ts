@@ -4,7 +4,14 @@ import type { Http } from "./http.js";
 import type { Ladder, Path } from "./path.js";
 import { poll } from "./poll.js";
 import { sse } from "./sse.js";
-import { AGAIN, CLOSED, type Place, type Transport, type TransportName } from "./transport.js";
+import {
+  AGAIN,
+  CLOSED,
+  type Call,
+  type Place,
+  type Transport,
+  type TransportName,
+} from "./transport.js";
 import { delay, offline, pause, Watchdog } from "./waiting.js";
 import { websocket, type Sockets } from "./websocket.js";
 
@@ -47,7 +54,15 @@ const FRUITLESS = 2;
 /** Codes of problems that no server states. */
 const OF_THE_LINE: ReadonlySet<string> = new Set(["unreachable", "stalled", "protocol"]);
 
-const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll };
+const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll, connect };
+
+/** Few read over it: it is fetched by who does. */
+async function* connect(call: Call): AsyncGenerator<Message> {
+  const module = await import("./connect.js").catch((error: unknown) => {
+    throw unreachable(error);
+  });
+  yield* module.connect(call);
+}
 
 /** What a line needs besides its place. */
 export interface Means {

@@ -56,7 +56,7 @@ export async function* sse(call: Call): AsyncGenerator<Message> {
 }
 
 /** Let a body end by itself, so that its connection can be used again; but not for ever. */
-async function finish(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+export async function finish(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
   const tired = setTimeout(() => void reader.cancel().catch(() => {}), 1000);
   try {
     while (!(await reader.read()).done);

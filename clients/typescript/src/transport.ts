@@ -5,8 +5,8 @@ import type { Message } from "./events.js";
 import type { Http, Init } from "./http.js";
 import type { Sockets } from "./websocket.js";
 
-/** The ways to read an answer: Server-Sent Events over fetch, a WebSocket, long polling. */
-export type TransportName = "sse" | "websocket" | "poll";
+/** The ways to read an answer: Server-Sent Events over fetch, a WebSocket, long polling, Connect. */
+export type TransportName = "sse" | "websocket" | "poll" | "connect";
 
 /** What is asked. */
 export interface Start {
@@ -55,7 +55,22 @@ export const CLOSED = "closed ";
 export const AGAIN = "again ";
 
 /** The request that starts an answer: sent again it finds the same stream, and asks nothing twice. */
-export async function startRequest({ http, place, signal }: Call, accept: string): Promise<Init> {
+export async function startRequest(call: Call, accept: string): Promise<Init> {
+  const fields = await startFields(call);
+  return {
+    method: "POST",
+    body: JSON.stringify(fields),
+    signal: call.signal,
+    headers: {
+      Accept: accept,
+      "Content-Type": "application/json",
+      "Idempotency-Key": call.place.start!.key,
+    },
+  };
+}
+
+/** What that request asks, without its key. */
+export async function startFields({ http, place, signal }: Call): Promise<Record<string, unknown>> {
   const { start } = place;
   if (!start) throw new TypeError("there is neither a question nor a stream");
   const { attachments } = start;
@@ -77,14 +92,5 @@ export async function startRequest({ http, place, signal }: Call, accept: string
       parent: stopped.message_id,
     };
   }
-  return {
-    method: "POST",
-    body: JSON.stringify(fields),
-    signal,
-    headers: {
-      Accept: accept,
-      "Content-Type": "application/json",
-      "Idempotency-Key": start.key,
-    },
-  };
+  return fields;
 }
