@@ -10,6 +10,7 @@ import pytest
 
 from fairlead.errors import StoreUnavailable, Unauthenticated
 from fairlead.identity.chain import Chain, Ways
+from fairlead.identity.client_secrets import ClientSecrets
 from fairlead.identity.introspection import KIND as TOKEN
 from fairlead.identity.own import OwnIdentity
 from fairlead.identity.sessions import SessionIdentity
@@ -41,13 +42,16 @@ class Kit:
     def __init__(self, **doors: Any) -> None:
         self.clock = Clock()
         self.keys = MemoryKeys(self.clock)
-        self.tickets = TicketIdentity(MemoryTickets(self.clock), self.clock)
+        kept = MemoryTickets(self.clock)
+        self.tickets = TicketIdentity(kept, self.clock)
+        self.secrets = ClientSecrets(kept, self.clock)
         self.sessions = SessionIdentity(MemorySessions(self.clock), self.clock)
         configured = StaticKey("static", hashlib.sha256(b"configured").digest(), ALL_SCOPES)
         self.chain = Chain(
             stored=StoredKeys(self.keys, self.clock),
             sessions=self.sessions,
             tickets=self.tickets,
+            secrets=self.secrets,
             ways=Ways(StaticKeys([configured]), **doors),
         )
 
@@ -67,6 +71,7 @@ async def test_each_shape_has_somebody_who_knows_it() -> None:
     assert await who(kit, await kit.key()) == "stored"
     assert await who(kit, await kit.sessions.begin(user, 100)) == "user"
     assert await who(kit, await kit.tickets.issue(user)) == "user"
+    assert await who(kit, (await kit.secrets.issue(user, 100, "")).value) == "user"
     assert await who(kit, "aaaa.bbbb.cccc") == "jwt"
     assert await who(kit, "aaaa.bbbb.") == "jwt"
     assert await who(kit, "configured") == "static"
@@ -156,7 +161,7 @@ async def test_other_ways_take_the_place_of_these() -> None:
 
 async def test_a_programs_own_identity_knows_all_but_the_tickets() -> None:
     kit = Kit()
-    own = OwnIdentity(Names("own"), kit.tickets)
+    own = OwnIdentity(Names("own"), kit.tickets, kit.secrets)
     ticket = await kit.tickets.issue(Caller("ann"))
     assert (await own.identify(ticket)).consumer == "ann"
     assert (await own.identify("flk_x")).consumer == "own"
@@ -167,4 +172,4 @@ async def test_a_programs_own_identity_knows_all_but_the_tickets() -> None:
         async def identify(self, credential: str | None) -> Caller:
             return Caller("plain")
 
-    assert await OwnIdentity(Plain(), kit.tickets).ended({"own:1"}) == {}
+    assert await OwnIdentity(Plain(), kit.tickets, kit.secrets).ended({"own:1"}) == {}

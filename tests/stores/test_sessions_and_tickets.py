@@ -122,6 +122,17 @@ async def test_a_ticket_ends(kit: Kit) -> None:
     assert found.expires_at is None
 
 
+async def test_a_ticket_that_is_only_looked_at_stays_good_until_it_ends(kit: Kit) -> None:
+    here, there = kit.tickets
+    made = replace(ticket(kit.clock), settings='{"model":"m"}')
+    await here.issue(made, b"one", 10)
+    assert await there.find(b"one") == await here.find(b"one") == made
+    assert await here.find(b"two") is None
+    kit.clock.advance(30)
+    assert await there.find(b"one") is None
+    assert await here.find(b"one") is None
+
+
 async def test_nobody_hoards_tickets(kit: Kit) -> None:
     here, there = kit.tickets
     for n in range(3):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import structlog
 
 from fairlead.errors import FairleadError, Unauthenticated
-from fairlead.identity import sessions, stored_keys, tickets
+from fairlead.identity import client_secrets, sessions, stored_keys, tickets
 from fairlead.identity.introspection import KIND as TOKEN
 from fairlead.identity.introspection import Introspection
 from fairlead.identity.jwt import KIND as JWT
@@ -44,8 +44,9 @@ class Chain:
     """Implements :class:`~fairlead.ports.identity.Identity` and
     :class:`~fairlead.ports.identity.Revocable`.
 
-    What Fairlead issued says so itself (``flk_``, ``flt_``, ``fls_``). Anything else is a token of
-    the issuer where it looks like one, a key of the configuration, or a token to be asked about.
+    What Fairlead issued says so itself (``flk_``, ``flt_``, ``fls_``, ``ek_``). Anything else is a
+    token of the issuer where it looks like one, a key of the configuration, or a token to be asked
+    about.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class Chain:
         stored: stored_keys.StoredKeys,
         sessions: sessions.SessionIdentity,
         tickets: tickets.TicketIdentity,
+        secrets: client_secrets.ClientSecrets,
         ways: Ways,
     ) -> None:
         self.ways = ways
         self._stored = stored
         self._sessions = sessions
         self._tickets = tickets
+        self._secrets = secrets
 
     def change(self, ways: Ways) -> None:
         """What another configuration says, from now on."""
@@ -99,7 +102,7 @@ class Chain:
         if len(credential) > MAX_TOKEN:
             raise Unauthenticated("the credential is longer than any that this server knows")
         known = self._who_knows(credential)
-        if known not in (self._stored, self._sessions, self._tickets):
+        if known not in (self._stored, self._sessions, self._tickets, self._secrets):
             if self.ways.plugins and self.ways.static.find(credential) is None:
                 for recognise in self.ways.plugins.values():
                     caller = await recognise(credential)
@@ -121,6 +124,8 @@ class Chain:
                 return self._sessions
             case tickets.PREFIX:
                 return self._tickets
+        if client_secrets.is_secret(credential):
+            return self._secrets
         static, jwt, introspection, _, _ = self.ways
         if jwt is not None and has_shape(credential):
             return jwt

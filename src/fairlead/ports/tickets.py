@@ -10,7 +10,8 @@ import msgspec
 
 class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     """Whose authority a ticket stands for: as :class:`~fairlead.policy.caller.Caller` has it.
-    ``until``: when the ticket itself ends, in seconds since 1970, UTC."""
+    ``until``: when the ticket itself ends, in seconds since 1970, UTC. ``settings``: what goes
+    along with it, for whoever takes it (JSON; empty: nothing)."""
 
     consumer: str
     scopes: frozenset[str]
@@ -18,6 +19,7 @@ class Ticket(msgspec.Struct, frozen=True, kw_only=True):
     credential: str
     claims: dict[str, str] = {}
     until: float
+    settings: str = ""
 
 
 class Tickets(Protocol):
@@ -31,6 +33,11 @@ class Tickets(Protocol):
     async def issue(self, ticket: Ticket, sha256: bytes, most: int) -> bool:
         """Keep a ticket by the SHA-256 of its text; False if its consumer has ``most`` unused ones
         already. Those that have ended are removed."""
+        ...
+
+    async def find(self, sha256: bytes) -> Ticket | None:
+        """The ticket whose text has this SHA-256, which stays good; None: there is none, or it has
+        ended."""
         ...
 
     async def take(self, sha256: bytes) -> Ticket | None:

@@ -15,6 +15,7 @@ import msgspec
 from fairlead.errors import IdentityUnavailable, Misconfigured
 from fairlead.identity.algorithms import LEEWAY, USUAL
 from fairlead.identity.chain import Chain, Recognise, Ways
+from fairlead.identity.client_secrets import ClientSecrets
 from fairlead.identity.introspection import Introspection, IntrospectionRules
 from fairlead.identity.issuer import Client, Discovery
 from fairlead.identity.jwks import Jwks, public_keys
@@ -45,6 +46,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     identity: Chain | OwnIdentity
     keys: Keys
     tickets: TicketIdentity
+    secrets: ClientSecrets
     sessions: SessionIdentity
     login: Login | None
     cookie: str
@@ -80,7 +82,7 @@ async def open_doors(
     """The doors that ``config`` describes; ``stack`` closes them. ``gateway``: the file that holds
     keys, sessions and tickets; None: they are in memory. ``secret`` is the deployment's.
     ``plugins`` know callers besides. A program's ``own`` identity stands in for all but the
-    tickets."""
+    tickets and client secrets."""
     if own is not None and plugins:
         raise Misconfigured(
             f"plugins: {', '.join(plugins)}: the program has an identity of its own, which nobody "
@@ -96,6 +98,7 @@ async def open_doors(
     for store in stores:
         await store.open()
     tickets, sessions = TicketIdentity(kept_tickets), SessionIdentity(kept_sessions)
+    secrets = ClientSecrets(kept_tickets)
     client = Client()
     stack.push_async_callback(client.close)
     login = _login(config, client, sessions, secret) if config.oidc.issuer else None
@@ -105,12 +108,13 @@ async def open_doors(
         # section 4.1.3.2), so that no other host of the site can plant one.
         cookie = "__Host-fairlead" if config.oidc.secure else "fairlead"
     if own is not None:
-        identity: Chain | OwnIdentity = OwnIdentity(own, tickets)
+        identity: Chain | OwnIdentity = OwnIdentity(own, tickets, secrets)
     else:
         chain = Chain(
             stored=StoredKeys(keys),
             sessions=sessions,
             tickets=tickets,
+            secrets=secrets,
             ways=await _ways(config, client, plugins),
         )
         stack.push_async_callback(chain.close)
@@ -119,6 +123,7 @@ async def open_doors(
         identity=identity,
         keys=keys,
         tickets=tickets,
+        secrets=secrets,
         sessions=sessions,
         login=login,
         cookie=cookie,

@@ -26,6 +26,10 @@ class MemoryTickets:
         self._tickets[sha256] = ticket
         return True
 
+    async def find(self, sha256: bytes) -> Ticket | None:
+        found = self._tickets.get(sha256)
+        return found if found is not None and self._clock() < found.until else None
+
     async def take(self, sha256: bytes) -> Ticket | None:
         found = self._tickets.pop(sha256, None)
         return found if found is not None and self._clock() < found.until else None

@@ -57,6 +57,17 @@ class SqliteTickets:
 
         return await self._gateway.run(issue)
 
+    async def find(self, sha256: bytes) -> Ticket | None:
+        now = self._clock()
+
+        def find(db: apsw.Connection) -> list[tuple[bytes]]:
+            return rows(
+                db, "SELECT data FROM tickets WHERE sha256 = ? AND until > ?", (sha256, now)
+            )
+
+        found = await self._gateway.run(find)
+        return _decoder.decode(found[0][0]) if found else None
+
     async def take(self, sha256: bytes) -> Ticket | None:
         now = self._clock()
 

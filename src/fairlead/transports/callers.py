@@ -18,6 +18,11 @@ from fairlead.ports.identity import Identity
 #: Browsers cannot set headers on a WebSocket: the credential comes as one of the subprotocols,
 #: which are never echoed, with the characters percent-encoded that a subprotocol cannot hold.
 KEY_PROTOCOL = "fairlead.key."
+#: The same as OpenAI's clients write it, on the paths of its API.
+OPENAI_KEY_PROTOCOL = "openai-insecure-api-key."
+#: What those paths begin with, and that of sessions, which client secrets are for alone.
+OPENAI, REALTIME = "/v1/", "/v1/realtime"
+_CLIENT_SECRET = re.compile(r"ek_[0-9a-z]{32}")
 
 #: What a one-use ticket begins with.
 TICKET = "flt_"
@@ -54,8 +59,8 @@ class Callers:
         self.identity = identity
         self.keep = keep or Keep()
         self.cookie = cookie
+        self.apps = apps
         self._origins = origins
-        self._apps = tuple(f"{path}/" for path in apps)
         self._alone = alone
 
     async def of(self, scope: Scope) -> Caller:
@@ -65,11 +70,13 @@ class Callers:
         if KNOWN in scope:
             known: Caller = scope[KNOWN]
             return known
-        found = credential(scope) or ticket(scope, self._apps)
+        found = credential(scope) or ticket(scope, self.apps)
         if found is None and self.cookie:
             found = _cookies(scope).get(self.cookie) or None
             if found is not None:
                 self._check_page(scope)
+        if found is not None and not _opens_session(scope):
+            _check_kind(found)
         caller = await self.identity.identify(found)
         if self._alone and caller.credential == ANONYMOUS.credential and not _own_name(scope):
             caller = msgspec.structs.replace(caller, scopes=caller.scopes - {ADMIN})
@@ -77,6 +84,7 @@ class Callers:
 
     async def renewed(self, caller: Caller, credential: str) -> Caller:
         """Who a connection's caller is from now on, by a new credential that came over it."""
+        _check_kind(credential)
         return self._known(await self.identity.identify(credential), caller.facts)
 
     def _known(self, caller: Caller, facts: Facts) -> Caller:
@@ -115,13 +123,27 @@ def credential(scope: Scope) -> str | None:
     scheme, _, found = _header(scope, b"authorization").decode("latin-1").partition(" ")
     if scheme.lower() == "bearer" and found.strip():
         return found.strip()
+    openai = _path(scope).startswith(OPENAI)
     for name in scope.get("subprotocols", ()):
         if name.startswith(KEY_PROTOCOL):
             return unquote(name.removeprefix(KEY_PROTOCOL))
+        if openai and name.startswith(OPENAI_KEY_PROTOCOL):
+            return unquote(name.removeprefix(OPENAI_KEY_PROTOCOL))
     return None
 
 
-def ticket(scope: Scope, apps: tuple[str, ...] = ()) -> str | None:
+def _opens_session(scope: Scope) -> bool:
+    """Whether the request is one that a client secret is good for."""
+    return _path(scope) in (REALTIME, f"{REALTIME}/calls")
+
+
+def _check_kind(credential: str) -> None:
+    """Refuse a client secret, which opens sessions and nothing else."""
+    if _CLIENT_SECRET.fullmatch(credential):
+        raise Unauthenticated(f"a client secret is good for {REALTIME} alone")
+
+
+def ticket(scope: Scope, apps: Collection[str] = ()) -> str | None:
     """The one-use ticket in the URL of a WebSocket or of a stream that is read, also under the
     paths ``apps``. Raises :class:`~fairlead.errors.Unauthenticated` for anything else that stands
     there."""
@@ -129,8 +151,8 @@ def ticket(scope: Scope, apps: tuple[str, ...] = ()) -> str | None:
         return None
     if scope["type"] == "http":
         path: str = scope["path"]
-        root = scope.get("app_root_path", scope.get("root_path", ""))
-        theirs = path.removeprefix(root).startswith(apps)
+        below = path.removeprefix(scope.get("root_path", ""))
+        theirs = any(below.startswith(f"{one}/") for one in apps)
         if scope["method"] != "GET" or not (theirs or _STREAMS.search(path)):
             return None
     for name, value in _query(scope["query_string"].decode("latin-1")):
@@ -168,6 +190,13 @@ def facts(scope: Scope, keep: Keep) -> Facts:
         cookies=cookies,
         reader=(_header(scope, b"fairlead-reader").decode("latin-1") or reader)[:MAX_READER],
     )
+
+
+def _path(scope: Scope) -> str:
+    """The path without what a proxy puts before it."""
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    path: str = scope["path"]
+    return path.removeprefix(root)
 
 
 def _own_name(scope: Scope) -> bool:
