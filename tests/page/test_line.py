@@ -10,7 +10,7 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.page.driving import STORY, WORDS, drive, releasing
 
 GATED = Answer(tokens=WORDS, pace=Pace(gated=True))
-NAMES = {"sse": "SSE", "websocket": "WebSocket", "poll": "Long poll"}
+NAMES = {"sse": "SSE", "websocket": "WebSocket", "poll": "Long poll", "connect": "Connect"}
 
 
 @pytest.mark.parametrize("transport", NAMES)
@@ -39,6 +39,7 @@ async def test_another_transport_takes_over_in_mid_answer(
     upstream.script(GATED)
     at = releasing(upstream, asked=5, cut=100)
     seen = await drive("line.change", url, at, **{"from": "websocket", "to": "poll"})
+    assert seen["offered"] == ["Auto", *NAMES.values()]
     assert seen["text"] == STORY
     assert "Long poll" in seen["wire"]
     assert "tokens/s" in seen["wire"]

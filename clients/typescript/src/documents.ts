@@ -99,6 +99,8 @@ export interface Info {
   knowledge: boolean;
   /** In one line who answers, when that is worth saying. */
   notice: string;
+  /** What answers can be read over: `sse`, `websocket`, `poll`, `ndjson`, `connect`. */
+  transports: string[];
   /** Whether the server wants its page's answers written to their end, though nobody reads them. */
   page_background?: boolean;
   /** What may come with a question; sizes in bytes. */

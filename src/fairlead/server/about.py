@@ -12,10 +12,13 @@ from fairlead.knowledge.reading import FORMATS, MAX_BYTES
 from fairlead.server import http
 from fairlead.server.attach import PROTOCOL
 from fairlead.server.documents import takes_documents
+from fairlead.server.rpc import AVAILABLE
 
 router = APIRouter(tags=["server"])
 
 _AROUND = 20_000
+#: Where the packages for it are installed.
+_CONNECT = ["connect"] if AVAILABLE else []
 
 
 @router.get("/info", summary="What this server is and offers")
@@ -35,6 +38,7 @@ async def info(request: Request) -> Response:
             "models": models,
             "knowledge": system.engine.knowledge is not None,
             "notice": system.notice,
+            "transports": ["sse", "websocket", "poll", "ndjson", *_CONNECT],
             "page_background": config.page_background,
             "attachments": {
                 "types": config.attachment_types,

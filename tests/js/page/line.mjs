@@ -16,6 +16,7 @@ export async function cuts({ visit, checkpoint, options }) {
 /** Another transport is chosen in mid-answer; the next connection has it. */
 export async function change({ visit, checkpoint, options }) {
   const v = await visit();
+  const offered = await v.page.getByLabel("Transport").locator("option").allInnerTexts();
   await v.choose("Transport", options.from);
   await v.ask("Go on and on.");
   await checkpoint("asked");
@@ -29,7 +30,7 @@ export async function change({ visit, checkpoint, options }) {
   await v.page.reload();
   await v.answer.waitFor();
   const chosen = await v.page.getByLabel("Transport").inputValue();
-  return { text: await v.text(), wire, chosen };
+  return { offered, text: await v.text(), wire, chosen };
 }
 
 /** Seven tabs of one browser, over HTTP/1.1, each with an answer that is being written. */

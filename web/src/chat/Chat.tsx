@@ -203,7 +203,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
           <ModelPicker model={settings.model} onModel={(model) => change({ ...settings, model })} />
           <IconButton icon="settings" label={words.settings} onClick={() => setTuning(true)} />
           <h1 className="sr-only">{title || words.newConversation}</h1>
-          <WireMenu />
+          <WireMenu info={info} />
         </header>
         {!online && (
           <p className="banner" role="status">

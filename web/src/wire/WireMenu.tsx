@@ -1,12 +1,13 @@
+import type { Info } from "@fairlead/client";
 import { useState, useSyncExternalStore } from "react";
 import { choose, transport, useSession, type Transport } from "../lib/session.js";
 import { Icon } from "../ui/icons.js";
 import { words } from "../words/words.js";
 
-const CHOICES = ["auto", "sse", "websocket", "poll"] as const;
+const CHOICES = ["auto", "sse", "websocket", "poll", "connect"] as const;
 
-/** Which transport answers are read over, and a way to break it. */
-export function WireMenu() {
+/** Which transport answers are read over, of those that the server has, and a way to break it. */
+export function WireMenu({ info }: { info: Info }) {
   const session = useSession();
   const [chosen, setChosen] = useState<Transport>(transport);
   const open = useSyncExternalStore(session.line.subscribe, () => session.line.open);
@@ -33,11 +34,13 @@ export function WireMenu() {
             choose(session, next);
           }}
         >
-          {CHOICES.map((name) => (
-            <option key={name} value={name}>
-              {words.transports[name]}
-            </option>
-          ))}
+          {CHOICES.filter((name) => name === "auto" || info.transports.includes(name)).map(
+            (name) => (
+              <option key={name} value={name}>
+                {words.transports[name]}
+              </option>
+            ),
+          )}
         </select>
       </span>
     </div>

@@ -70,10 +70,14 @@ export class Line {
   }
 }
 
-/** Whether a request's answer is one that is read as it comes: a stream of events, or a poll. */
+/** Whether a request's answer is one that is read as it comes: a stream, or a poll. */
 function isStream(input: RequestInfo | URL, init: RequestInit): boolean {
-  const accept = new Headers(init.headers).get("Accept") ?? "";
-  return accept.includes("text/event-stream") || String(input).includes("wait=");
+  const headers = new Headers(init.headers);
+  return (
+    headers.get("Accept") === "text/event-stream" ||
+    headers.get("Content-Type") === "application/connect+json" ||
+    String(input).includes("wait=")
+  );
 }
 
 /** The response, with word of its end. */

@@ -98,7 +98,13 @@ export const en = {
   maxTokens: "Longest answer (tokens)",
   unset: "as the model has it",
   transport: "Transport",
-  transports: { auto: "Auto", sse: "SSE", websocket: "WebSocket", poll: "Long poll" },
+  transports: {
+    auto: "Auto",
+    sse: "SSE",
+    websocket: "WebSocket",
+    poll: "Long poll",
+    connect: "Connect",
+  },
   cut: "Cut the line",
   cutHint: "Break the connection for real, and see the answer go on without a lost token",
   firstToken: (time: string) => `first token ${time}`,
@@ -110,6 +116,8 @@ export const en = {
   signIn: "Sign in",
   signOut: "Sign out",
   signInHint: "This server asks who you are.",
+  signInOperator:
+    "This page takes a key with the scope “admin”. Whoever runs the server makes one: fairlead keys create NAME --scopes admin",
   signInWith: "Sign in with your account",
   apiKey: "API key",
   apiKeyHint: "It is kept in this browser until you sign out.",

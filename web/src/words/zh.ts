@@ -92,7 +92,13 @@ export const zh: Words = {
   maxTokens: "回答最长（token）",
   unset: "按模型默认",
   transport: "传输方式",
-  transports: { auto: "自动", sse: "SSE", websocket: "WebSocket", poll: "长轮询" },
+  transports: {
+    auto: "自动",
+    sse: "SSE",
+    websocket: "WebSocket",
+    poll: "长轮询",
+    connect: "Connect",
+  },
   cut: "切断连接",
   cutHint: "真正断开连接，看回答如何继续而不丢一个字",
   firstToken: (time) => `首字 ${time}`,
@@ -104,6 +110,8 @@ export const zh: Words = {
   signIn: "登录",
   signOut: "退出登录",
   signInHint: "此服务器需要知道你是谁。",
+  signInOperator:
+    "此页面需要带有“admin”权限的密钥。服务器的管理员可以创建：fairlead keys create NAME --scopes admin",
   signInWith: "用你的账号登录",
   apiKey: "API 密钥",
   apiKeyHint: "密钥保存在此浏览器中，直到你退出登录。",
