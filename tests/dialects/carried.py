@@ -22,7 +22,7 @@ from fairlead.dialects.openai_chat_whole import Completion
 from fairlead.engine.ask import Ask
 from fairlead.engine.dialogue import given
 from fairlead.engine.limits import Limits
-from fairlead.errors import UnsupportedAttachment
+from fairlead.errors import BadRequest, UnsupportedAttachment
 from fairlead.events.attachment import Attachment
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import (
@@ -135,6 +135,16 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
         "native": _native(parameters={"tools": [{"function": {"name": MARK}}]}),
         "openai-chat": _chat(tools=[{"type": "function", "function": {"name": MARK}}]),
         "openai-responses": _response(tools=[{"type": "function", "name": MARK}]),
+    },
+    "definitions of custom tools": {
+        "openai-chat": _chat(tools=[{"type": "custom", "custom": {"name": MARK}}]),
+        "openai-responses": _response(tools=[{"type": "custom", "name": MARK}]),
+    },
+    "tools that the vendor runs (web_search, …)": {
+        "openai-responses": _response(tools=[{"type": MARK}]),
+    },
+    "stored prompts": {
+        "openai-responses": _response(prompt={"id": MARK}),
     },
     "tool calls of earlier answers": {
         "openai-chat": _chat([_USER, {"role": "assistant", "tool_calls": [_CALL]}, _USER]),
@@ -261,7 +271,7 @@ def _carried(ask: Ask | None, provider: Callable[[Ask], bool]) -> str:
         return "–"
     try:
         return "yes" if provider(ask) else "dropped"
-    except UnsupportedAttachment:
+    except (UnsupportedAttachment, BadRequest):
         return "refused"
 
 

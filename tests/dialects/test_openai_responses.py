@@ -107,6 +107,51 @@ def test_text_around_a_call_is_two_items() -> None:
     assert made["output"][2]["content"][0]["text"] == "After"
 
 
+def test_a_call_of_a_custom_tool_has_its_text() -> None:
+    fields = b'{"tools":[{"type":"custom","name":"run"},{"type":"function","name":"f"}]}'
+    events: list[Event] = [
+        msgspec.structs.replace(ASKED, fields=msgspec.Raw(fields)),
+        OPENING,
+        Part(1, 1, "open", "tool_call", 0, "c", "run"),
+        Tool(1, '{"in', 1),
+        Tool(1, 'put": "print(\\"a', 1),
+        Tool(1, '\\")"}', 1),
+        Part(1, 1, "close", "tool_call", 0, "c"),
+        Part(1, 2, "open", "tool_call", 0, "d", "f"),
+        Tool(1, "{}", 2),
+        Part(1, 2, "close", "tool_call", 0, "d"),
+        Done(2),
+    ]
+    custom, function = whole(events)["output"]
+    assert custom == {
+        "id": f"ctc_{STREAM}_0",
+        "type": "custom_tool_call",
+        "status": "completed",
+        "call_id": "c",
+        "name": "run",
+        "input": 'print("a")',
+    }
+    assert function["type"] == "function_call"
+    shown = [frame for frame in frames(events) if "custom_tool" in frame["type"]]
+    assert [frame.get("delta") for frame in shown] == ['print("a', '")', None]
+    assert shown[-1]["input"] == 'print("a")'
+
+
+def test_log_probabilities_stand_with_their_text() -> None:
+    one, two = {"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.1}
+
+    def token(entry: dict[str, Any]) -> Token:
+        extra = {"choice": {"logprobs": {"content": [entry]}}}
+        return Token(1, entry["token"], extra=msgspec.Raw(json.dumps(extra).encode()))
+
+    odd = Token(1, "c", extra=msgspec.Raw(b'{"choice":{"logprobs":{"content":7}}}'))
+    events: list[Event] = [OPENING, token(one), token(two), Token(1, "-"), odd, Done(2)]
+    deltas = [f["logprobs"] for f in frames(events) if f["type"].endswith("text.delta")]
+    assert deltas == [[one], [two], [], []]
+    (item,) = whole(events)["output"]
+    assert item["content"][0]["logprobs"] == [one, two]
+
+
 def test_sources_are_annotations_of_the_text() -> None:
     web = Source("p1", "Tea", "https://tea.example/", (0, 1), 1.0, "")
     own = Source("p2", "Cups", "cups.md", (0, 1), 1.0, "")

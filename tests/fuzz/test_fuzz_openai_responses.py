@@ -33,7 +33,13 @@ _BODY: dict[str, Any] = {
     "max_output_tokens": 9,
     "reasoning": {"effort": "low"},
     "text": {"format": {"type": "json_schema", "name": "s", "schema": {}}, "verbosity": "low"},
-    "tools": [{"type": "function", "name": "f", "parameters": {}}],
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {}},
+        {"type": "custom", "name": "g", "format": {"type": "text"}},
+    ],
+    "include": ["message.output_text.logprobs"],
+    "truncation": "auto",
+    "stream_options": {"include_obfuscation": False},
     "tool_choice": {"type": "function", "name": "f"},
     "input": [
         {"role": "developer", "content": "Be brief."},
@@ -53,6 +59,8 @@ _BODY: dict[str, Any] = {
         {"type": "reasoning", "id": "rs_1", "summary": []},
         {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}"},
         {"type": "function_call_output", "call_id": "c", "output": "18"},
+        {"type": "custom_tool_call", "call_id": "d", "name": "g", "input": "a"},
+        {"type": "custom_tool_call_output", "call_id": "d", "output": "b"},
         {"role": "user", "content": "And now?"},
     ],
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 from collections.abc import Awaitable
 from typing import Any
 
@@ -11,6 +12,7 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.responses import ResponseStreamEvent
+from pydantic import BaseModel
 
 from fairlead.testing.upstream import (
     Answer,
@@ -176,6 +178,93 @@ async def test_tools_and_their_results(client: AsyncOpenAI, upstream: ScriptedUp
     ]
 
 
+async def test_custom_tools(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    code = 'print("hello")'
+    arguments = json.dumps({"input": code})
+    upstream.script(Answer("", tool_calls=[ToolCall("run", arguments)]))
+    tool: Any = {"type": "custom", "name": "run", "description": "Runs code."}
+    choice: Any = {"type": "custom", "name": "run"}
+    stream = await client.responses.create(
+        model="m-1", input="Run it", tools=[tool, FUNCTION], tool_choice=choice, stream=True
+    )
+    events = [event async for event in stream]
+    deltas = [e.delta for e in events if e.type == "response.custom_tool_call_input.delta"]
+    assert "".join(deltas) == code
+    assert numbers(events) == list(range(len(events)))
+    last = events[-1]
+    assert last.type == "response.completed"
+    (call,) = last.response.output
+    assert call.type == "custom_tool_call"
+    assert (call.name, call.input, call.call_id) == ("run", code, "call_1")
+    sent = upstream.requests[-1].json
+    assert [each["function"]["name"] for each in sent["tools"]] == ["run", "weather"]
+    assert sent["tool_choice"] == {"type": "function", "function": {"name": "run"}}
+
+    upstream.script(Answer("It says hello."))
+    made = await client.responses.create(
+        model="m-1",
+        previous_response_id=last.response.id,
+        input=[{"type": "custom_tool_call_output", "call_id": "call_1", "output": "hello"}],
+        tools=[tool],
+    )
+    assert made.output_text == "It says hello."
+    messages = upstream.requests[-1].json["messages"]
+    assert json.loads(messages[1]["tool_calls"][0]["function"]["arguments"]) == {"input": code}
+    assert messages[2] == {"role": "tool", "content": "hello", "tool_call_id": "call_1"}
+    grammar = {"type": "grammar", "syntax": "regex", "definition": "a+"}
+    tool["format"] = grammar
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.create(model="m-1", input="x", tools=[tool])
+    assert refused.value.param == "tools[0].format"
+
+
+async def test_only_allowed_tools_are_offered(
+    client: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    choice: Any = {
+        "type": "allowed_tools",
+        "mode": "required",
+        "tools": [{"type": "function", "name": "time"}],
+    }
+    tools: Any = [FUNCTION, {**FUNCTION, "name": "time"}]
+    await client.responses.create(model="m-1", input="Hi", tools=tools, tool_choice=choice)
+    sent = upstream.requests[-1].json
+    assert [each["function"]["name"] for each in sent["tools"]] == ["time"]
+    assert sent["tool_choice"] == "required"
+
+
+async def test_a_structured_answer(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    class Place(BaseModel):
+        city: str
+
+    upstream.script(Answer('{"city": "Paris"}'))
+    made = await client.responses.parse(model="m-1", input="Where?", text_format=Place)
+    assert made.output_parsed == Place(city="Paris")
+    sent = upstream.requests[-1].json["response_format"]
+    assert (sent["type"], sent["json_schema"]["name"]) == ("json_schema", "Place")
+    assert sent["json_schema"]["schema"]["required"] == ["city"]
+
+
+async def test_settings_that_are_told_again(
+    client: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    made = await client.responses.create(
+        model="m-1",
+        input="Hi",
+        safety_identifier="reader-7",
+        prompt_cache_key="cache-7",
+        service_tier="flex",
+        truncation="disabled",
+        include=["reasoning.encrypted_content", "message.output_text.logprobs"],
+    )
+    assert (made.safety_identifier, made.prompt_cache_key) == ("reader-7", "cache-7")
+    assert (made.service_tier, made.truncation) == ("flex", "disabled")
+    sent = upstream.requests[-1].json
+    assert sent["safety_identifier"] == "reader-7"
+    assert sent["logprobs"] is True
+    assert not {"truncation", "include"} & sent.keys()
+
+
 async def test_a_dialogue(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
     first = await client.responses.create(model="m-1", input="One", instructions="Be brief.")
     second = await client.responses.create(model="m-1", input="Two", previous_response_id=first.id)
@@ -190,6 +279,24 @@ async def test_a_dialogue(client: AsyncOpenAI, upstream: ScriptedUpstream) -> No
     (item,) = items.data
     assert item.type == "message"
     assert item.content[0].to_dict() == {"type": "input_text", "text": "Two"}
+
+
+async def test_items_may_be_named(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    first = await client.responses.create(model="m-1", input="One")
+    named: Any = [
+        {"role": "user", "content": "One"},
+        {"type": "item_reference", "id": first.output[0].id},
+        {"role": "user", "content": "Two"},
+    ]
+    second = await client.responses.create(model="m-1", input=named)
+    said = [(m["role"], m["content"]) for m in upstream.requests[-1].json["messages"]]
+    assert said == [("user", "One"), ("assistant", TEXT), ("user", "Two")]
+    await client.responses.create(model="m-1", input="x", previous_response_id=second.id)
+    assert upstream.requests[-1].json["messages"][1]["content"] == TEXT
+    for id in ("msg_" + "0" * 26 + "_0", f"{first.output[0].id}7", "x"):
+        named[1]["id"] = id
+        with pytest.raises(openai.NotFoundError):
+            await client.responses.create(model="m-1", input=named)
 
 
 async def test_an_answer_of_another_dialect_is_read_but_not_gone_on_with(
@@ -267,7 +374,15 @@ async def test_errors_before_anything_is_asked(
     with pytest.raises(openai.BadRequestError) as bad:
         await client.responses.create(model="m-1", input=7)  # type: ignore[call-overload]
     assert bad.value.param == "input"
-    for fields in ({"conversation": "c"}, {"prompt": {"id": "p"}}):
+    refusals: list[dict[str, Any]] = [
+        {"prompt": {"id": "p"}},
+        {"context_management": [{"type": "compaction"}]},
+        {"moderation": {"model": "m"}},
+        {"truncation": "sometimes"},
+        {"include": ["what.there.is.not"]},
+        {"conversation": "c", "previous_response_id": "r"},
+    ]
+    for fields in refusals:
         with pytest.raises(openai.BadRequestError) as refused:
             await client.responses.create(model="m-1", input="Hi", extra_body=fields)
         assert refused.value.param in fields

@@ -35,8 +35,8 @@ def status_of(code: str) -> int:
 
 def word_for(code: str, vendor_code: str = "") -> str:
     """The vendor's word for an error code, where it has one; else ours. An upstream that finds the
-    request wrong has said it in its own (``vendor_code``)."""
-    if code == "upstream_rejected" and vendor_code:
+    request wrong has said it in its own (``vendor_code``); some faults have one of their own."""
+    if vendor_code and code in ("upstream_rejected", "bad_request", "not_found"):
         return vendor_code
     return _CODES.get(code, code)
 
@@ -73,6 +73,17 @@ def described(error: FairleadError) -> dict[str, Any]:
         "param": param,
         "code": word_for(code, error.details.get("vendor_code", "")),
     }
+
+
+def socket_error(error: FairleadError, lane: str = "", **more: str) -> bytes:
+    """The message that tells an error on a socket, to the request of a lane (empty: the default
+    one). The SDKs' types of it have the fields of the error; the vendor's guide has ``error``."""
+    stated = described(error)
+    made: dict[str, Any] = {"type": "error", "status": _stated(error)[0], "error": stated}
+    made |= {name: stated[name] for name in ("code", "message", "param")}
+    if lane:
+        made["stream_id"] = lane
+    return msgspec.json.encode(made | more)
 
 
 def _stated(error: FairleadError) -> tuple[int, str, str | None]:

@@ -5,8 +5,9 @@ so that a frame has the same number on every read. Adjacent deltas are therefore
 
 The answer's text is an item ``message``; the reasoning is an item ``reasoning`` (its
 ``reasoning_text``, since no provider tells a summary apart); each tool call is an item
-``function_call``; a picture is an item ``image_generation_call``. The text's item ends where
-another one begins; text that follows it is another item. Sources are annotations of the text that
+``function_call``, or ``custom_tool_call`` where the question has it as a custom tool; a picture is
+an item ``image_generation_call``. The text's item ends where another one begins; text that
+follows it is another item. Sources are annotations of the text that
 they precede: ``url_citation`` where their address is one of the web, else ``file_citation``.
 
 What the dialect has no word for is not shown: further choices, what is done meanwhile, other media.
@@ -23,6 +24,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from fairlead.dialects import custom_tool
 from fairlead.dialects.openai_chat import extra_of
 from fairlead.dialects.openai_error import error_object, word_for
 from fairlead.events.meta import GenerationMeta
@@ -53,18 +55,21 @@ MERGEABLE = False
 #: What the dialect's ids begin with; a stream's id follows.
 PREFIX = "resp_"
 
-Kind = Literal["message", "reasoning", "function_call"]
+Kind = Literal["message", "reasoning", "function_call", "custom_tool_call"]
 
 #: What an answer repeats of its question, as it is where nothing was said.
 FIELDS: dict[str, Any] = {
     "background": False,
+    "conversation": None,
     "instructions": None,
     "max_output_tokens": None,
     "max_tool_calls": None,
     "metadata": {},
     "parallel_tool_calls": True,
     "previous_response_id": None,
+    "prompt_cache_key": None,
     "reasoning": {"effort": None, "summary": None},
+    "safety_identifier": None,
     "service_tier": "default",
     "store": True,
     "temperature": 1.0,
@@ -73,7 +78,7 @@ FIELDS: dict[str, Any] = {
     "tools": [],
     "top_logprobs": 0,
     "top_p": 1.0,
-    "truncation": "disabled",
+    "truncation": "auto",
     "user": None,
 }
 
@@ -83,10 +88,25 @@ _INCOMPLETE = {
     "max_tokens": "max_output_tokens",
     "content_filter": "content_filter",
 }
-_ID_PREFIXES = {"message": "msg_", "reasoning": "rs_", "function_call": "fc_"}
+_ID_PREFIXES = {
+    "message": "msg_", "reasoning": "rs_", "function_call": "fc_", "custom_tool_call": "ctc_",
+}  # fmt: skip
 
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+
+
+class _Tool(msgspec.Struct):
+    type: str = ""
+    name: str | None = None
+
+
+class _Logprobs(msgspec.Struct):
+    content: list[msgspec.Raw] | None = None
+
+
+_tools = msgspec.json.Decoder(list[_Tool])
+_logprobs = msgspec.json.Decoder(_Logprobs | None)
 
 
 class Frame(NamedTuple):
@@ -102,7 +122,8 @@ Pieces = tuple["Pieces | None", str]
 
 class Item(NamedTuple):
     """An item of the output that is being written, at a ``place`` in it. ``content`` is the type of
-    its one part, empty for a tool call."""
+    its one part, empty for a tool call. ``reading``: of a custom tool's input; ``logprobs``: those
+    of its text so far."""
 
     place: int
     kind: Kind
@@ -111,23 +132,20 @@ class Item(NamedTuple):
     call_id: str = ""
     name: str = ""
     said: Pieces | None = None
+    reading: custom_tool.Reading = custom_tool.Reading()
+    logprobs: tuple[msgspec.Raw, ...] = ()
 
 
-class State(NamedTuple):
-    """Where the fold stands. ``number``: of the next frame. ``plain``: what stands before the
-    number of a delta of the main part, empty while it may not be continued; ``said`` is then the
-    text of its item."""
-
-    number: int
-    plain: bytes
-    said: Pieces | None
-    rest: Rest
+#: Where the fold stands: the number of the next frame; what stands before the number of a delta of
+#: the main part, empty while it may not be continued; the text of its item then; and the rest. A
+#: plain tuple, because one is made for each delta.
+State = tuple[int, bytes, Pieces | None, "Rest"]
 
 
 class Rest(NamedTuple):
     """What most events leave as it is. ``output`` has the items that are complete, by their index;
     ``choices`` the parts that belong to further choices, which are not shown. ``sources`` wait for
-    a text. ``status`` is empty before the first frame."""
+    a text. ``customs`` names the custom tools. ``status`` is empty before the first frame."""
 
     stream: str
     meta: GenerationMeta
@@ -139,6 +157,7 @@ class Rest(NamedTuple):
     items: int = 0
     choices: frozenset[int] = frozenset()
     sources: tuple[Source, ...] = ()
+    customs: frozenset[str] = frozenset()
     finish: str = ""
     usage: dict[str, Any] | None = None
     completed: int | None = None
@@ -153,18 +172,18 @@ class Rest(NamedTuple):
 def begin(stream: str, meta: GenerationMeta, options: None = None) -> State:
     """The state before the first event of ``stream``."""
     fields = FIELDS | {"background": meta.orphan_window is None}
-    return State(0, b"", None, Rest(stream, meta, fields, {}, {}))
+    return 0, b"", None, Rest(stream, meta, fields, {}, {})
 
 
 def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]]:
     """The frames of one event, and the state after it."""
-    if state.plain and type(event) is Token and event.part == MAIN_PART:
+    number, plain, said, rest = state
+    if plain and type(event) is Token and event.part == MAIN_PART:
         if event.extra is NO_EXTRA:
             # The token path: nearly every event comes this way.
-            number, plain, said, rest = state
             data = b'%b%d,"delta":%b}' % (plain, number, _encode(event.text))
-            return State(number + 1, plain, (said, event.text), rest), (Frame(DELTA, data),)
-    if isinstance(event, Unknown) or state.rest.ended:
+            return (number + 1, plain, (said, event.text), rest), (Frame(DELTA, data),)
+    if isinstance(event, Unknown) or rest.ended:
         return state, ()
     pen = _Pen(state)
     pen.take(event)
@@ -190,26 +209,26 @@ class Response:
 
     @property
     def ended(self) -> bool:
-        return self._state.rest.ended
+        return self._rest.ended
 
     @property
     def error(self) -> Error | None:
-        return self._state.rest.error
+        return self._rest.error
 
     @property
     def stored(self) -> bool:
         """Whether its asker wants it to be found again."""
-        return bool(msgspec.json.decode(_encode(self._state.rest.fields["store"])))
+        return bool(msgspec.json.decode(_encode(self._rest.fields["store"])))
 
     @property
     def previous(self) -> str:
         """The response that it goes on with; empty if none."""
-        return msgspec.json.decode(_encode(self._state.rest.fields["previous_response_id"])) or ""
+        return msgspec.json.decode(_encode(self._rest.fields["previous_response_id"])) or ""
 
     @property
     def output(self) -> list[Any]:
         """The items that are complete."""
-        output = self._state.rest.output
+        output = self._rest.output
         return [msgspec.json.decode(output[index]) for index in sorted(output)]
 
     def add(self, event: Event | Unknown) -> None:
@@ -217,6 +236,10 @@ class Response:
         if isinstance(event, Asked):
             self.asked = event
         self._state, _ = step(self._state, event)
+
+    @property
+    def _rest(self) -> Rest:
+        return self._state[3]
 
     def object(self) -> bytes:
         """The response so far."""
@@ -229,32 +252,34 @@ class _Pen:
 
     def __init__(self, state: State) -> None:
         self.frames: list[Frame] = []
-        self.rest = state.rest
-        self._number = state.number
-        self._output = dict(state.rest.output)
-        self._open = dict(state.rest.open)
-        if state.plain:
-            self._open[MAIN_PART] = self._open[MAIN_PART]._replace(said=state.said)
+        self._number, plain, said, self.rest = state
+        self._output = dict(self.rest.output)
+        self._open = dict(self.rest.open)
+        if plain:
+            self._open[MAIN_PART] = self._open[MAIN_PART]._replace(said=said)
 
     def state(self) -> State:
         rest = self.rest._replace(output=self._output, open=self._open)
         item = self._open.get(MAIN_PART)
         if item is None or item.content != "output_text":
-            return State(self._number, b"", None, rest)
+            return self._number, b"", None, rest
         plain = (
             b'{"type":"%b","item_id":"%b","output_index":%d,"content_index":0,"logprobs":[],'
             b'"sequence_number":' % (DELTA, item.id.encode(), item.place)
         )
-        return State(self._number, plain, item.said, rest)
+        return self._number, plain, item.said, rest
 
     def take(self, event: Event) -> None:
         """Write what the event adds."""
         if isinstance(event, Asked):
             self.rest = self.rest._replace(created=event.at // 1000)
             if event.dialect == NAME:
-                self.rest = self.rest._replace(
-                    fields=self.rest.fields | _fields.decode(event.fields)
+                fields = _fields.decode(event.fields)
+                tools = _tools.decode(fields.get("tools", b"[]"))
+                customs = frozenset(
+                    tool.name for tool in tools if tool.type == "custom" and tool.name
                 )
+                self.rest = self.rest._replace(fields=self.rest.fields | fields, customs=customs)
             return
         self._begin(event)
         match event:
@@ -359,9 +384,14 @@ class _Pen:
         item = self._open.pop(part, None)
         if item is None:
             return
-        text = _text(item)
         annotations: list[dict[str, Any]] = []
-        if item.kind == "function_call":
+        if item.kind == "custom_tool_call" and (held := custom_tool.rest(item.reading)):
+            item = item._replace(said=(item.said, held))
+            self._within(item, "response.custom_tool_call_input.delta", {"delta": held})
+        text = _text(item)
+        if item.kind == "custom_tool_call":
+            self._within(item, "response.custom_tool_call_input.done", {"input": text})
+        elif item.kind == "function_call":
             done = {"arguments": text, "name": item.name}
             self._within(item, "response.function_call_arguments.done", done)
         else:
@@ -373,7 +403,7 @@ class _Pen:
                 self._within(item, "response.output_text.annotation.added", added)
             said = _content(item, text, annotations)
             name = "refusal" if item.content == "refusal" else "text"
-            more: dict[str, Any] = {"logprobs": []} if item.content == "output_text" else {}
+            more = {"logprobs": item.logprobs} if item.content == "output_text" else {}
             self._within(item, f"response.{item.content}.done", {name: text, **more})
             self._within(item, "response.content_part.done", {"part": said})
         self._output[item.place] = msgspec.Raw(_encode(_item(item, status, annotations)))
@@ -394,11 +424,19 @@ class _Pen:
             item = item or self._opened(part, "message", content)
         elif item is None:
             return
-        self._open[part] = item._replace(said=(item.said, event.text))
+        text, logprobs = event.text, _logprobs_of(event)
         type = item.content or "function_call_arguments"
-        fields: dict[str, Any] = {"delta": event.text}
+        if item.kind == "custom_tool_call":
+            type = "custom_tool_call_input"
+            reading, text = custom_tool.read(item.reading, text)
+            item = item._replace(reading=reading)
+        said = (item.said, text)
+        self._open[part] = item._replace(said=said, logprobs=item.logprobs + logprobs)
+        if not text and event.text:
+            return  # what has come of a custom tool's input is no text yet
+        fields: dict[str, Any] = {"delta": text}
         if type == "output_text":
-            fields["logprobs"] = []
+            fields["logprobs"] = logprobs
         self._within(item, f"response.{type}.delta", fields)
 
     def _part(self, event: Part) -> None:
@@ -411,7 +449,9 @@ class _Pen:
         elif event.type == "reasoning":
             self._opened(event.part, "reasoning", "reasoning_text")
         elif event.type == "tool_call":
-            self._opened(event.part, "function_call", "", event.call_id, event.name)
+            custom = event.name in self.rest.customs
+            kind: Kind = "custom_tool_call" if custom else "function_call"
+            self._opened(event.part, kind, "", event.call_id, event.name)
 
     def _media(self, event: Media) -> None:
         if event.part in self.rest.choices or not event.content_type.startswith("image/"):
@@ -476,8 +516,9 @@ def _text(item: Item) -> str:
 def _item(item: Item, status: str, annotations: list[dict[str, Any]] | None) -> dict[str, Any]:
     """An item as the output has it; without ``annotations``, as it begins."""
     made: dict[str, Any] = {"id": item.id, "type": item.kind, "status": status}
-    if item.kind == "function_call":
-        return made | {"call_id": item.call_id, "name": item.name, "arguments": _text(item)}
+    if item.kind in ("function_call", "custom_tool_call"):
+        given = "arguments" if item.kind == "function_call" else "input"
+        return made | {"call_id": item.call_id, "name": item.name, given: _text(item)}
     if item.kind == "message":
         made["role"] = "assistant"
     else:
@@ -496,10 +537,25 @@ def _content(item: Item, text: str, annotations: list[dict[str, Any]]) -> dict[s
                 "type": "output_text",
                 "text": text,
                 "annotations": annotations,
-                "logprobs": [],
+                "logprobs": item.logprobs,
             }
         case _:
             return {"type": item.content, "text": text}
+
+
+def _logprobs_of(event: Token | Reasoning | Tool) -> tuple[msgspec.Raw, ...]:
+    """The log-probabilities that an upstream of Chat Completions gave with a piece: their entries
+    are the same here."""
+    if event.extra is NO_EXTRA:
+        return ()
+    given = extra_of(event.extra).choice.get("logprobs")
+    if given is None:
+        return ()
+    try:
+        found = _logprobs.decode(given)
+    except msgspec.ValidationError:
+        return ()  # in a shape of the upstream's own
+    return tuple(found.content or ()) if found is not None else ()
 
 
 def _annotations(found: tuple[Source, ...], text: str) -> list[dict[str, Any]]:

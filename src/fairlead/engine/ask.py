@@ -33,7 +33,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     ``turns``: the whole dialogue, oldest first, where the caller keeps it itself. It then stands in
     place of ``message``, ``conversation`` and what belongs to them: nothing of it is stored, and
     the question is its last turn of a user. ``vendor``: the same in the caller's own words;
-    ``asked``: what of them is kept with the answer, for dialects that show it again.
+    ``asked``: what of them is kept with the answer, for dialects that show it again. ``whole``:
+    nothing of it may be left out for want of room.
     """
 
     message: str = ""
@@ -49,12 +50,17 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[Turn, ...] = ()
     vendor: Vendor | None = None
     asked: Asked | None = None
+    whole: bool = False
 
     def fingerprint(self) -> bytes:
         """What two requests with the same idempotency key must agree in."""
         # Left out of the JSON, which would hold their bytes in base64.
         rest = msgspec.structs.replace(
-            self, attachments=msgspec.UNSET, vendor=msgspec.UNSET, asked=msgspec.UNSET
+            self,
+            attachments=msgspec.UNSET,
+            vendor=msgspec.UNSET,
+            asked=msgspec.UNSET,
+            whole=msgspec.UNSET,
         )
         if self.vendor is not None or not self.turns:
             # Turns and parameters are what the vendor's words mean.

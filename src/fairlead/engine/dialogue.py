@@ -54,14 +54,20 @@ def given(ask: Ask, provider: Provider, limits: Limits) -> Exchange:
     """A question whose caller keeps the dialogue itself and gives the whole of it.
 
     Raises as :func:`~fairlead.policy.attachments.checked` for attachments, and
-    :class:`~fairlead.errors.UnsupportedAttachment` for what ``provider`` cannot be given. One that
-    speaks the dialect of the question gets it in its own words: what may stand there is then for
-    the upstream to say.
+    :class:`~fairlead.errors.UnsupportedAttachment` or :class:`~fairlead.errors.BadRequest` (of a
+    field) for what ``provider`` cannot be given. One that speaks the dialect of the question gets
+    it in its own words: what may stand there is then for the upstream to say.
     """
     asked = [turn.text for turn in ask.turns if turn.role == "user"]
     question = asked[-1] if asked else ask.turns[-1].text
     turns = ask.turns
     if ask.vendor is None or not speaks(provider, ask.vendor.dialect):
+        for unsaid in () if ask.vendor is None else ask.vendor.unsaid:
+            raise BadRequest(
+                f"{provider.name!r}, which is to answer, cannot be given {unsaid.what}: only an "
+                "upstream that speaks the dialect of the request can",
+                param=unsaid.param,
+            )
         checked([each for turn in turns for each in turn.attachments], limits.attachments)
         for turn in turns:
             if turn.unsaid:
@@ -72,6 +78,13 @@ def given(ask: Ask, provider: Provider, limits: Limits) -> Exchange:
             for attached in turn.attachments:
                 _check_taken(provider, attached)
         turns = within_context(turns, provider.context_tokens)
+        if ask.whole and len(turns) < len(ask.turns):
+            raise BadRequest(
+                f"the dialogue is longer than {provider.name!r} reads, {provider.context_tokens} "
+                "tokens with room for the answer: leave out its beginning, or ask for 'truncation'",
+                param="input",
+                vendor_code="context_length_exceeded",
+            )
     return Exchange(None, (), turns, question)
 
 

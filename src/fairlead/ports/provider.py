@@ -37,13 +37,23 @@ class Turn(msgspec.Struct, frozen=True):
     unsaid: tuple[str, ...] = ()
 
 
+class Unsaid(msgspec.Struct, frozen=True):
+    """What a request asks for that only its own words can say, such as ``a stored prompt``, and the
+    field (``param``) in which it does."""
+
+    what: str
+    param: str
+
+
 class Vendor(msgspec.Struct, frozen=True):
     """A question in the words in which it was asked: the request's own ``body``, a JSON object, of
     a ``dialect``. A provider that speaks it sends the body's fields on as they are, those included
-    that we do not know; every other one goes by ``turns`` and ``parameters``."""
+    that we do not know; every other one goes by ``turns`` and ``parameters``, and is not asked at
+    all where something is ``unsaid``."""
 
     dialect: str
     body: bytes
+    unsaid: tuple[Unsaid, ...] = ()
 
 
 class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):

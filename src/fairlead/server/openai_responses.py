@@ -12,11 +12,12 @@ from starlette.responses import Response as HttpResponse
 from fairlead.dialects.openai_error import error_of
 from fairlead.dialects.openai_responses import PREFIX, Response
 from fairlead.engine.reader import Reader
-from fairlead.errors import BadRequest, NotFound, TooLarge
-from fairlead.events.meta import GenerationMeta, decode_meta
+from fairlead.errors import BadRequest
+from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import after_parameter, last_event, stream_headers
+from fairlead.server.openai_chain import found, input_of, items_of, sum_of
 from fairlead.server.openai_requests import (
     LAST_EVENT,
     STARTING,
@@ -27,15 +28,12 @@ from fairlead.server.openai_requests import (
     query,
     whole,
 )
-from fairlead.server.openai_responses_request import Asked, asked
+from fairlead.server.openai_responses_request import asked
 from fairlead.transports.body import BodyWire, StreamResponse
 from fairlead.transports.vendor_sse import ResponsesSseWire
 from fairlead.transports.whole import WholeWire
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
-
-#: A dialogue of more answers than this is refused.
-_MAX_CHAIN = 1000
 
 _BODY_SCHEMA = {
     "type": "object",
@@ -79,11 +77,11 @@ async def create(request: Request) -> HttpResponse:
         if question.stream:
             return await _attach(request, caller, known.stream)
         return await whole(request, await engine.attach(caller, known.stream, None, _sum))
-    ask = question.after(await _earlier(request, caller, question))
+    ask = question.about(await items_of(system, caller, question))
     key = request.headers.get("idempotency-key", "")
     if ask.background and not question.stream:
         started = await engine.start(caller, ask, key)
-        return _so_far(started.stream, await _sum_of(request, caller, started.stream))
+        return _so_far(started.stream, await sum_of(system, caller, started.stream))
     if not question.stream:
         return await whole(request, await engine.start_and_attach(caller, ask, key, _sum))
     shown = await engine.start_and_attach(caller, ask, key, _events)
@@ -114,11 +112,11 @@ async def create(request: Request) -> HttpResponse:
 async def retrieve(request: Request, response: str) -> HttpResponse:
     """As it stands; with ``stream=true`` its events, from after the one that ``starting_after``
     numbers (or a ``Last-Event-ID`` names) on."""
-    caller = await http.caller(request)
+    caller, system = await http.caller(request), http.system(request)
     stream = response.removeprefix(PREFIX)
     if http.choice(request, "stream", ("false", "true")) == "false":
-        return _so_far(stream, await _found(request, caller, stream))
-    await _found(request, caller, stream, first=True)
+        return _so_far(stream, await found(system, caller, stream))
+    await found(system, caller, stream, first=True)
     return await _attach(request, caller, stream)
 
 
@@ -126,10 +124,10 @@ async def retrieve(request: Request, response: str) -> HttpResponse:
 async def cancel(request: Request, response: str) -> HttpResponse:
     """What was written stays. Idempotent."""
     http.same_site(request)
-    caller = await http.caller(request)
+    caller, system = await http.caller(request), http.system(request)
     stream = response.removeprefix(PREFIX)
-    await http.system(request).engine.stop(caller, stream)
-    return _so_far(stream, await _sum_of(request, caller, stream))
+    await system.engine.stop(caller, stream)
+    return _so_far(stream, await sum_of(system, caller, stream))
 
 
 @router.delete("/{response}", summary="Remove a response")
@@ -157,89 +155,30 @@ async def input_items(request: Request, response: str) -> HttpResponse:
     caller = await http.caller(request)
     limit = http.integer(request, "limit", 20, 1, 100)
     order = http.choice(request, "order", ("desc", "asc"))
-    items = _input(await _found(request, caller, response.removeprefix(PREFIX), first=True))
+    system, stream = http.system(request), response.removeprefix(PREFIX)
+    items = input_of(await found(system, caller, stream, first=True))
     if order == "desc":
         items.reverse()
     after = request.query_params.get("after", "")
+    return http.json_response(page_of(items, after, limit))
+
+
+def page_of(items: list[Any], after: str, limit: int) -> dict[str, Any]:
+    """The items that follow the one of the id ``after`` (empty: from the first on), as the vendor
+    pages lists."""
     if after:
         ids = [item["id"] for item in items]
         if after not in ids:
-            raise BadRequest("'after' names none of the input's items", param="after")
+            raise BadRequest("'after' names none of the items", param="after")
         items = items[ids.index(after) + 1 :]
     page = items[:limit]
-    return http.json_response(
-        {
-            "object": "list",
-            "data": page,
-            "first_id": page[0]["id"] if page else None,
-            "last_id": page[-1]["id"] if page else None,
-            "has_more": len(items) > limit,
-        }
-    )
-
-
-async def _earlier(request: Request, caller: Caller, question: Asked) -> list[Any]:
-    """What was asked and answered before, from the first response of the dialogue on."""
-    system = http.system(request)
-    limit = system.config.max_ask_bytes
-    told: list[list[Any]] = []
-    previous, size = question.previous, 0
-    while previous:
-        if len(told) >= _MAX_CHAIN:
-            raise TooLarge(f"the dialogue has more than {_MAX_CHAIN} responses")
-        try:
-            sum = await _found(request, caller, previous.removeprefix(PREFIX))
-        except NotFound:
-            raise NotFound(
-                f"there is no response {previous[:100]!r}", param="previous_response_id"
-            ) from None
-        if sum.asked is None:
-            raise BadRequest(
-                f"{previous!r} was not asked as a response: its question is not kept with it",
-                param="previous_response_id",
-            )
-        if not sum.ended:
-            raise BadRequest(
-                f"{previous!r} has not ended yet: wait for it, or cancel it",
-                param="previous_response_id",
-            )
-        said = [
-            item
-            for item in sum.output
-            if item["type"] == "message"
-            or (item["type"] == "function_call" and item["status"] == "completed")
-        ]
-        items = _input(sum) + said
-        size += len(msgspec.json.encode(items))
-        if size > limit:
-            raise TooLarge(f"the dialogue is larger than {limit} bytes, which is the limit")
-        told.append(items)
-        previous = sum.previous
-    return [item for items in reversed(told) for item in items]
-
-
-def _input(sum: Response) -> list[Any]:
-    items: list[Any] = [] if sum.asked is None else msgspec.json.decode(sum.asked.input)
-    return items
-
-
-async def _found(request: Request, caller: Caller, stream: str, *, first: bool = False) -> Response:
-    """What a response adds up to so far, or its question alone. One that was not to be stored is
-    not found."""
-    sum = await _sum_of(request, caller, stream, first=first)
-    if not sum.stored:
-        raise NotFound("this response was not stored, as its request said")
-    return sum
-
-
-async def _sum_of(
-    request: Request, caller: Caller, stream: str, *, first: bool = False
-) -> Response:
-    engine = http.system(request).engine
-    info = await engine.info(caller, stream)
-    sum = Response(stream, ours(decode_meta(info.meta)))
-    await engine.replay(caller, stream, sum.add, first=first)
-    return sum
+    return {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": len(items) > limit,
+    }
 
 
 def _so_far(stream: str, sum: Response) -> HttpResponse:

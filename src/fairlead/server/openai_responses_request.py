@@ -1,42 +1,52 @@
 """What ``POST /v1/responses`` asks: its body as a question.
 
 Of the body only what Fairlead itself acts on has to be right. Providers that do not speak the
-dialect get the settings in the words of Chat Completions (``Ask.parameters``).
+dialect get the settings in the words of Chat Completions (``Ask.parameters``), and are not asked at
+all for what has no words there.
 
 Source: OpenAI API reference, "Create a model response".
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from fairlead.dialects import openai_responses
+from fairlead.dialects import custom_tool, openai_responses
 from fairlead.dialects.openai_body import FIELDS, decoded, of_address
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest
 from fairlead.events.attachment import Attachment
 from fairlead.events.model import Asked as AskedEvent
-from fairlead.ports.provider import Call, Turn, Vendor
+from fairlead.ports.provider import Call, Turn, Unsaid, Vendor
 
 #: More items than any model reads are refused.
 _MAX_ITEMS = 10_000
 _MAX_PAIRS, _MAX_KEY, _MAX_VALUE = 16, 64, 512
 _ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
-#: Settings that are called the same in Chat Completions.
-_SAME = (
-    "temperature", "top_p", "parallel_tool_calls", "service_tier", "user", "safety_identifier",
-    "prompt_cache_key",
-)  # fmt: skip
 #: Fields that have no word in Chat Completions, or that are Fairlead's to act on.
 _OURS = frozenset(
     {
         "input", "model", "instructions", "stream", "stream_options", "background", "store",
         "previous_response_id", "conversation", "prompt", "metadata", "include", "truncation",
         "max_tool_calls", "tools", "tool_choice", "text", "reasoning", "max_output_tokens",
-        "top_logprobs", "context_management", "prompt_cache_retention",
+        "top_logprobs", "context_management", "moderation", "prompt_cache_retention",
+        "prompt_cache_options", "stream_id",
     }
+)  # fmt: skip
+
+
+#: What of ``tool_choice`` has words in Chat Completions.
+_CHOICES = ("function", "custom", "allowed_tools")
+#: What ``include`` may ask for. All but the first stands in the answer where there is any of it,
+#: or belongs to tools that only the vendor has.
+_LOGPROBS = "message.output_text.logprobs"
+_INCLUDED = (
+    _LOGPROBS, "reasoning.encrypted_content", "message.input_image.image_url",
+    "web_search_call.action.sources", "web_search_call.results", "file_search_call.results",
+    "code_interpreter_call.outputs", "computer_call_output.output.image_url",
 )  # fmt: skip
 
 
@@ -52,11 +62,12 @@ class _Part(msgspec.Struct):
 class _Item(msgspec.Struct):
     type: str | None = None
     role: str | None = None
-    content: str | list[_Part] | None = None
+    content: str | list[_Part] | dict[str, Any] | None = None
     call_id: str | None = None
     name: str | None = None
     arguments: str | None = None
-    output: str | list[_Part] | None = None
+    input: Any = None
+    output: str | list[_Part] | dict[str, Any] | None = None
 
 
 class _Tool(msgspec.Struct):
@@ -65,11 +76,22 @@ class _Tool(msgspec.Struct):
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: bool | None = None
+    format: Any = None
+
+
+class _Allowed(msgspec.Struct):
+    name: str | None = None
 
 
 class _Choice(msgspec.Struct):
     type: str
     name: str | None = None
+    mode: str | None = None
+    tools: list[_Allowed] | None = None
+
+
+class _Conversation(msgspec.Struct):
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
 
 
 class _Format(msgspec.Struct):
@@ -87,6 +109,10 @@ class _Text(msgspec.Struct):
 
 class _Reasoning(msgspec.Struct):
     effort: str | None = None
+
+
+class _StreamOptions(msgspec.Struct):
+    include_obfuscation: bool | None = None
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, lt=1 << 53)]
@@ -107,35 +133,49 @@ class _Body(msgspec.Struct):
     reasoning: _Reasoning | None = None
     max_output_tokens: _Count | None = None
     top_logprobs: _Count | None = None
-    conversation: Any = None
+    conversation: (
+        Annotated[str, msgspec.Meta(min_length=1, max_length=200)] | _Conversation | None
+    ) = None
     prompt: Any = None
+    include: Annotated[list[str], msgspec.Meta(max_length=100)] | None = None
+    truncation: Literal["auto", "disabled"] | None = None
+    stream_options: _StreamOptions | None = None
+    context_management: Any = None
+    moderation: Any = None
 
 
 class Asked(msgspec.Struct, frozen=True):
     """A question, and how its answer is to be shown. ``items``: its input as the vendor writes it
-    out. ``previous``: the response that it goes on with; empty if none. ``beside``: how many of
-    the body's bytes are those of attachments."""
+    out. ``previous``: the response that it goes on with, ``conversation``: that it belongs to;
+    empty if none. ``beside``: how many of the body's bytes are those of attachments."""
 
     ask: Ask
     items: list[Any]
     stream: bool
+    obfuscated: bool
     previous: str
+    conversation: str
     beside: int
     _instructions: str
     _fields: dict[str, msgspec.Raw]
+    _unsaid: tuple[Unsaid, ...]
 
     def after(self, earlier: list[Any]) -> Ask:
         """The question as one that follows the items of earlier responses. Raises
         :class:`~fairlead.errors.BadRequest` where there is nothing to answer."""
-        items = [*earlier, *self.items]
+        return self.about([*earlier, *self.items])
+
+    def about(self, items: list[Any]) -> Ask:
+        """The question as one about these items, its own last. Raises as :meth:`after`."""
         turns = _Reader().turns(items)
         if not turns:
             raise BadRequest("'input' is missing or empty: it is what to answer", param="input")
         if self._instructions:
             turns.insert(0, Turn("system", self._instructions))
         fields: dict[str, Any] = {**self._fields, "input": items}
-        fields.pop("previous_response_id", None)
-        vendor = Vendor(openai_responses.NAME, msgspec.json.encode(fields))
+        for name in ("previous_response_id", "conversation"):
+            fields.pop(name, None)
+        vendor = Vendor(openai_responses.NAME, msgspec.json.encode(fields), self._unsaid)
         return msgspec.structs.replace(self.ask, turns=tuple(turns), vendor=vendor)
 
 
@@ -157,8 +197,13 @@ def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
     shown = {
         name: value
         for name in openai_responses.FIELDS
-        if (value := given.get(name)) is not None and name != "background"
+        if (value := given.get(name)) is not None and name not in ("background", "conversation")
     }
+    conversation = body.conversation
+    if isinstance(conversation, _Conversation):
+        conversation = conversation.id
+    if conversation is not None:
+        shown["conversation"] = {"id": conversation}
     if body.text is not None and body.text.format is None:
         shown["text"] = shown["text"] | openai_responses.FIELDS["text"]
     kept = items if body.store is not False else []
@@ -168,14 +213,18 @@ def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
             parameters=_parameters(body, given),
             orphan_window=orphan_window,
             background=bool(body.background),
+            whole=body.truncation == "disabled",
             asked=AskedEvent(0, openai_responses.NAME, _raw(shown), _raw(kept)),
         ),
         items=items,
         stream=bool(body.stream),
+        obfuscated=bool(body.stream_options and body.stream_options.include_obfuscation),
         previous=body.previous_response_id or "",
+        conversation=conversation or "",
         beside=reader.beside,
         _instructions=body.instructions or "",
         _fields=fields,
+        _unsaid=tuple(_unsaid(body)),
     )
 
 
@@ -185,19 +234,14 @@ def _raw(value: Any) -> msgspec.Raw:
 
 def _check(body: _Body) -> None:
     """Refuse what would otherwise be answered as if it had not been asked."""
-    for name in ("conversation", "prompt"):
-        if getattr(body, name) is not None:
-            raise BadRequest(f"{name!r} is not kept here: send 'input'", param=name)
+    if body.conversation is not None and body.previous_response_id is not None:
+        raise BadRequest(
+            "give either 'conversation' or 'previous_response_id', not both", param="conversation"
+        )
     if body.background and body.store is False:
         raise BadRequest("'background' needs 'store': it is read by its id", param="background")
     for number, tool in enumerate(body.tools or ()):
-        if tool.type != "function":
-            raise BadRequest(
-                f"tools[{number}]: only tools of the type 'function' can be used here, "
-                f"not {tool.type[:40]!r}",
-                param=f"tools[{number}].type",
-            )
-        if not tool.name:
+        if tool.type in ("function", "custom") and not tool.name:
             raise BadRequest(f"tools[{number}] has no 'name'", param=f"tools[{number}].name")
     metadata = body.metadata or {}
     if len(metadata) > _MAX_PAIRS or any(
@@ -208,6 +252,27 @@ def _check(body: _Body) -> None:
             f"{_MAX_VALUE} characters",
             param="metadata",
         )
+
+
+def _unsaid(body: _Body) -> Iterator[Unsaid]:
+    """What only an upstream of this dialect can be asked for."""
+    if body.prompt is not None:
+        yield Unsaid("a stored prompt", "prompt")
+    if body.context_management is not None:
+        yield Unsaid("the management of a context", "context_management")
+    if body.moderation is not None:
+        yield Unsaid("moderation", "moderation")
+    for number, tool in enumerate(body.tools or ()):
+        if tool.type not in ("function", "custom"):
+            yield Unsaid(f"a tool of the type {tool.type[:40]!r}", f"tools[{number}].type")
+        if tool.format is not None and tool.format != {"type": "text"}:
+            yield Unsaid("a grammar for a custom tool", f"tools[{number}].format")
+    choice = body.tool_choice
+    if isinstance(choice, _Choice) and choice.type not in _CHOICES:
+        yield Unsaid(f"a choice of the type {choice.type[:40]!r}", "tool_choice.type")
+    for name in body.include or ():
+        if name not in _INCLUDED:
+            yield Unsaid(f"{name[:60]!r}", "include")
 
 
 def _items(given: Any) -> list[Any]:
@@ -239,6 +304,8 @@ def _parameters(body: _Body, given: dict[str, Any]) -> dict[str, Any]:
         made["max_completion_tokens"] = body.max_output_tokens
     if body.top_logprobs:
         made |= {"logprobs": True, "top_logprobs": body.top_logprobs}
+    elif _LOGPROBS in (body.include or ()):
+        made["logprobs"] = True
     if body.reasoning is not None and body.reasoning.effort is not None:
         made["reasoning_effort"] = body.reasoning.effort
     if body.text is not None:
@@ -251,17 +318,24 @@ def _parameters(body: _Body, given: dict[str, Any]) -> dict[str, Any]:
             made["response_format"] = {"type": form.type, "json_schema": _present(fields)}
         elif form is not None and form.type != "text":
             made["response_format"] = {"type": form.type}
-    if body.tools:
-        made["tools"] = [_function(tool) for tool in body.tools]
-    if isinstance(body.tool_choice, _Choice):
-        named = {"name": body.tool_choice.name}
-        made["tool_choice"] = {"type": "function", "function": named}
-    elif body.tool_choice is not None:
-        made["tool_choice"] = body.tool_choice
+    tools, choice = body.tools or [], body.tool_choice
+    if isinstance(choice, _Choice) and choice.type == "allowed_tools":
+        # Which upstreams know the word is not known; what they are not told of they do not call.
+        allowed = {tool.name for tool in choice.tools or ()}
+        tools = [tool for tool in tools if tool.name in allowed]
+        choice = choice.mode
+    if tools:
+        made["tools"] = [_function(tool) for tool in tools]
+    if isinstance(choice, _Choice):
+        made["tool_choice"] = {"type": "function", "function": {"name": choice.name}}
+    elif choice is not None:
+        made["tool_choice"] = choice
     return made
 
 
 def _function(tool: _Tool) -> dict[str, Any]:
+    if tool.type == "custom":
+        return custom_tool.function(tool.name or "", tool.description)
     fields = {
         "name": tool.name, "description": tool.description, "parameters": tool.parameters,
         "strict": tool.strict,
@@ -290,15 +364,18 @@ class _Reader:
                         said = "\n\n".join(filter(None, (made[-1].text, turn.text)))
                         turn = msgspec.structs.replace(made.pop(), text=said)
                     made.append(turn)
-                case "function_call":
-                    call = Call(item.call_id or "", item.name or "", item.arguments or "")
+                case "function_call" | "custom_tool_call":
+                    arguments = item.arguments or ""
+                    if item.type == "custom_tool_call":
+                        arguments = custom_tool.arguments(str(item.input or ""))
+                    call = Call(item.call_id or "", item.name or "", arguments)
                     if made and made[-1].role == "assistant":
                         # The calls of one answer are one turn, together with what it said.
                         last = made[-1]
                         made[-1] = msgspec.structs.replace(last, calls=(*last.calls, call))
                     else:
                         made.append(Turn("assistant", "", calls=(call,)))
-                case "function_call_output":
+                case "function_call_output" | "custom_tool_call_output":
                     text, attachments, unsaid = self._content(item.output)
                     made.append(Turn("tool", text, attachments, (), item.call_id or "", unsaid))
                 case "reasoning":
@@ -321,13 +398,15 @@ class _Reader:
         )
 
     def _content(
-        self, content: str | list[_Part] | None
+        self, content: str | list[_Part] | dict[str, Any] | None
     ) -> tuple[str, tuple[Attachment, ...], tuple[str, ...]]:
         texts: list[str] = []
         attachments: list[Attachment] = []
         unsaid: list[str] = []
         if isinstance(content, str):
             texts.append(content)
+        if isinstance(content, dict):
+            unsaid.append("what is no text and no list of parts")
         for part in content if isinstance(content, list) else ():
             said = part.text if part.text is not None else part.refusal
             attachment = None

@@ -21,6 +21,9 @@ from fairlead.transports.sse import HEADERS
 
 _encode = msgspec.json.Encoder().encode
 
+#: A delta of a response's text: what stands before its number, that, the text, and its id.
+_DELTA = b'event: %b\ndata: %%b%%d,"delta":%%b}\n%%b%%b\n\n' % openai_responses.DELTA
+
 
 class Frame(Protocol):
     """An event name (empty: unnamed) and one line of data."""
@@ -128,7 +131,7 @@ class ResponsesSseWire(VendorSseWire):
         super().__init__(stream, meta, openai_responses, None)
 
     def number(self, state: openai_responses.State) -> int:
-        return state.number
+        return state[0]
 
     def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
         if type(event) is Token and event.part == MAIN_PART and event.extra is NO_EXTRA:
@@ -137,9 +140,7 @@ class ResponsesSseWire(VendorSseWire):
                 # What the fold and the framing give, without the steps between: nearly every event
                 # comes this way.
                 text = event.text
-                after = openai_responses.State(number + 1, plain, (said, text), rest)
-                return after, b'event: %b\ndata: %b%d,"delta":%b}\n%b%b\n\n' % (
-                    openai_responses.DELTA,
+                return (number + 1, plain, (said, text), rest), _DELTA % (
                     plain,
                     number,
                     _encode(text),
