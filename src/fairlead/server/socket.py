@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
+from fairlead.dialects.openai_error import openai_problem
 from fairlead.dialects.problem import problem
 from fairlead.engine.ask import Ask, Started
 from fairlead.errors import Busy, FairleadError, Forbidden
@@ -18,6 +19,7 @@ from fairlead.protocols import native
 from fairlead.protocols.uploads import Uploads
 from fairlead.server.system import System
 from fairlead.transports.body import UNWINDING
+from fairlead.transports.callers import OPENAI
 from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, TOO_BIG, Socket, SocketWire
 
 router = APIRouter()
@@ -78,7 +80,11 @@ async def refuse(websocket: WebSocket, error: FairleadError) -> None:
     if "websocket.http.response" not in websocket.scope.get("extensions", {}):
         await websocket.close()
         return
-    made = problem(error, websocket.headers.get("accept-language", ""))
+    path: str = websocket.scope["path"]
+    if path.removeprefix(websocket.scope.get("root_path", "")).startswith(OPENAI):
+        made = openai_problem(error)
+    else:
+        made = problem(error, websocket.headers.get("accept-language", ""))
     response = Response(made.body, made.status)
     response.raw_headers = [*made.headers, (b"content-length", str(len(made.body)).encode())]
     await websocket.send_denial_response(response)

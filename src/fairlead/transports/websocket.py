@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Coroutine, Hashable
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -17,6 +17,7 @@ import structlog
 from fairlead.dialects import native
 from fairlead.engine.engine import Engine
 from fairlead.engine.reader import Reader
+from fairlead.engine.wire import Wire
 from fairlead.errors import FairleadError, Unauthenticated
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Event, Media, Unknown
@@ -161,13 +162,25 @@ def open_socket_sink(scope: Scope, send: Send) -> SocketSink:
     return AsgiSocket(send)
 
 
+class SpokenWire(Wire, Protocol):
+    """A wire of whole frames that also has words for what is not of a stream's log."""
+
+    def notice(self, name: str, fields: dict[str, Any]) -> bytes:
+        """The frames that say that reading ends although the stream does not (``drain``), or may
+        not go on (``error``); ``fields`` as in PROTOCOL.md, section 8."""
+        ...
+
+
+Spoken = TypeVar("Spoken", bound=SpokenWire)
+
+
 class _Attached:
     """A stream that is read on the socket."""
 
     __slots__ = ("filling", "reader")
 
-    def __init__(self, reader: Reader[SocketWire]) -> None:
-        self.reader = reader
+    def __init__(self, reader: Reader[Any]) -> None:
+        self.reader: Reader[SpokenWire] = reader
         self.filling: asyncio.Task[None] | None = None
 
 
@@ -242,6 +255,10 @@ class Socket:
         data: bytes = message.get("bytes") or b""
         return data if text is None else text
 
+    async def until(self, event: Coroutine[Any, Any, Any]) -> None:
+        """Wait for something, but no longer than the socket lasts."""
+        await self._first(self._loop.create_task(event))
+
     async def _first(self, task: asyncio.Task[Any]) -> None:
         """Wait for the task, but no longer than the socket lasts."""
         try:
@@ -254,7 +271,7 @@ class Socket:
     # -- what goes
 
     @property
-    def readers(self) -> dict[str, Reader[SocketWire]]:
+    def readers(self) -> dict[str, Reader[SpokenWire]]:
         """The readers of the streams that are read here."""
         return {stream: attached.reader for stream, attached in self._streams.items()}
 
@@ -263,7 +280,7 @@ class Socket:
         self._replies.append(text_frame(message))
         self._pump()
 
-    def attach(self, reader: Reader[SocketWire]) -> None:
+    def attach(self, reader: Reader[Spoken]) -> None:
         """Read a stream. A reader that is there already is replaced."""
         stream = reader.live.stream
         self.detach(stream)
@@ -407,7 +424,7 @@ class Socket:
         self._gone()
 
 
-def _farewell(reader: Reader[SocketWire], failure: FairleadError) -> bytes:
+def _farewell(reader: Reader[SpokenWire], failure: FairleadError) -> bytes:
     """Reading ends, not the answer: the reader may come back, or (``error``) it may not."""
     if failure.retryable:
         wait = failure.retry_after or 1.0
