@@ -64,7 +64,9 @@ export function App() {
   };
 
   if (door.state === "asking") return <Loading />;
-  if (door.state === "closed") return <SignIn {...door} onKey={use} />;
+  if (door.state === "closed") {
+    return <SignIn {...door} operator={route.page === "operator"} onKey={use} />;
+  }
   if (door.state === "failed") {
     return (
       <main className="mx-auto grid min-h-dvh max-w-md content-center p-6">
@@ -87,7 +89,13 @@ export function App() {
           {route.page === "lab" ? (
             <Lab info={door.info} me={door.me} />
           ) : (
-            <Operator info={door.info} me={door.me} />
+            <Operator
+              info={door.info}
+              me={door.me}
+              onKey={use}
+              onSignOut={() => void leave()}
+              onSignedOut={() => void knock()}
+            />
           )}
         </Suspense>
       )}

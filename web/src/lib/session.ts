@@ -1,4 +1,4 @@
-import { Fairlead, type TransportName } from "@fairlead/client";
+import { Fairlead, type Access, type TransportName } from "@fairlead/client";
 import { Server } from "@fairlead/client/server";
 import { createContext, use } from "react";
 import { Line } from "../wire/line.js";
@@ -17,16 +17,20 @@ export interface Session {
   readonly meters: Meters;
 }
 
-/** A session with the credential that this browser keeps, if it keeps one. */
-export function begin(): Session {
-  const line = new Line();
+/** Where the server is, and the credential that this browser keeps, if it keeps one. */
+export function access(): Access {
   const key = localStorage.getItem(KEY);
-  const access = {
+  return {
     baseUrl: new URL("./", document.baseURI).href,
     ...(key && { apiKey: key }),
   };
+}
+
+/** A session with that credential. */
+export function begin(): Session {
+  const line = new Line();
   const client = new Fairlead({
-    ...access,
+    ...access(),
     fetch: line.fetch,
     WebSocket: line.WebSocket,
     // A browser opens six connections to a host over HTTP/1.1, for all tabs together, and many more
@@ -37,7 +41,7 @@ export function begin(): Session {
     refusals: "throw",
   });
   client.prefer(transport());
-  return { client, server: new Server(access), line, meters: new Meters() };
+  return { client, server: new Server(access()), line, meters: new Meters() };
 }
 
 /** The transport that was chosen in this tab. */

@@ -4,12 +4,14 @@ import { IconButton } from "./IconButton.js";
 
 interface Props {
   title: string;
+  /** For what needs the room. */
+  wide?: boolean;
   onClose: () => void;
   children: ReactNode;
 }
 
 /** Something to be dealt with first. */
-export function Dialog({ title, onClose, children }: Props) {
+export function Dialog({ title, wide = false, onClose, children }: Props) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
     const element = dialog.current!;
@@ -20,6 +22,7 @@ export function Dialog({ title, onClose, children }: Props) {
     <dialog
       ref={dialog}
       className="dialog"
+      data-wide={wide || undefined}
       aria-labelledby="dialog-title"
       onCancel={(event) => {
         event.preventDefault();
