@@ -166,6 +166,12 @@ class Relayed:
         return frames
 
 
+def app(path: str, backend: Backend, more: str = "") -> str:
+    """The table of an application at this path, and what else stands in the file."""
+    name = path.strip("/")
+    return f'[[apps]]\nname = "{name}"\npath = "{path}"\ntarget = "{backend.url}"\n{more}\n'
+
+
 @pytest.fixture
 async def relayed(tmp_path: Path, backend: Backend) -> AsyncGenerator[Any]:
     """Starts the server with further keys of its app."""
@@ -176,9 +182,7 @@ async def relayed(tmp_path: Path, backend: Backend) -> AsyncGenerator[Any]:
 
         async def start(more: str = "", *flags: str, **env: str) -> Relayed:
             file = tmp_path / "fairlead.toml"
-            file.write_text(
-                f'[[apps]]\nname = "shop"\npath = "/shop"\ntarget = "{backend.url}"\n{more}\n'
-            )
+            file.write_text(app("/shop", backend, more))
             server = ServerProcess(
                 tmp_path / "data", "--config", str(file), "--no-knowledge", *flags, env=env
             )
@@ -424,6 +428,178 @@ async def test_killed_server_says_so_to_those_who_come_back(backend: Backend, re
     ) as response:
         (error,) = await shop.read(response)
     assert (error.event, json.loads(error.data)["code"]) == ("error", "interrupted")
+
+
+# -- budgets
+
+
+BUDGET = '[[budgets]]\nname = "month"\nlimit = 20\nper = "month"\n'
+
+
+async def used(shop: Relayed, headers: dict[str, str] = ALICE) -> dict[str, int]:
+    async with shop.session.get(f"{shop.server.url}/budgets", headers=headers) as response:
+        assert response.status == 200
+        return {each["name"]: each["used"] for each in (await response.json())["budgets"]}
+
+
+async def test_event_stream_is_cut_at_the_end_of_a_budget(backend: Backend, relayed: Any) -> None:
+    shop = await relayed(BUDGET, FAIRLEAD_API_KEYS=KEYS)
+    # Forty characters are about ten tokens of prompt; each event is one.
+    async with shop.session.post(shop.url + "/events", data=b"q" * 40, headers=ALICE) as response:
+        for number in range(50):
+            backend.say.put_nowait(f'data: {{"token": "w{number}"}}\n\n'.encode())
+        frames = await shop.read(response)
+    *tokens, end = frames
+    assert [json.loads(frame.data)["token"] for frame in tokens] == [f"w{n}" for n in range(10)]
+    told = json.loads(end.data)
+    assert (end.event, told["code"], told["budget"]) == ("error", "budget_exhausted", "month")
+    assert told["retry_after"] > 0
+    # The application is asked no more, nor is what nobody saw charged.
+    await backend.until(lambda: backend.left == 1)
+    assert await used(shop) == {"month": 20}
+    assert await used(shop, BOB) == {"month": 0}
+    async with shop.session.get(
+        shop.url + "/events", headers={**ALICE, "Accept": "text/event-stream"}
+    ) as response:
+        assert response.status == 429
+        assert (await response.json())["budget"] == "month"
+        assert int(response.headers["Retry-After"]) > 0
+    assert len(backend.asked) == 1
+    # Who does not say that it wants a stream is asked for, and refused when it turns out to be one.
+    async with shop.session.get(shop.url + "/events", headers=ALICE) as response:
+        assert response.status == 429
+    await backend.until(lambda: backend.left == 2)
+    # What is no stream costs nothing, even now.
+    async with shop.session.get(shop.url + "/x", headers=ALICE) as response:
+        assert response.status == 201
+    url = f"{shop.server.url}/usage"
+    async with shop.session.get(url, headers=ALICE) as response:
+        (row,) = (await response.json())["usage"]
+    assert (row["model"], row["requests"], row["estimated"]) == ("shop", 1, 1)
+    assert (row["input_tokens"], row["output_tokens"]) == (10, 10)
+
+
+async def test_what_is_reserved_for_a_stream_comes_back_where_there_is_none(
+    backend: Backend, relayed: Any
+) -> None:
+    shop = await relayed(BUDGET, FAIRLEAD_API_KEYS=KEYS)
+    wanted = {**ALICE, "Accept": "text/event-stream"}
+    async with shop.session.get(shop.url + "/x", headers=wanted) as response:
+        assert response.status == 201
+    key = {**wanted, "Idempotency-Key": "one"}
+    async with shop.session.get(shop.url + "/events", headers=key) as response:
+        assert "month" in response.headers["RateLimit"]
+        backend.say.put_nowait(b"data: 1\n\n")
+        backend.say.put_nowait(None)
+        assert len(await shop.read(response)) == 1
+    async with shop.session.get(shop.url + "/events", headers=key) as response:
+        assert len(await shop.read(response)) == 1
+    assert await used(shop) == {"month": 1}
+
+
+async def test_application_that_is_not_metered_costs_nothing(
+    backend: Backend, relayed: Any
+) -> None:
+    shop = await relayed(f"metered = false\n{BUDGET}", FAIRLEAD_API_KEYS=KEYS)
+    async with shop.session.get(shop.url + "/events", headers=ALICE) as response:
+        for _ in range(30):
+            backend.say.put_nowait(b"data: word\n\n")
+        backend.say.put_nowait(None)
+        assert len(await shop.read(response)) == 30
+    assert await used(shop) == {"month": 0}
+
+
+async def test_socket_is_closed_at_the_end_of_a_budget(backend: Backend, relayed: Any) -> None:
+    shop = await relayed(
+        '[[budgets]]\nname = "talk"\nlimit = 10\nper = "month"\nmodels = ["shop"]\n',
+        FAIRLEAD_API_KEYS=KEYS,
+    )
+    async with shop.session.ws_connect(shop.url + "/ws", headers=ALICE) as socket:
+        heard = 0
+        while True:
+            await socket.send_str("word")  # one token, and one of the echo
+            message = await socket.receive()
+            if message.type is not aiohttp.WSMsgType.TEXT:
+                break
+            heard += 1
+        assert heard == 5
+        assert message.data == 1008
+        assert str(message.extra).startswith("budget_exhausted: talk, again in ")
+    await backend.until(lambda: len(backend.closes) == 1)
+    assert await used(shop) == {"talk": 10}
+    with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+        await shop.session.ws_connect(shop.url + "/ws", headers=ALICE)
+    assert caught.value.status == 429
+    assert len(backend.asked) == 1
+    async with shop.session.ws_connect(shop.url + "/ws", headers=BOB) as socket:
+        await socket.send_bytes(b"\0" * 1000)  # is one token, whatever it is
+        assert len(await socket.receive_bytes()) == 1000
+    await backend.until(lambda: len(backend.closes) == 2)
+    # An application that refuses has cost nothing.
+    with pytest.raises(aiohttp.WSServerHandshakeError):
+        await shop.session.ws_connect(shop.url + "/ws?refuse", headers=BOB)
+    assert await used(shop, BOB) == {"talk": 2}
+
+
+# -- another configuration
+
+
+async def test_applications_change_while_the_server_runs(
+    backend: Backend, relayed: Any, tmp_path: Path
+) -> None:
+    shop = await relayed(FAIRLEAD_API_KEYS=KEYS)
+    file = tmp_path / "fairlead.toml"
+
+    async def reload(text: str) -> Any:
+        since = len(shop.server.logs)
+        file.with_suffix(".new").write_text(text)
+        file.with_suffix(".new").replace(file)
+        return await shop.server.wait_log(
+            lambda line: line["event"].startswith("reload"), since=since
+        )
+
+    async def status(path: str) -> int:
+        async with shop.session.get(shop.server.url + path, headers=ALICE) as response:
+            return int(response.status)
+
+    reading = await shop.session.get(shop.url + "/events", headers=ALICE)
+    backend.say.put_nowait(b"data: 1\n\n")
+    (one,) = await shop.read(reading, 1)
+    talking = await shop.session.ws_connect(shop.url + "/ws", headers=ALICE)
+    # What is not right changes nothing.
+    for wrong in (app("/chat", backend), app("/shop", backend) + app("/shop/x", backend)):
+        assert (await reload(wrong))["event"] == "reload_refused"
+        assert await status("/shop/x") == 201
+    # Another place, and limits of its own.
+    told = await reload(app("/market", backend, "max_sockets = 1"))
+
+    assert (told["changed"], told["needs_restart"], told["ended"]) == (["apps"], [], 0)
+    assert await status("/market/x") == 201
+    assert await status("/shop/x") == 404
+    # What was open goes on.
+    backend.say.put_nowait(b"data: 2\n\n")
+    (two,) = await shop.read(reading, 1)
+    assert (one.data, two.data) == (b"1", b"2")
+    await talking.send_str("still there?")
+    assert await talking.receive_str() == "still there?"
+    # An EventSource may come with a ticket to the new place.
+    async with shop.session.post(shop.server.url + "/tickets", headers=ALICE) as response:
+        ticket = (await response.json())["ticket"]
+    url = f"{shop.server.url}/market/events?ticket={ticket}"
+    async with shop.session.get(url) as response:
+        assert response.status == 200
+    # Sockets are counted by the application's name, whatever else of it changes.
+    market = f"{shop.server.url}/market/ws"
+    async with shop.session.ws_connect(market, headers=ALICE) as socket:
+        await reload(app("/market", backend, "max_sockets = 1\nmax_message_bytes = 2048"))
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await shop.session.ws_connect(market, headers=ALICE)
+        assert caught.value.status == 503
+        await socket.send_str("x" * 4000)  # by the rules that it was opened under
+        assert len(await socket.receive_str()) == 4000
+    backend.say.put_nowait(None)
+    assert await shop.read(reading) == []
+    await talking.close()
 
 
 # -- WebSocket

@@ -256,16 +256,40 @@ class Engine:
             if not turn.used:
                 turn.leave()
 
+    async def draw(self, caller: Caller, name: str, asked: bytes = b"") -> Meter:
+        """Begin to count what another application says when it is asked this, on the budgets that
+        hold for a model called ``name``; empty: on none. :meth:`relay`, :meth:`Meter.close` or
+        :meth:`Meter.cancel` must follow. Raises as :meth:`Metering.begin`."""
+        if not name:
+            return await Metering(Accounts(clock=self._clock)).begin(caller, "", ())
+        try:
+            return await self.metering.begin(caller, name, (), None, asked)
+        except BudgetExhausted as error:
+            self._refused(error)
+            raise
+
     async def relay(
-        self, caller: Caller, relay: Relay, key: str = ""
+        self, caller: Caller, relay: Relay, meter: Meter, key: str = ""
     ) -> ports.Created | ports.Exists:
         """Keep another application's events as a stream of the caller's, which is attached to like
-        any other. What the idempotency key has begun already exists; then, and when this raises,
-        the relay's source has not been asked, and is the caller's to close.
+        any other. ``meter`` counts them. What the idempotency key has begun already exists; then,
+        and when this raises, the relay's source has not been asked, and is the caller's to close.
 
         Raises :class:`~fairlead.errors.Conflict`, :class:`~fairlead.errors.Draining`, and as
         :meth:`start` does where there is no room.
         """
+        relayed = False
+        try:
+            outcome = await self._relay(caller, relay, meter, key)
+            relayed = isinstance(outcome, ports.Created)
+            return outcome
+        finally:
+            if not relayed:
+                await meter.cancel()
+
+    async def _relay(
+        self, caller: Caller, relay: Relay, meter: Meter, key: str
+    ) -> ports.Created | ports.Exists:
         self._authority.allow(caller, Verb.START, None)
         stream = self._id(caller, key)
         if self.draining:
@@ -278,8 +302,6 @@ class Engine:
             if isinstance(outcome, ports.Conflict):
                 raise _conflict()
             if isinstance(outcome, ports.Created):
-                # Its tokens are nobody's to count.
-                meter = await Metering(Accounts(clock=self._clock)).begin(caller, "", ())
                 generation = self._generation(
                     outcome, relay.meta, relay.source, None, None, meter, turn, caller
                 )
@@ -729,11 +751,14 @@ class Engine:
         generation = self._running.get(stream)
         return () if generation is None else generation.meter.standings
 
-    async def budgets(self, caller: Caller) -> list[tuple[str, Standing]]:
+    async def budgets(
+        self, caller: Caller, others: Sequence[str] = ()
+    ) -> list[tuple[str, Standing]]:
         """How each budget stands that the caller's questions are charged to, with the model that it
-        is counted for, where each has its own."""
+        is counted for, where each has its own. ``others`` are counted as models are."""
         self._authority.allow(caller, Verb.READ, None)
-        return await self.metering.standings(caller, [model.name for model in self.models.all])
+        names = [*(model.name for model in self.models.all), *others]
+        return await self.metering.standings(caller, names)
 
     async def usage(self, caller: Caller, since: str, until: str) -> list[Usage]:
         """What the caller used, day by day, from one day up to another (``2026-11-20``), both

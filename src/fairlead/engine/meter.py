@@ -161,15 +161,14 @@ class Meter:
             self.output += tokens
             return tokens if self.output > self._mark else 0
         if kind is Relayed:
-            return self.count(event.data)  # type: ignore[union-attr]  # it has them
+            return self.count(estimate_event(event.data))  # type: ignore[union-attr]  # it has them
         if kind is Thinking and event.model:  # type: ignore[union-attr]  # it has one
             self._answers = event.model  # type: ignore[union-attr]
             self._look()
         return 0
 
-    def count(self, data: bytes) -> int:
-        """Count what another application says, as :meth:`add` does."""
-        tokens = estimate_event(data)
+    def count(self, tokens: int) -> int:
+        """Count so many tokens, as :meth:`add` does."""
         self.output += tokens
         return tokens if self.output > self._mark else 0
 

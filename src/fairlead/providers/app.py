@@ -59,7 +59,15 @@ class Application:
         self._response_timeout = response_timeout
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
+        self._asking = 0
         self._responses: set[ApplicationResponse] = set()
+        self._sockets: set[aiohttp.ClientWebSocketResponse] = set()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is under way."""
+        self._sockets = {socket for socket in self._sockets if not socket.closed}
+        return not (self._asking or self._responses or self._sockets)
 
     async def ask(
         self, method: str, path: bytes, query: bytes, headers: Headers, body: bytes
@@ -71,6 +79,7 @@ class Application:
         :class:`~fairlead.errors.UpstreamTimeout`.
         """
         try:
+            self._asking += 1
             async with asyncio.timeout(self._response_timeout):
                 response = await self._open_session().request(
                     method,
@@ -84,6 +93,8 @@ class Application:
             raise self._late("response_timeout", self._response_timeout) from None
         except (aiohttp.ClientError, OSError) as why:
             raise self._unreachable(why) from None
+        finally:
+            self._asking -= 1
         made = ApplicationResponse(self, response)
         self._responses.add(made)
         return made
@@ -101,8 +112,9 @@ class Application:
         the ``status`` that the application refused it with."""
         url = self._url(path, query)
         try:
+            self._asking += 1
             async with asyncio.timeout(self._response_timeout):
-                return await self._open_session().ws_connect(
+                socket = await self._open_session().ws_connect(
                     url.with_scheme("wss" if url.scheme == "https" else "ws"),
                     headers=self._merged(headers),
                     protocols=protocols,
@@ -114,12 +126,16 @@ class Application:
         except TimeoutError:
             raise self._late("response_timeout", self._response_timeout) from None
         except aiohttp.WSServerHandshakeError as refused:
-            status = refused.status
+            raise UpstreamError(
+                f"the application {self.name!r} refused the WebSocket (HTTP {refused.status})",
+                status=refused.status,
+            ) from None
         except (aiohttp.ClientError, OSError) as why:
             raise self._unreachable(why) from None
-        raise UpstreamError(
-            f"the application {self.name!r} refused the WebSocket (HTTP {status})", status=status
-        )
+        finally:
+            self._asking -= 1
+        self._sockets = {each for each in self._sockets if not each.closed} | {socket}
+        return socket
 
     async def close(self) -> None:
         """Drop every connection. Idempotent."""

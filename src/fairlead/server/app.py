@@ -101,7 +101,8 @@ def build_app(system: System) -> ASGIApp:
         app.include_router(router)
     app.router.routes.append(rpc.route(system))
     own = [route for router in routers for route in router.routes]
-    app.router.routes += relay.routes(system, [getattr(route, "path", "") for route in own])
+    system.applications.keep_off(getattr(route, "path", "") for route in own)
+    app.router.routes.append(relay.Relayed(system.applications))
     app.mount("/", page(), name="page")
     app.openapi = document(app, system.config.base_path)  # type: ignore[method-assign]
     app.add_exception_handler(FairleadError, _our_error)

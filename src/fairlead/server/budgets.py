@@ -28,7 +28,8 @@ async def budgets(request: Request) -> Response:
     """The budgets that your questions are charged to: limit, what is used and what remains in this
     window, and when it refills. What running answers hold in advance counts as used."""
     caller = await http.caller(request)
-    found = await http.system(request).engine.budgets(caller)
+    system = http.system(request)
+    found = await system.engine.budgets(caller, system.applications.metered)
     now = time.time()
     return http.json_response(
         {"budgets": [budget(model, standing, now) for model, standing in found]}

@@ -23,6 +23,7 @@ from fairlead.ports.conversations import Conversations
 from fairlead.ports.identity import Identity
 from fairlead.ports.passages import Passages
 from fairlead.ports.store import Durability, Store
+from fairlead.server.applications import Applications
 from fairlead.server.config import NO_MODEL, Config
 from fairlead.server.doors import open_doors
 from fairlead.server.entrance import Entrance, policy_of
@@ -31,7 +32,6 @@ from fairlead.server.metering import open_metering
 from fairlead.server.metrics import Metrics
 from fairlead.server.models import Offer
 from fairlead.server.plugins import Plugins
-from fairlead.server.relay import application
 from fairlead.server.system import System
 from fairlead.server.tracing import open_tracing
 from fairlead.stores.memory import MemoryStore
@@ -84,9 +84,8 @@ async def compose(
         await audit.open()
         metrics = Metrics()
         tracing = open_tracing(config, stack)
-        applications = {app.name: application(app) for app in config.apps}
-        for one in applications.values():
-            stack.push_async_callback(one.close)
+        applications = Applications(config.apps)
+        stack.push_async_callback(applications.close)
         notice = "" if own or config.answerers or plugins.models else NO_MODEL
         engine = Engine(
             store=store,
@@ -122,7 +121,7 @@ async def compose(
                 | plugins.keep,
                 cookie=doors.cookie,
                 origins=config.cors_origins,
-                apps=[app.path for app in config.apps],
+                apps=applications.paths,
                 alone=config.loopback and not config.insecure,
             ),
             doors=doors,

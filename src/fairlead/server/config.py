@@ -603,6 +603,7 @@ def _check_together(config: Config) -> None:
             f"model: no upstream offers {config.model[:80]!r}; {which}", setting="model"
         )
     answering = {model for upstream in config.answerers for model in upstream.models}
+    answering |= {app.name for app in config.apps if app.metered}
     if wrong := unpriced(config.budgets, config.prices, answering):
         raise Misconfigured(wrong, setting="prices")
 

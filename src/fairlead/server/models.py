@@ -76,7 +76,8 @@ class Offer:
         by_name = {model: [gate.name for gate in found] for model, found in self._offered.items()}
         if wrong := check_routing(by_name, self._own, config.routes, config.aliases):
             raise Misconfigured(wrong, setting=wrong.partition(":")[0])
-        if wrong := unknown_model(config.budgets, {*by_name, *self._own}):
+        apps = [app.name for app in config.apps if app.metered]
+        if wrong := unknown_model(config.budgets, {*by_name, *self._own}, apps):
             raise Misconfigured(wrong, setting="budgets")
         models = [*own, *self._default_first(config.model), *plugins]
         if not models:

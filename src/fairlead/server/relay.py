@@ -4,19 +4,22 @@ resume; their WebSockets get identity and limits; everything else passes through
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter
 from urllib.parse import quote
 
 import structlog
+from starlette.datastructures import URLPath
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Match, NoMatchFound
 from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from fairlead.dialects import native
+from fairlead.engine.engine import Engine
+from fairlead.engine.meter import Meter
 from fairlead.engine.relay import Relay
-from fairlead.errors import BadRequest, Busy, FairleadError, Misconfigured, UpstreamProtocol
+from fairlead.errors import BadRequest, Busy, FairleadError, UpstreamProtocol
 from fairlead.framing.forwarding import (
     Headers,
     climbs,
@@ -28,17 +31,11 @@ from fairlead.journal.position import parse_position
 from fairlead.policy.caller import ANONYMOUS, Caller
 from fairlead.ports import store as ports
 from fairlead.primitives import is_id
-from fairlead.providers.app import (
-    EVENT_STREAM,
-    Application,
-    ApplicationEvents,
-    ApplicationResponse,
-)
+from fairlead.providers.app import EVENT_STREAM, ApplicationEvents, ApplicationResponse
 from fairlead.server import attach, http
+from fairlead.server.applications import Applications, Behind
 from fairlead.server.attach import LastEvent, Presentation
 from fairlead.server.relay_socket import relay_socket
-from fairlead.server.system import System
-from fairlead.server.tables.app import App
 from fairlead.transports.body import StreamResponse
 
 _log = structlog.get_logger("fairlead.server")
@@ -51,47 +48,38 @@ _PLAIN = Presentation(native.Options(), size=1, window=0, lines=False)
 _OURS = frozenset({b"content-encoding", b"content-length", b"etag", b"last-modified"})
 
 
-def application(app: App) -> Application:
-    """The client of a configured application."""
-    headers = dict(app.headers)
-    if app.api_key:
-        headers["Authorization"] = f"Bearer {app.api_key.reveal()}"
-    return Application(
-        app.name,
-        app.target,
-        headers=headers,
-        connect_timeout=app.connect_timeout,
-        response_timeout=app.response_timeout,
-        silence_timeout=app.silence_timeout,
-    )
+class Relayed(BaseRoute):
+    """The route that leads to the applications of the configuration in force."""
 
+    def __init__(self, applications: Applications) -> None:
+        self._applications = applications
 
-def routes(system: System, taken: Iterable[str]) -> list[BaseRoute]:
-    """The routes of all applications. ``taken``: paths that are Fairlead's own.
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Whether the path is one of theirs."""
+        if scope["type"] in ("http", "websocket"):
+            path: str = scope["path"]
+            found = self._applications.find(path.removeprefix(_root(scope)))
+            if found is not None:
+                return Match.FULL, {"endpoint": _Door(found, self._applications.sockets)}
+        return Match.NONE, {}
 
-    Raises :class:`~fairlead.errors.Misconfigured` for an application at one of those.
-    """
-    own = {path.strip("/").partition("/")[0] for path in taken} - {""}
-    made: list[BaseRoute] = []
-    for app in system.config.apps:
-        if app.path.strip("/").partition("/")[0] in own:
-            raise Misconfigured(
-                f"apps: {app.name}: path: {app.path} is one of Fairlead's own; take another one",
-                setting="apps",
-            )
-        door = _Door(system, app, system.applications[app.name])
-        made += [Route(app.path, door), WebSocketRoute(app.path, door), Mount(app.path, door)]
-    return made
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what matched."""
+        await scope["endpoint"](scope, receive, send)
+
+    def url_path_for(self, name: str, /, **path_params: object) -> URLPath:
+        """They have no names here."""
+        raise NoMatchFound(name, path_params)
 
 
 class _Door:
-    """The ASGI application that stands for one application."""
+    """The ASGI application that stands for one application, for one request. ``sockets`` counts
+    those that are open, by the application's name."""
 
-    def __init__(self, system: System, app: App, application: Application) -> None:
-        self._system = system
-        self._app = app
-        self._application = application
-        self._sockets = 0
+    def __init__(self, behind: Behind, sockets: Counter[str]) -> None:
+        self._app = behind.app
+        self._application = behind.application
+        self._sockets = sockets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
@@ -112,7 +100,7 @@ class _Door:
             return await self._ask(request, caller, text)
         if self._app.finite:
             return await attach.attach(request, caller, known.stream, known.after, _PLAIN)
-        engine = self._system.engine
+        engine = http.system(request).engine
         reader = await engine.attach(caller, known.stream, known.after, _PLAIN.wire)
         if not await reader.over():
             return attach.respond(request, reader, _PLAIN)
@@ -121,8 +109,10 @@ class _Door:
 
     async def _ask(self, request: Request, caller: Caller, last_event_id: str) -> Response:
         """Ask the application. ``last_event_id``: its own, if the client knows one."""
-        engine, app = self._system.engine, self._app
-        if EVENT_STREAM in request.headers.get("accept", ""):
+        system, app = http.system(request), self._app
+        engine = system.engine
+        wants_stream = EVENT_STREAM in request.headers.get("accept", "")
+        if wants_stream:
             most = engine.limits.readers
             if engine.readers >= most:
                 raise Busy(f"{most} connections are open, which is the cap", retry_after=5)
@@ -137,21 +127,34 @@ class _Door:
         headers = self._headers(request.scope, caller)
         if last_event_id:
             headers.append((b"last-event-id", last_event_id.encode("latin-1", "replace")))
-        response = await self._application.ask(request.method, path, query, headers, body)
+        prompt = query + body
+        # Who says that it wants a stream is not even let ask for one that could not be paid for.
+        meter = await self._meter(engine, caller, prompt) if wants_stream else None
+        response = None
         try:
+            response = await self._application.ask(request.method, path, query, headers, body)
             shown = from_application(
                 response.headers,
                 target=app.target,
                 prefix=_root(request.scope) + app.path,
-                cross_origin=bool(self._system.config.cors_origins),
+                cross_origin=bool(system.config.cors_origins),
             )
             streams = response.status == 200 and response.kind == EVENT_STREAM
-            if not streams or request.method == "HEAD":
-                return Passed(response, shown, app.max_response_bytes)
-            return await self._stream(request, caller, response, shown, asked, key)
+            if streams and request.method != "HEAD":
+                begun_meter, meter = meter or await self._meter(engine, caller, prompt), None
+                return await self._stream(request, caller, response, shown, asked, key, begun_meter)
+            return Passed(response, shown, app.max_response_bytes)
         except BaseException:
-            response.abort()
+            if response is not None:
+                response.abort()
             raise
+        finally:
+            if meter is not None:
+                await meter.cancel()
+
+    async def _meter(self, engine: Engine, caller: Caller, prompt: bytes) -> Meter:
+        """What counts an answer of the application's, which has been asked this."""
+        return await engine.draw(caller, self._app.name if self._app.metered else "", prompt)
 
     async def _stream(
         self,
@@ -161,12 +164,14 @@ class _Door:
         headers: Headers,
         asked: bytes,
         key: str,
+        meter: Meter,
     ) -> Response:
         """The application's event stream as one of ours, read from its start."""
-        engine = self._system.engine
-        source = ApplicationEvents(self._app.name, response, self._system.config.max_event_bytes)
+        system = http.system(request)
+        engine = system.engine
+        source = ApplicationEvents(self._app.name, response, system.config.max_event_bytes)
         relay = Relay(source=source, request=asked, orphan_window=self._app.orphan_window)
-        outcome = await engine.relay(caller, relay, key)
+        outcome = await engine.relay(caller, relay, meter, key)
         if isinstance(outcome, ports.Exists):  # begun twice at the same time
             response.abort()
         reader = await engine.attach(caller, outcome.info.spec.id, None, _PLAIN.wire)
@@ -195,13 +200,14 @@ class _Door:
     # -- WebSocket ---------------------------------------------------------------------------------
 
     async def _websocket(self, websocket: WebSocket) -> None:
-        self._sockets += 1
+        name = self._app.name
+        self._sockets[name] += 1
         try:
             await relay_socket(
-                self._system,
+                websocket.app.state.system,
                 self._app,
                 websocket,
-                room=self._sockets <= self._app.max_sockets,
+                room=self._sockets[name] <= self._app.max_sockets,
                 connect=lambda caller: self._application.connect(
                     _path(websocket.scope, self._app.path),
                     _query(websocket.scope),
@@ -215,7 +221,7 @@ class _Door:
                 ),
             )
         finally:
-            self._sockets -= 1
+            self._sockets[name] -= 1
 
 
 class Passed(Response):
@@ -279,7 +285,7 @@ def _resumption(last_event_id: str) -> LastEvent | None:
 
 def _root(scope: Scope) -> str:
     """The path before all of Fairlead's own."""
-    return str(scope.get("app_root_path", scope.get("root_path", "")))
+    return str(scope.get("root_path", ""))
 
 
 def _path(scope: Scope, prefix: str) -> bytes:

@@ -1,5 +1,5 @@
 """A WebSocket to an application behind Fairlead: messages passed both ways, with identity, limits,
-and the close codes of either side (RFC 6455, section 7.4)."""
+budgets, and the close codes of either side (RFC 6455, section 7.4)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ import aiohttp
 import structlog
 from starlette.websockets import WebSocket
 
-from fairlead.errors import Busy, Draining, FairleadError
+from fairlead.engine.meter import Meter
+from fairlead.errors import BudgetExhausted, Busy, Draining, FairleadError
 from fairlead.policy.caller import Caller
+from fairlead.policy.tokens import estimate_event
 from fairlead.server.socket import foreign, refuse
 from fairlead.server.system import System
 from fairlead.server.tables.app import App
-from fairlead.transports.websocket import POLICY, RESTART
+from fairlead.transports.websocket import INTERNAL, POLICY, RESTART
 
 _log = structlog.get_logger("fairlead.server")
 
@@ -43,13 +45,17 @@ async def relay_socket(
             raise Draining("the server is restarting", retry_after=2)
         if not room or len(system.connections) >= system.config.max_readers:
             raise Busy("as many connections are open as may be", retry_after=5)
-        there = await connect(caller)
+        # Before the application is asked: a conversation that cannot be paid for is not begun.
+        meter = await system.engine.draw(caller, app.name if app.metered else "")
     except FairleadError as error:
         await refuse(websocket, error)
         return
+    there = None
     try:
+        there = await connect(caller)
+        await meter.asked(())
         await websocket.accept(there.protocol)
-        tunnel = Tunnel(app, caller, websocket, there)
+        tunnel = Tunnel(app, caller, meter, websocket, there)
         system.connections.add(tunnel)
         system.engine.vigil.others.add(tunnel)
         try:
@@ -57,22 +63,34 @@ async def relay_socket(
         finally:
             system.engine.vigil.others.discard(tunnel)
             system.connections.remove(tunnel)
+    except FairleadError as error:
+        if there is not None:
+            raise
+        await refuse(websocket, error)
     finally:
-        await there.close()
+        if there is None:
+            await meter.cancel()
+        else:
+            await there.close()
+            await meter.close()
 
 
 class Tunnel:
-    """One client and its application. ``caller``: under whose authority."""
+    """One client and its application. ``caller``: under whose authority. ``meter`` counts what
+    either says."""
 
     def __init__(
         self,
         app: App,
         caller: Caller,
+        meter: Meter,
         client: WebSocket,
         application: aiohttp.ClientWebSocketResponse,
     ) -> None:
         self.caller = caller
         self._app = app
+        self._meter = meter
+        self._paying = asyncio.Lock()
         self._client = client
         self._application = application
         self._loop = asyncio.get_running_loop()
@@ -90,6 +108,15 @@ class Tunnel:
             for task in (up, down):
                 task.cancel()
             results = await asyncio.gather(up, down, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BudgetExhausted):
+                self._end(
+                    POLICY,
+                    f"{result.code}: {result.details['budget']}, "
+                    f"again in {result.retry_after:.0f} s",
+                )
+            elif isinstance(result, FairleadError):
+                self._end(INTERNAL, result.code)
         code, reason = self._over.result() if self._over.done() else (BAD_GATEWAY, "")
         for result in results:
             if isinstance(result, Exception):
@@ -133,6 +160,7 @@ class Tunnel:
                 self._end(TOO_BIG, f"a message must have at most {most} bytes")
                 return
             await self._pace()
+            await self._pay(data if text is None else text)
             with contextlib.suppress(ConnectionError):  # the other direction learns why
                 await (
                     self._application.send_bytes(data)
@@ -146,8 +174,10 @@ class Tunnel:
             message = await self._application.receive()
             match message.type:
                 case aiohttp.WSMsgType.TEXT:
+                    await self._pay(message.data)
                     await self._client.send_text(message.data)
                 case aiohttp.WSMsgType.BINARY:
+                    await self._pay(message.data)
                     await self._client.send_bytes(message.data)
                 case aiohttp.WSMsgType.CLOSE:
                     self._end(message.data or _NO_STATUS, message.extra or "")
@@ -157,6 +187,16 @@ class Tunnel:
                     too_big = code == TOO_BIG
                     self._end(TOO_BIG if too_big else BAD_GATEWAY, "the application is gone")
                     return
+
+    async def _pay(self, said: str | bytes) -> None:
+        """Count a message before it is passed on; one of bytes is one token. Raises
+        :class:`~fairlead.errors.BudgetExhausted`."""
+        meter = self._meter
+        tokens = estimate_event(said.encode()) if isinstance(said, str) else 1
+        if waiting := meter.count(tokens):
+            # One at a time: what either side waits for is asked for once.
+            async with self._paying:
+                await meter.room(waiting)
 
     async def _pace(self) -> None:
         """A client that sends too fast is read more slowly; a second's worth may come at once."""

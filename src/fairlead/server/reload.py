@@ -37,6 +37,7 @@ LIVE = frozenset(
     {
         "aliases",
         "allow_addresses",
+        "apps",
         "attachment_types",
         "budgets",
         "compression",
@@ -143,6 +144,7 @@ class Reload:
             budgets = budgets_of(config, plugins.keys)
             limits = limits_of(config)
             ways = await system.doors.prepared(config, current, plugins.identities)
+            applications = system.applications.following(config.apps)
             offer = system.offer.following(config, plugins.models)
         except BaseException:
             await plugins.drop(system.plugins)
@@ -160,9 +162,13 @@ class Reload:
         )
         system.callers.keep = offer.models.keep | budgets.keep | policy.rules.keep | plugins.keep
         retired, system.offer = system.offer, offer
+        gone = system.applications.change(applications)
+        system.callers.apps = system.applications.paths
 
         ended = system.engine.vigil.review(judge(policy.rules))
         await retired.hand_over(offer)
+        for application in gone:
+            await application.close()
         await system.engine.vigil.look()
         _log.info("reloaded", changed=changed, needs_restart=restart, ended=ended)
         return Outcome(changed, restart, ended)

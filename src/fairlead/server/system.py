@@ -9,7 +9,7 @@ import msgspec
 
 from fairlead.engine.engine import Engine
 from fairlead.ports.audit import Audit
-from fairlead.providers.app import Application
+from fairlead.server.applications import Applications
 from fairlead.server.config import Config
 from fairlead.server.doors import Doors
 from fairlead.server.entrance import Entrance
@@ -24,8 +24,8 @@ from fairlead.transports.connections import Connections
 
 class System(msgspec.Struct):
     """What composition has put together. A reload puts another ``config``, ``offer`` and
-    ``plugins`` into it. ``applications`` are those behind it, by name; ``notice`` says in one line
-    who answers, when that is worth saying; ``reload`` reads the configuration anew, where it has a
+    ``plugins`` into it. ``applications`` are those behind it; ``notice`` says in one line who
+    answers, when that is worth saying; ``reload`` reads the configuration anew, where it has a
     source."""
 
     config: Config
@@ -36,7 +36,7 @@ class System(msgspec.Struct):
     offer: Offer
     entrance: Entrance
     plugins: Plugins = msgspec.field(default_factory=no_plugins)
-    applications: dict[str, Application] = {}
+    applications: Applications = msgspec.field(default_factory=Applications)
     notice: str = ""
     audit: Audit = msgspec.field(default_factory=MemoryAudit)
     metrics: Metrics = msgspec.field(default_factory=Metrics)

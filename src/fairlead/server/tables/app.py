@@ -47,6 +47,13 @@ class App(Table, frozen=True, kw_only=True):
             "told to stop (204); false: it is handed on to the application"
         ),
     ] = True
+    metered: Annotated[
+        bool,
+        says(
+            "what its event streams and WebSockets say draws on budgets, and stands in the ledger, "
+            "as what a model of its name says; its tokens are estimated"
+        ),
+    ] = True
     orphan_window: Annotated[
         float, says("seconds that an event stream goes on that nobody watches")
     ] = 60.0

@@ -166,17 +166,20 @@ def unpriced(
             if (model, budget.currency) not in known:
                 return (
                     f"budgets: {budget.name}: {model!r} has no price in {budget.currency}; add one "
-                    "to [[prices]], or name the models that the budget concerns"
+                    "to [[prices]], or name the models that the budget concerns (an app can have "
+                    "metered = false)"
                 )
     return ""
 
 
-def unknown_model(budgets: tuple[BudgetTable, ...], models: Collection[str]) -> str:
+def unknown_model(
+    budgets: tuple[BudgetTable, ...], models: Collection[str], apps: Collection[str]
+) -> str:
     """What budget is for a model that is none of ``models`` (none at all: there is only the
-    embedded answerer); empty: none."""
+    embedded answerer) nor an application; empty: none."""
     for budget in budgets:
         for name in budget.models:
-            if models and name not in models:
-                known = ", ".join(sorted(models))
+            if models and name not in models and name not in apps:
+                known = ", ".join(sorted({*models, *apps}))
                 return f"budgets: {budget.name}: there is no model {name[:80]!r}; there are {known}"
     return ""
