@@ -32,7 +32,9 @@ async def serve(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncGenerator[Se
     """Makes servers that relay the scripted upstream; all on the same files unless told."""
     async with AsyncExitStack() as stack:
 
-        def make(*arguments: str, data_dir: Path = tmp_path) -> ServerProcess:
+        def make(
+            *arguments: str, data_dir: Path = tmp_path, executable: bool = False
+        ) -> ServerProcess:
             server = ServerProcess(
                 data_dir,
                 "--upstream",
@@ -41,6 +43,7 @@ async def serve(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncGenerator[Se
                 "scripted",
                 "--no-knowledge",
                 *arguments,
+                executable=executable,
             )
             stack.push_async_exit(server.__aexit__)
             return server

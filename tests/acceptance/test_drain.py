@@ -26,7 +26,7 @@ def gated(upstream: ScriptedUpstream) -> None:
 async def test_running_answers_finish_new_ones_are_refused_readers_stay(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
-    async with serve() as server:
+    async with serve(executable=True) as server:
         reader = Reader(session, server.url)
         reading = asyncio.create_task(reader.ask({"message": "Go on."}))
         upstream.release(3)
@@ -53,7 +53,7 @@ async def test_running_answers_finish_new_ones_are_refused_readers_stay(
 async def test_when_the_grace_is_over_answers_are_interrupted_and_readers_told(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
-    async with serve("--drain-grace", "0") as server:
+    async with serve("--drain-grace", "0", executable=True) as server:
         reader = Reader(session, server.url)
         reading = asyncio.create_task(reader.ask({"message": "Go on."}))
         upstream.release(3)
@@ -73,7 +73,7 @@ async def test_a_second_signal_ends_the_grace(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
     upstream.script(Silent(headers=True))
-    async with serve("--drain-grace", "600") as server:
+    async with serve("--drain-grace", "600", executable=True) as server:
         reader = Reader(session, server.url)
         reading = asyncio.create_task(reader.ask({"message": "Go on."}))
         await upstream.wait_request()
@@ -85,7 +85,7 @@ async def test_a_second_signal_ends_the_grace(
 
 
 async def test_an_idle_server_ends_at_once(serve: Serve) -> None:
-    async with serve("--drain-grace", "600") as server:
+    async with serve("--drain-grace", "600", executable=True) as server:
         assert await server.stop() == 0
 
 

@@ -69,7 +69,7 @@ async def test_it_serves_what_file_and_environment_say_and_ends_with_0(tmp_path:
     file = tmp_path / "fairlead.toml"
     file.write_text('base_path = "/from-file"\nknowledge = false')
     env = {"FAIRLEAD_CONFIG": str(file), "FAIRLEAD_DURABILITY": "memory"}
-    async with ServerProcess(tmp_path / "data", env=env) as server:
+    async with ServerProcess(tmp_path / "data", env=env, executable=True) as server:
         assert server.base_path == "/from-file"
         assert await server.stop() == 0
     assert sorted(path.name for path in (tmp_path / "data").iterdir()) == ["secret"]

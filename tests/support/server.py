@@ -6,28 +6,37 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+
+from tests.support.forked import FAIRLEAD, Forked, fork, forkable
 
 
 class ServerProcess:
     """``fairlead serve`` on a free port of its own (the same one again after a restart).
 
     ``logs`` holds the parsed log lines so far. Use as an async context manager, or call
-    :meth:`start` and :meth:`stop`.
+    :meth:`start` and :meth:`stop`. It is forked (:mod:`tests.support.forked`) unless the
+    ``executable`` itself is to be started.
     """
 
-    def __init__(self, data_dir: Path, *args: str, env: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *args: str,
+        env: dict[str, str] | None = None,
+        executable: bool = False,
+    ) -> None:
         self.data_dir = data_dir
         self.args = args
         self.env = env or {}
+        self.executable = executable
         self.port = 0
         self.base_path = ""
         self.logs: list[dict[str, Any]] = []
-        self.process: asyncio.subprocess.Process | None = None
+        self.process: asyncio.subprocess.Process | Forked | None = None
         self._reading: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._raw: list[str] = []
@@ -44,22 +53,22 @@ class ServerProcess:
 
     async def start(self) -> ServerProcess:
         """Start and wait until it listens."""
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")}
-        self.process = await asyncio.create_subprocess_exec(
-            str(Path(sys.executable).parent / "fairlead"),
-            "serve",
-            "--port",
-            str(self.port),
-            "--data-dir",
-            str(self.data_dir),
-            "--log-format",
-            "json",
-            *self.args,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=environ | self.env,
-            limit=1 << 20,
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")} | self.env
+        command = (
+            *(FAIRLEAD, "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)),
+            *("--log-format", "json", *self.args),
         )
+        limit = 1 << 20
+        if self.executable or not forkable(environ):
+            self.process = await asyncio.create_subprocess_exec(
+                *command,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.PIPE,
+                env=environ,
+                limit=limit,
+            )
+        else:
+            self.process = await fork(*command, env=environ, stderr=True, limit=limit)
         self._reading = asyncio.create_task(self._read())
         started = await self.wait_log(lambda line: line.get("event") == "listening")
         parts = urlsplit(started["url"])
@@ -73,7 +82,7 @@ class ServerProcess:
     ) -> dict[str, Any]:
         """The first log line (from the ``since``-th on) that matches, waiting for it to come."""
         seen = since
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while True:
                 for line in self.logs[seen:]:
                     if matches(line):
@@ -101,7 +110,7 @@ class ServerProcess:
     async def wait(self) -> int:
         """Wait for the process to end; its exit status."""
         assert self.process is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             status = await self.process.wait()
             if self._reading is not None:
                 await self._reading
