@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import socket
 import zlib
 from pathlib import Path
@@ -17,7 +18,6 @@ from backports import zstd
 from fairlead.framing.event_stream import Parser
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
-from tests.acceptance.test_slow_readers import unchunked
 from tests.support.rpc import free_port
 from tests.support.sse import Reader
 
@@ -25,6 +25,16 @@ TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " en
 ON = ("--compression", "on")
 #: A session that shows what came as it came.
 RAW: dict[str, Any] = {"auto_decompress": False}
+
+
+def unchunked(body: bytes) -> bytes:
+    """The body of an HTTP/1.1 response in chunks, as far as it has come."""
+    out = b""
+    while (match := re.match(rb"([0-9a-f]+)\r\n", body)) is not None:
+        size = int(match[1], 16)
+        out += body[match.end() : match.end() + size]
+        body = body[match.end() + size + 2 :]
+    return out
 
 
 def decoder(coding: str) -> Any:

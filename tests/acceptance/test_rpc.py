@@ -16,12 +16,11 @@ import pytest
 from connectrpc.code import Code
 from connectrpc.errors import ConnectError
 
-from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, Silent
+from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, AttachRequest, Event, GetRequest, StopRequest
 from fairlead.v1.answers_pb import Error as ErrorMessage
 from tests.acceptance.conftest import Serve
-from tests.acceptance.test_slow_readers import memory
-from tests.support.rpc import PROTOCOLS, Grpc, client, failure, free_port, text
+from tests.support.rpc import PROTOCOLS, client, failure, free_port, text
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 
@@ -340,57 +339,6 @@ async def test_parameters_reach_the_model_with_whole_numbers(
 
 
 @every_protocol
-async def test_silence_has_heartbeats(
-    serve: Serve, protocol: str, grpc_port: int, upstream: ScriptedUpstream
-) -> None:
-    upstream.script(Silent(headers=True))
-    async with (
-        serve("--grpc-port", str(grpc_port), "--heartbeat", "0.2") as server,
-        client(protocol, server.url, grpc_port) as answers,
-    ):
-        call = answers.ask(AskRequest(message="Hello?"))
-        events = aiter(call)
-        types = [(await anext(events)).type for _ in range(4)]
-        assert types[-2:] == ["heartbeat", "heartbeat"]
-        await end(call)
-
-
-@every_protocol
-async def test_a_draining_server_tells_readers_to_come_back(
-    serve: Serve, protocol: str, grpc_port: int, upstream: ScriptedUpstream
-) -> None:
-    gated(upstream)
-    other_port = free_port()
-    flags = ("--grpc-port", str(grpc_port))
-    async with (
-        serve(*flags) as leaving,
-        serve("--grpc-port", str(other_port)) as staying,
-        client(protocol, staying.url, other_port) as there,
-    ):
-        asked = there.ask(AskRequest(message="Hello?"))
-        first = await anext(aiter(asked))
-        async with client(protocol, leaving.url, grpc_port) as here:
-            events: list[Event] = []
-            call = here.attach(AttachRequest(stream=first.stream))
-            events.append(await anext(aiter(call)))
-
-            upstream.release(2)
-            while [e.type for e in events].count("token") < 2:
-                events.append(await anext(aiter(call)))
-            leaving.terminate()
-            code, detail = await failing(call)
-            assert (code, detail.code) == (Code.UNAVAILABLE, "draining")
-            assert detail.retryable
-            assert 0 < detail.retry_after < 5
-            assert detail.position == events[-1].position
-            assert await leaving.wait() == 0
-        upstream.release(len(TOKENS))
-        rest = there.attach(AttachRequest(stream=first.stream, after=detail.position))
-        assert await text(rest) == "".join(TOKENS[2:])
-        await end(asked)
-
-
-@every_protocol
 async def test_answers_end_before_their_server_and_nothing_new_is_begun(
     serve: Serve, protocol: str, grpc_port: int, upstream: ScriptedUpstream
 ) -> None:
@@ -410,60 +358,7 @@ async def test_answers_end_before_their_server_and_nothing_new_is_begun(
         assert await server.wait() == 0
 
 
-STALLED = 20
 PIECE = 10_000
-PIECES = 2_000  # 20 MB of text, which would be 400 MB for all of them
-BOUND = STALLED * 512 * 1024 + 64 * 1024 * 1024
-
-
-@pytest.mark.timeout(180)
-async def test_calls_that_do_not_read_cost_a_bounded_amount_and_are_exact(
-    server: ServerProcess, grpc_port: int, upstream: ScriptedUpstream
-) -> None:
-    tokens = tuple(f"{n:07d} {'x' * (PIECE - 8)}" for n in range(PIECES))
-    upstream.script(Answer(tokens=tokens, pace=Pace(gated=True)))
-    assert server.process is not None
-    # Without the probe grpcio keeps to the smallest window, as a client far away would.
-    async with Grpc(grpc_port, ("grpc.http2.bdp_probe", 0)) as answers:
-        asked = answers.ask(AskRequest(message="Hello?", background=True))
-        first = await anext(aiter(asked))
-        stalled = [answers.attach(AttachRequest(stream=first.stream)) for _ in range(STALLED)]
-        for call in stalled:
-            await anext(aiter(call))
-        before = memory(server.process.pid, "VmRSS")
-        upstream.release(PIECES + 1)
-        whole = "".join(tokens)
-        assert await text(asked) == whole
-        grown = memory(server.process.pid, "VmHWM") - before
-        print(f"grown by {grown / 2**20:.1f} MiB for {STALLED} stalled calls, bound {BOUND >> 20}")
-        assert grown < BOUND
-        for call in stalled[:2]:
-            assert await text(call) == whole
-        for call in stalled[2:]:
-            call.cancel()
-
-
-async def test_a_call_that_does_not_read_is_cut_and_goes_on_from_its_position(
-    serve: Serve, grpc_port: int, upstream: ScriptedUpstream
-) -> None:
-    tokens = tuple(f"{n:07d} {'x' * (PIECE - 8)}" for n in range(1000))
-    upstream.script(Answer(tokens=tokens))
-    flags = ("--grpc-port", str(grpc_port), "--stall-timeout", "1")
-    async with serve(*flags) as server, Grpc(grpc_port, ("grpc.http2.bdp_probe", 0)) as answers:
-        call = answers.ask(AskRequest(message="Hello?", background=True))
-        events = [await anext(aiter(call))]
-        await server.wait_log(lambda line: line["event"] == "reader_cut")
-        got: list[Event] = []
-        with pytest.raises(grpc.aio.AioRpcError):
-            await text(call, got)
-        events += got
-        rest: list[Event] = []
-        request = AttachRequest(stream=events[0].stream, after=events[-1].position)
-        await text(answers.attach(request), rest)
-        pieces = [
-            e.event.value.text for e in events + rest if e.type == "token" and e.event is not None
-        ]
-        assert "".join(pieces) == "".join(tokens)
 
 
 @pytest.mark.parametrize("direct", ["--direct", "--no-direct"])

@@ -1,5 +1,5 @@
-"""Callers of Connect, gRPC-Web and gRPC that stop reading: bounded memory, cut after a while, exact
-when they come back."""
+"""gRPC callers that stop reading, behind a small window and behind one that holds everything:
+bounded memory, cut after a while, exact when they come back."""
 
 from __future__ import annotations
 
@@ -13,23 +13,18 @@ import pytest
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, AttachRequest, Event
 from tests.acceptance.conftest import Serve
-from tests.acceptance.test_slow_readers import memory, unchunked
+from tests.support.process import memory
 from tests.support.rpc import client, free_port, text
 
 STALLED = 60
 PIECE = 10_000
 PIECES = 3_000  # 30 MB of text, which would be 1.8 GB for all of them
-#: What the process may grow by. Per call: uvicorn's write buffer (64 KiB), what was taken from the
-#: reader at once (64 KiB and at most one event), and what connectrpc, or the peer's window, holds.
-#: The rest is as in ``test_slow_readers``.
+#: What the process may grow by. Per call: what was taken from the reader at once (64 KiB and at
+#: most one event), and what the peer's window holds. The rest is the append queue, the newest
+#: records in memory, SQLite's cache, and what the allocator keeps.
 BOUND = STALLED * 512 * 1024 + 96 * 1024 * 1024
 
 _PROCEDURE = "/fairlead.v1.Answers/Attach"
-_CONTENT_TYPES = {
-    "connect": "application/connect+proto",
-    "grpc-web": "application/grpc-web+proto",
-    "grpc": "application/grpc+proto",
-}
 _MAX_WINDOW = 2**31 - 1
 _SETTINGS, _DATA, _HEADERS, _WINDOW_UPDATE = 4, 0, 1, 8
 _INITIAL_WINDOW_SIZE = 4
@@ -42,16 +37,14 @@ class Stalled:
     one the connection's own buffers are what fills.
     """
 
-    def __init__(self, protocol: str, port: int, stream: str, window: int) -> None:
-        self.protocol = protocol
+    def __init__(self, port: int, stream: str, window: int) -> None:
         self.received = b""
         self.socket = socket.socket()
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         self.socket.connect(("127.0.0.1", port))
         request = AttachRequest(stream=stream).to_binary()
         envelope = b"\0" + len(request).to_bytes(4, "big") + request
-        head = self._http2(window) if protocol == "grpc" else self._http1(len(envelope))
-        self.socket.sendall(head + self._body(envelope))
+        self.socket.sendall(self._head(window) + _frame(_DATA, 1, 1, envelope))
         while not next(self.events(), None):
             data = self.socket.recv(4096)
             assert data, self.received
@@ -78,19 +71,13 @@ class Stalled:
             yield Event.from_binary(body[at + 5 : at + 5 + length])
             at += 5 + length
 
-    def _http1(self, length: int) -> bytes:
-        return (
-            f"POST {_PROCEDURE} HTTP/1.1\r\nHost: x\r\n"
-            f"Content-Type: {_CONTENT_TYPES[self.protocol]}\r\nContent-Length: {length}\r\n\r\n"
-        ).encode()
-
-    def _http2(self, window: int) -> bytes:
+    def _head(self, window: int) -> bytes:
         headers = (
             (b":method", b"POST"),
             (b":scheme", b"http"),
             (b":path", _PROCEDURE.encode()),
             (b":authority", b"x"),
-            (b"content-type", _CONTENT_TYPES["grpc"].encode()),
+            (b"content-type", b"application/grpc+proto"),
             (b"te", b"trailers"),
         )
         # Literals without indexing (RFC 7541, section 6.2.2).
@@ -105,12 +92,7 @@ class Stalled:
             + _frame(_HEADERS, 4, 1, block)
         )
 
-    def _body(self, envelope: bytes) -> bytes:
-        return _frame(_DATA, 1, 1, envelope) if self.protocol == "grpc" else envelope
-
     def _arrived(self) -> bytes:
-        if self.protocol != "grpc":
-            return unchunked(self.received.partition(b"\r\n\r\n")[2])
         body, at = b"", 0
         while at + 9 <= len(self.received):
             length = int.from_bytes(self.received[at : at + 3], "big")
@@ -125,42 +107,24 @@ def _frame(type: int, flags: int, stream: int, payload: bytes) -> bytes:
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.parametrize(
-    ("protocol", "flags", "window"),
-    [
-        ("connect", ("--direct",), 0),
-        ("connect", ("--no-direct",), 0),
-        ("grpc-web", ("--direct",), 0),
-        ("grpc-web", ("--no-direct",), 0),
-        ("grpc", (), 65_535),
-        ("grpc", (), _MAX_WINDOW),
-    ],
-)
+@pytest.mark.parametrize("window", [65_535, _MAX_WINDOW])
 async def test_stalled_calls_cost_a_bounded_amount_and_resume_exactly(
-    serve: Serve,
-    upstream: ScriptedUpstream,
-    protocol: str,
-    flags: tuple[str, ...],
-    window: int,
+    serve: Serve, upstream: ScriptedUpstream, window: int
 ) -> None:
     tokens = tuple(f"{n:07d} {'x' * (PIECE - 8)}" for n in range(PIECES))
     whole = "".join(tokens)
     upstream.script(Answer(tokens=tokens, pace=Pace(gated=True)))
     grpc_port = free_port()
-    flags = ("--grpc-port", str(grpc_port), "--stall-timeout", "3", *flags)
+    flags = ("--grpc-port", str(grpc_port), "--stall-timeout", "3")
     async with (
         serve(*flags) as server,
-        client(protocol, server.url, grpc_port) as answers,
+        client("grpc", server.url, grpc_port) as answers,
     ):
         assert server.process is not None
         asked = answers.ask(AskRequest(message="Go on.", background=True))
         first = await anext(aiter(asked))
-        port = grpc_port if protocol == "grpc" else server.port
         stalled = await asyncio.gather(
-            *(
-                asyncio.to_thread(Stalled, protocol, port, first.stream, window)
-                for _ in range(STALLED)
-            )
+            *(asyncio.to_thread(Stalled, grpc_port, first.stream, window) for _ in range(STALLED))
         )
         before = memory(server.process.pid, "VmRSS")
         upstream.release(PIECES + 1)

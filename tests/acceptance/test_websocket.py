@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import re
@@ -15,7 +14,6 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from fairlead.framing.websocket import messages
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, Silent
 from tests.acceptance.conftest import Serve
 from tests.support.server import ServerProcess
@@ -415,36 +413,6 @@ def _all(sock: socket.socket) -> bytes:
     return received
 
 
-@pytest.mark.parametrize("way", ["--direct", "--no-direct"])
-async def test_a_client_that_does_not_read_is_cut_and_comes_back_exactly(
-    serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession, way: str
-) -> None:
-    piece, pieces = "x" * 10_000, 2_000  # more than kernels buffer
-    upstream.script(Answer(tokens=(piece,) * pieces))
-    async with serve(way, "--stall-timeout", "0.5") as server, Client(server.url) as client:
-        stream = await client.ask("Go on.")
-        sock = _open(server.port)
-        request = json.dumps({"type": "attach", "stream": stream}).encode()
-        sock.sendall(bytes((0x81, 0x80 | len(request))) + bytes(4) + request)
-        await server.wait_log(lambda line: line["event"] == "reader_cut")
-        await client.end(stream)
-        assert client.streams[stream].text == piece * pieces
-        await until_readers(session, server, 0)
-
-        late = Client(server.url)
-        seen = late.seen(stream)
-        for message in messages(await asyncio.to_thread(_all, sock)):
-            with contextlib.suppress(ValueError):  # the last one may be half
-                event = json.loads(message.payload)
-                if "position" in event:
-                    seen.add(event)
-        assert not seen.ended
-        async with late:
-            await late.send("attach", stream=stream, after=seen.position)
-            await late.end(stream)
-            assert seen.text == piece * pieces
-
-
 async def test_drain(serve: Serve, upstream: ScriptedUpstream) -> None:
     upstream.script(Answer(tokens=TOKENS, pace=GATED))
     async with serve() as server, Client(server.url) as client, Client(server.url) as idle:
@@ -460,32 +428,6 @@ async def test_drain(serve: Serve, upstream: ScriptedUpstream) -> None:
         assert client.streams[stream].text == TEXT
         assert await client.closed() == await idle.closed() == 1012
         assert await server.wait() == 0
-
-
-async def test_drain_tells_readers_of_other_processes_streams(
-    serve: Serve, upstream: ScriptedUpstream
-) -> None:
-    upstream.script(Answer(tokens=TOKENS, pace=GATED))
-    async with serve() as writer, Client(writer.url) as asker, serve() as server:
-        stream = await asker.ask("Go on.")
-        async with Client(server.url) as client:
-            await client.send("attach", stream=stream)
-            upstream.release(3)
-            await client.events(stream, 4)
-            server.terminate()
-            drain = await client.answer("drain", stream=stream)
-            assert "position" not in drain
-            assert 0 < drain["data"]["retry_after"] < 5
-            assert await client.closed() == 1012
-            assert await server.wait() == 0
-
-            client.url = asker.url
-            await client.connect()
-            position = client.streams[stream].position
-            await client.send("attach", stream=stream, after=position)
-            upstream.release(len(TOKENS) + 1)
-            await client.end(stream)
-            assert client.streams[stream].text == TEXT
 
 
 async def test_under_a_base_path(serve: Serve, upstream: ScriptedUpstream) -> None:

@@ -25,7 +25,18 @@ from fairlead.stores.sqlite import SqliteStore
 from fairlead.testing.toxic import Split, ToxicProxy
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve, serve, session, upstream
-from tests.contract.transports import CODED, TRANSPORTS, Place, Refused, Seen
+from tests.contract.transports import (
+    BROKEN,
+    CODED,
+    MALFORMED,
+    STOPS,
+    TRANSPORTS,
+    Events,
+    Place,
+    Refused,
+    Seen,
+)
+from tests.support.process import memory
 from tests.support.rpc import free_port
 from tests.support.server import ServerProcess
 
@@ -39,6 +50,15 @@ TEXT = "".join(TOKENS)
 LONG = tuple(f"{n} 断线 👩‍👩‍👧\u2028\r\n" for n in range(500))
 SWITCHES = int(os.environ.get("FAIRLEAD_SWITCHES", "3000"))
 PICTURE = bytes(range(256)) * 300 + b"\n\r\n"
+#: How much slow readers miss, in pieces of 10,000 bytes, and how many there are on each transport.
+PIECES, SLOW = 1_500, 2
+#: What the server may grow by: per slow reader its write buffer (64 KiB), what was taken at once
+#: (64 KiB and at most one event), a compressor, and for calls what connectrpc or the peer's window
+#: holds. The rest is the append queue, the newest records in memory, SQLite's cache, and what the
+#: allocator keeps. The answer is 15 MB.
+BOUND = SLOW * len(ALL) * 512 * 1024 + 64 * 1024 * 1024
+#: A slow poller holds no connection.
+POLLS = [name for name in ALL if name.startswith("poll")]
 
 
 class Reading:
@@ -49,7 +69,9 @@ class Reading:
         self.stream = stream
         self.position = ""
         self.events: list[Seen] = []
+        self.drained = False
         self._pieces: list[str] = []
+        self._news = asyncio.Event()
 
     @property
     def text(self) -> str:
@@ -62,15 +84,25 @@ class Reading:
     async def read(self, transport: str, enough: Callable[[Reading], bool] | None = None) -> None:
         """Read on until the end, or until ``enough``; then let go of the connection."""
         events = ALL[transport](self.place, self.stream, self.position)
-        async with asyncio.timeout(30), contextlib.aclosing(events):
+        async with asyncio.timeout(60), contextlib.aclosing(events):
             async for event in events:
-                self._add(event)
+                self.add(event)
                 if enough is not None and enough(self):
                     return
 
-    def _add(self, event: Seen) -> None:
+    async def until(self, enough: Callable[[Reading], bool]) -> None:
+        """Wait until whoever reads has seen so much."""
+        async with asyncio.timeout(60):
+            while not enough(self):
+                self._news.clear()
+                await self._news.wait()
+
+    def add(self, event: Seen) -> None:
+        """Take in what has come."""
         if not event.position:
+            self.drained = self.drained or event.type == "drain"
             return
+        self._news.set()
         assert event.position > self.position, f"{event} came after {self.position}"
         assert not self.ended, f"{event} came after the end"
         self.position = event.position
@@ -262,19 +294,112 @@ async def test_a_late_reader_catches_up_in_few_events(
 
 
 @each
-async def test_stop_from_another_transport(
+async def test_stop_from_every_transport(
     place: Place, upstream: ScriptedUpstream, transport: str
 ) -> None:
+    for number, (how, stop) in enumerate(STOPS.items(), 1):
+        upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+        reading = await begin(place)
+        task = asyncio.create_task(reading.read(transport))
+        upstream.release(3)
+        await upstream.wait_tokens(3 * number)
+        assert await stop(place, reading.stream) == "stopped", how
+        await task
+        assert reading.text == "".join(TOKENS[:3]), how
+        assert reading.events[-1].type == "done", how
+
+
+@each
+async def test_silence_has_signs_of_life(
+    serve: Serve, session: aiohttp.ClientSession, upstream: ScriptedUpstream, transport: str
+) -> None:
+    """They come while the model thinks, and are of no harm to what it says then."""
+    port = free_port()
+    flags = ("--grpc-port", str(port), "--heartbeat", "0.3", "--compression", "on")
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    async with serve(*flags) as server:
+        place = Place(server.url, port, session, {"Accept-Encoding": "identity"}, wait=1)
+        reading = await begin(place)
+        beats = itertools.count(1)
+        events = ALL[transport](place, reading.stream, "")
+        async with asyncio.timeout(60), contextlib.aclosing(events):
+            async for event in events:
+                reading.add(event)
+                if event.type == "heartbeat" and next(beats) == 3:
+                    upstream.release(len(TOKENS) + 1)
+        assert next(beats) > 3
+        assert reading.text == TEXT
+
+
+@each
+async def test_what_is_malformed_harms_nothing(
+    place: Place, upstream: ScriptedUpstream, transport: str
+) -> None:
+    """Neither who reads, on whatever transport, nor the answer, nor the server."""
     upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
     reading = await begin(place)
+    noisy = Reading(place._replace(noise=True), reading.stream)
+    tasks = [asyncio.create_task(each.read(transport)) for each in (reading, noisy)]
     upstream.release(3)
-    task = asyncio.create_task(reading.read(transport))
     await upstream.wait_tokens(3)
-    async with place.session.post(f"{place.url}/streams/{reading.stream}/stop") as response:
-        assert (await response.json())["status"] == "stopped"
-    await task
-    assert reading.text == "".join(TOKENS[:3])
-    assert reading.events[-1].type == "done"
+    for send in MALFORMED.values():
+        await send(place, reading.stream)
+    upstream.release(len(TOKENS))
+    await asyncio.gather(*tasks)
+    assert reading.text == noisy.text == TEXT
+    assert len(upstream.requests) == 1
+
+
+def test_every_transport_is_sent_something_malformed() -> None:
+    assert MALFORMED.keys() == TRANSPORTS.keys()
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("way", ["--direct", "--no-direct"])
+async def test_slow_readers_cost_a_bounded_amount_and_are_exact(
+    serve: Serve, session: aiohttp.ClientSession, upstream: ScriptedUpstream, way: str
+) -> None:
+    """Readers of one stream on all transports begin, and then take nothing while it is written."""
+    chance = random.Random(1)
+    # Nothing that could be compressed.
+    tokens = tuple(base64.b64encode(chance.randbytes(7_500)).decode() for _ in range(PIECES))
+    port = free_port()
+    flags = ("--grpc-port", str(port), "--stall-timeout", "2", "--compression", "on", way)
+    upstream.script(Answer(tokens=tokens, pace=Pace(gated=True)))
+    async with serve(*flags) as server, contextlib.AsyncExitStack() as stack:
+        place = Place(server.url, port, session, {"Accept-Encoding": "identity"})
+        quick = await begin(place)
+        slow: list[tuple[str, Reading, Events]] = []
+        for name in [*ALL] * SLOW:
+            reading = Reading(place, quick.stream)
+            events = await stack.enter_async_context(
+                contextlib.aclosing(ALL[name](place, quick.stream, ""))
+            )
+            reading.add(await anext(events))
+            slow.append((name, reading, events))
+        assert server.process is not None
+        before = memory(server.process.pid, "VmRSS")
+        upstream.release(PIECES + 1)
+        await quick.read("sse")
+        assert quick.text == "".join(tokens)
+        grown = memory(server.process.pid, "VmHWM") - before
+        print(f"grown by {grown >> 20} MiB for {len(slow)} slow readers, bound {BOUND >> 20}")
+        assert grown < BOUND
+        # All that hold a connection are cut; a slow poller holds none.
+        cut, seen = 0, 0
+        while cut < len(slow) - SLOW * len(POLLS):
+            await server.wait_log(lambda line: line["event"] == "reader_cut", seen)
+            seen = len(server.logs)
+            cut = sum(line["event"] == "reader_cut" for line in server.logs)
+        for name, reading, events in slow[: len(ALL)]:  # one of each
+            with contextlib.suppress(*BROKEN):
+                async for event in events:
+                    reading.add(event)
+            while not reading.ended:
+                # A busy machine may be slow enough to be cut once more.
+                with contextlib.suppress(*BROKEN):
+                    await reading.read(name)
+            assert reading.text == quick.text, name
 
 
 @each
@@ -338,21 +463,42 @@ async def test_unknown_streams_and_bad_positions_are_refused(
 
 
 @each
-async def test_a_drain_ends_the_reading_in_words_and_it_goes_on_afterwards(
+async def test_a_drain_sends_the_reader_away_and_it_comes_back(
+    serve: Serve, session: aiohttp.ClientSession, upstream: ScriptedUpstream, transport: str
+) -> None:
+    """The answer is written by one server and read from another one, which is replaced."""
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
+    port = free_port()
+    flags = ("--grpc-port", str(port), "--compression", "on")
+    async with serve() as writer, serve(*flags) as server:
+        place = Place(server.url, port, session, {"Accept-Encoding": "identity"})
+        asked = await begin(place._replace(url=writer.url))
+        reading = Reading(place, asked.stream)
+        task = asyncio.create_task(reading.read(transport))
+        upstream.release(5)
+        await reading.until(lambda r: r.text == "".join(TOKENS[:5]))
+        assert await server.stop() == 0
+        await task
+        assert reading.drained
+        assert not reading.ended
+        await server.start()
+        upstream.release(len(TOKENS))
+        await reading.read(transport)
+        assert reading.text == TEXT
+        assert reading.events[-1].type == "done"
+        assert len(upstream.requests) == 1
+
+
+@each
+async def test_what_a_drain_interrupts_says_so_to_the_reader(
     server: ServerProcess, place: Place, upstream: ScriptedUpstream, transport: str
 ) -> None:
     upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)))
     reading = await begin(place)
-    upstream.release(5)
     task = asyncio.create_task(reading.read(transport))
-    await upstream.wait_tokens(5)
+    upstream.release(5)
+    await reading.until(lambda r: r.text == "".join(TOKENS[:5]))
     assert await server.stop() == 0
-    await asyncio.gather(task, return_exceptions=True)
-    await server.start()
-    place = Place(server.url, place.grpc_port, place.session)
-    again = Reading(place, reading.stream)
-    again.position = reading.position
-    if not reading.ended:
-        await again.read(transport)
-        assert again.events[-1].type == "error"
-    assert reading.text + again.text == "".join(TOKENS[:5])
+    await task
+    assert reading.text == "".join(TOKENS[:5])
+    assert reading.events[-1].type == "error"

@@ -1,30 +1,37 @@
-"""One way to read a stream, for each transport: the contract suite knows nothing else of them.
+"""One way to read a stream, for each transport, and one to send it something malformed; and one to
+stop an answer, for each that can. The contract suite knows nothing else of them.
 
-A new transport is one more function here.
+A new transport is one more adapter here.
 """
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import struct
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import aiohttp
 from connectrpc.errors import ConnectError
-from grpc.aio import AioRpcError
-from websockets.asyncio.client import connect
+from grpc import StatusCode
+from grpc.aio import AioRpcError, insecure_channel
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, ConnectionClosedOK
+from websockets.frames import Frame, Opcode
 
 from fairlead.framing.event_stream import Parser
-from fairlead.v1.answers_pb import AttachRequest, Error
+from fairlead.v1.answers_pb import AttachRequest, Error, StopRequest
 from tests.support.rpc import client, failure
 
 
 class Seen(NamedTuple):
-    """An event as a reader sees it. ``position`` is empty for what is not of the log, ``code`` for
-    what is no error, ``media`` for what carries no bytes."""
+    """An event as a reader sees it. ``position`` is empty for what is not of the log: beside errors
+    that is a ``heartbeat``, the transport's sign of life in silence, and a ``drain``, by which a
+    server sends its readers away for a moment. ``code`` is empty for what is no error, ``media``
+    for what carries no bytes."""
 
     type: str
     position: str
@@ -35,12 +42,15 @@ class Seen(NamedTuple):
 
 class Place(NamedTuple):
     """Where a server is: its URL, its port for gRPC, and a session for plain HTTP. ``headers`` go
-    along with every request."""
+    along with every request. ``wait``: the seconds that a poll may wait. ``noise``: a connection
+    that carries requests beside what is read is sent malformed ones as well."""
 
     url: str
     grpc_port: int
     session: aiohttp.ClientSession
     headers: Mapping[str, str] = MappingProxyType({})
+    wait: int = 30
+    noise: bool = False
 
 
 class Refused(Exception):
@@ -51,6 +61,13 @@ class Refused(Exception):
         self.code = code
 
 
+#: What transports say that is not of the log.
+_HEARTBEAT = Seen("heartbeat", "", "")
+_DRAIN = Seen("drain", "", "")
+
+#: How reading ends when its connection breaks, by whichever library.
+BROKEN = (aiohttp.ClientError, OSError, EOFError, ConnectionClosed, ConnectError, AioRpcError)
+
 Events = AsyncGenerator[Seen, None]
 Transport = Callable[[Place, str, str], Events]
 
@@ -60,8 +77,10 @@ async def sse(place: Place, stream: str, after: str) -> Events:
     async with place.session.get(f"{place.url}/streams/{stream}", headers=headers) as response:
         await _check(place, response)
         parser = Parser()
-        async for chunk in response.content.iter_any():
-            for frame in parser.feed(chunk):
+        async for line in response.content:
+            if line == b": heartbeat\n":
+                yield _HEARTBEAT
+            for frame in parser.feed(line):
                 position = (frame.id or "").partition(".")[2]
                 noticed = frame.event == "drain"
                 yield _seen(frame.event, "" if noticed else position, json.loads(frame.data))
@@ -73,17 +92,23 @@ async def ndjson(place: Place, stream: str, after: str) -> Events:
     async with place.session.get(url, headers=headers) as response:
         await _check(place, response)
         async for line in response.content:
-            if line.strip():
-                yield _message(json.loads(line))
+            yield _message(json.loads(line)) if line.strip() else _HEARTBEAT
 
 
 async def poll(place: Place, stream: str, after: str) -> Events:
     closed = False
+    loop = asyncio.get_running_loop()
     while not closed:
-        query = "?wait=10" + (f"&after={after}" if after else "")
+        query = f"?wait={place.wait}" + (f"&after={after}" if after else "")
         url = f"{place.url}/streams/{stream}{query}"
+        asked = loop.time()
         async with place.session.get(url, headers=place.headers) as response:
             if response.status == 204:
+                # One that had nothing to say and did not wait for it sends its pollers away.
+                if loop.time() - asked < place.wait / 2:
+                    yield _DRAIN
+                    return
+                yield _HEARTBEAT
                 continue
             await _check(place, response)
             body = await response.json()
@@ -92,12 +117,53 @@ async def poll(place: Place, stream: str, after: str) -> Events:
             yield _message(message)
 
 
+class _Socket(ClientConnection):
+    """Tells of the server's pings, which its library answers without a word."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._pinged = asyncio.Event()
+
+    def process_event(self, event: Any) -> None:
+        if isinstance(event, Frame) and event.opcode is Opcode.PING:
+            self._pinged.set()
+        super().process_event(event)
+
+    async def heard(self) -> AsyncGenerator[str | bytes | None, None]:
+        """What comes, until the other side closes; None for a ping."""
+        receiving: asyncio.Task[str | bytes] | None = None
+        pinged = asyncio.create_task(self._pinged.wait())
+        try:
+            while True:
+                receiving = receiving or asyncio.create_task(self.recv())
+                await asyncio.wait([receiving, pinged], return_when=asyncio.FIRST_COMPLETED)
+                if receiving.done():
+                    received, receiving = receiving, None
+                    yield received.result()
+                elif pinged.done():
+                    self._pinged.clear()
+                    pinged = asyncio.create_task(self._pinged.wait())
+                    yield None
+        except ConnectionClosedOK:
+            return
+        finally:
+            pinged.cancel()
+            if receiving is not None:
+                receiving.cancel()
+
+
 async def websocket(place: Place, stream: str, after: str) -> Events:
-    url = place.url.replace("http", "ws", 1) + "/ws"
-    async with connect(url, max_size=None, additional_headers=place.headers) as socket:
+    async with _connected(place) as socket:
         request = {"type": "attach", "stream": stream} | ({"after": after} if after else {})
         await socket.send(json.dumps(request))
-        async for frame in socket:
+        noise: list[str | bytes] = list(_NOISE) if place.noise else []
+        for one in noise:
+            await socket.send(one)
+        assert isinstance(socket, _Socket)
+        async for frame in socket.heard():
+            if frame is None:
+                yield _HEARTBEAT
+                continue
             binary = isinstance(frame, bytes)
             line, _, media = (
                 frame.partition(b"\n") if isinstance(frame, bytes) else (frame, "", b"")
@@ -106,11 +172,40 @@ async def websocket(place: Place, stream: str, after: str) -> Events:
             if message["type"] == "attached":
                 continue
             if message["type"] == "error" and "position" not in message:
+                if noise and "stream" not in message:
+                    assert message["data"]["code"] == "bad_request"
+                    noise.pop()
+                    continue
                 raise Refused(message["data"]["code"])
             seen = _message(message)
             yield seen._replace(media=media) if binary else seen
             if message["type"] in ("done", "error", "drain"):
+                assert not noise
                 return
+
+
+#: What no client says on a WebSocket.
+_NOISE: tuple[str | bytes, ...] = (
+    "",
+    "{",
+    "[]",
+    '{"type": "dance"}',
+    '{"type": 1}',
+    b"",
+    b"\n",
+    b"\xff\0\n\xff",
+    b"{}\n",
+)
+
+
+def _connected(place: Place) -> connect:
+    url = place.url.replace("http", "ws", 1) + "/ws"
+    return connect(
+        url,
+        max_size=None,
+        additional_headers=place.headers,
+        create_connection=_Socket,
+    )
 
 
 def _rpc(protocol: str) -> Transport:
@@ -121,13 +216,20 @@ def _rpc(protocol: str) -> Transport:
                 headers = {name.lower(): value for name, value in place.headers.items()}
                 async for event in answers.attach(request, headers=headers):
                     if event.type == "heartbeat":
+                        yield _HEARTBEAT
                         continue
                     value = event.event.value if event.event is not None else None
                     text = getattr(value, "text", "") if event.type in ("token", "reset") else ""
                     media = _bytes(json.loads(value or "{}")) if event.type == "media" else b""
                     yield Seen(event.type, event.position, text, media=media)
             except (ConnectError, AioRpcError) as error:
-                raise Refused(failure(error)[1].code) from None
+                try:
+                    code = failure(error)[1].code
+                except (LookupError, StopIteration):  # not the server's own words
+                    raise error from None
+                if code != "draining":
+                    raise Refused(code) from None
+                yield _DRAIN
 
     return attach
 
@@ -141,6 +243,110 @@ TRANSPORTS: dict[str, Transport] = {
     "grpc-web": _rpc("grpc-web"),
     "grpc": _rpc("grpc"),
 }
+
+
+# -- something malformed ---------------------------------------------------------------------------
+
+Malformed = Callable[[Place, str], Awaitable[None]]
+
+
+def _malformed_http(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Malformed:
+    async def send(place: Place, stream: str) -> None:
+        async with place.session.request(
+            method,
+            place.url + path.format(stream=stream),
+            headers={**place.headers, **headers},
+            data=body or None,
+        ) as response:
+            assert response.status == 400
+            assert (await response.json())["code"] in ("bad_request", "bad_position")
+
+    return send
+
+
+async def _malformed_websocket(place: Place, stream: str) -> None:
+    async with _connected(place) as socket:
+        for noise in _NOISE:
+            await socket.send(noise)
+            answer = json.loads(await socket.recv())
+            assert (answer["type"], answer["data"]["code"]) == ("error", "bad_request")
+
+
+def _malformed_rpc(content_type: str) -> Malformed:
+    """An envelope around what is no message, and one that is shorter than it says."""
+
+    async def send(place: Place, stream: str) -> None:
+        headers = {
+            **place.headers,
+            "Content-Type": content_type,
+            "Connect-Protocol-Version": "1",
+        }
+        for body in (struct.pack(">BI", 0, 3) + b"\xff\xff\xff", struct.pack(">BI", 0, 9) + b"\0"):
+            url = f"{place.url}/fairlead.v1.Answers/Attach"
+            async with place.session.post(url, data=body, headers=headers) as response:
+                said = await response.read() + str(response.headers).encode()
+                assert b"invalid_argument" in said or b"grpc-status" in said.lower(), said
+                assert b"grpc-status: 0" not in said
+
+    return send
+
+
+async def _malformed_grpc(place: Place, stream: str) -> None:
+    async with insecure_channel(f"127.0.0.1:{place.grpc_port}") as channel:
+        call = channel.unary_stream("/fairlead.v1.Answers/Attach")(b"\xff\xff\xff")
+        assert await call.code() in (StatusCode.INVALID_ARGUMENT, StatusCode.INTERNAL)
+
+
+_BAD_JSON = {"Content-Type": "application/json"}
+
+#: Sends something malformed by the transport, and sees it refused.
+MALFORMED: dict[str, Malformed] = {
+    "sse": _malformed_http("GET", "/streams/{stream}", {"Last-Event-ID": "{stream}.?"}, b""),
+    "ndjson": _malformed_http(
+        "POST", "/chat/stream", {"Accept": "application/x-ndjson", **_BAD_JSON}, b'{"message": "'
+    ),
+    "poll": _malformed_http("GET", "/streams/{stream}?wait=for+ever", {}, b""),
+    "websocket": _malformed_websocket,
+    "connect": _malformed_rpc("application/connect+proto"),
+    "grpc-web": _malformed_rpc("application/grpc-web+proto"),
+    "grpc": _malformed_grpc,
+}
+
+# -- stopping --------------------------------------------------------------------------------------
+
+Stop = Callable[[Place, str], Awaitable[str]]
+
+
+async def _stop_by_http(place: Place, stream: str) -> str:
+    url = f"{place.url}/streams/{stream}/stop"
+    async with place.session.post(url, headers=place.headers) as response:
+        return str((await response.json())["status"])
+
+
+async def _stop_by_websocket(place: Place, stream: str) -> str:
+    async with _connected(place) as socket:
+        await socket.send(json.dumps({"type": "stop", "stream": stream}))
+        return str(json.loads(await socket.recv())["data"]["status"])
+
+
+def _stop_by_rpc(protocol: str) -> Stop:
+    async def stop(place: Place, stream: str) -> str:
+        async with client(protocol, place.url, place.grpc_port) as answers:
+            return str((await answers.stop(StopRequest(stream=stream))).status)
+
+    return stop
+
+
+#: Stops an answer and tells its status. Server-Sent Events, NDJSON and polls have one way for that.
+STOPS: dict[str, Stop] = {
+    "http": _stop_by_http,
+    "websocket": _stop_by_websocket,
+    "connect": _stop_by_rpc("connect"),
+    "grpc-web": _stop_by_rpc("grpc-web"),
+    "grpc": _stop_by_rpc("grpc"),
+}
+
+# -- compressed ------------------------------------------------------------------------------------
 
 
 async def connect_json(place: Place, stream: str, after: str) -> Events:
@@ -161,9 +367,14 @@ async def connect_json(place: Place, stream: str, after: str) -> Events:
             if flags & 2:
                 if "error" in message:
                     detail = message["error"]["details"][0]["value"]
-                    raise Refused(Error.from_binary(base64.b64decode(detail + "==")).code)
+                    code = Error.from_binary(base64.b64decode(detail + "==")).code
+                    if code != "draining":
+                        raise Refused(code)
+                    yield _DRAIN
                 return
-            if message["type"] != "heartbeat":
+            if message["type"] == "heartbeat":
+                yield _HEARTBEAT
+            else:
                 named = message["type"] in ("token", "reset")
                 text = message.get(message["type"], {}).get("text", "") if named else ""
                 media = _bytes(json.loads(message["json"])) if message["type"] == "media" else b""
