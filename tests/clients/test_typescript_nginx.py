@@ -31,7 +31,7 @@ def spoil(nginx: Nginx, *, sockets: bool) -> str:
     text = replace(shipped, r"^ +proxy_buffering off;", buffering)
     text = replace(text, r"^ +gzip off;", compressing)
     if not sockets:
-        text, found = re.subn(r"^ +location /api/ws \{.*?^ +\}\n", "", text, flags=re.M | re.S)
+        text, found = re.subn(r"^ +location ~ \^/api/\(ws\|.*?^ +\}\n", "", text, flags=re.M | re.S)
         assert found == 1
     file.write_text(text)
     return shipped

@@ -373,6 +373,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float,
         _meta("Connections", "When a cut-off client comes back.", ge=0, unit="seconds", le=3600),
     ] = 5.0
+    realtime_seconds: Annotated[
+        float,
+        _meta("Connections", "How long a Realtime session may last.", gt=0, **_SECONDS),
+    ] = 3600.0
     drain_grace: Annotated[
         float,
         _meta("Connections", "What running answers get to finish on SIGTERM.", ge=0, **_SECONDS),

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 
 from fairlead.dialects.openai_error import error_of
@@ -69,7 +69,7 @@ def answered(description: str) -> dict[int | str, dict[str, Any]]:
     }
 
 
-def orphan_window(request: Request) -> float | None:
+def orphan_window(request: HTTPConnection) -> float | None:
     """What the request says of :data:`ORPHAN_WINDOW`; None: nothing."""
     text = request.headers.get(ORPHAN_WINDOW, "")
     try:
