@@ -212,7 +212,7 @@ async def test_one_address_has_so_many_connections_and_others_theirs(folder: Pat
                 assert await ask_raw(server, proxy_header("198.51.100.1")) == b""
                 other = await ask_raw(server, proxy_header("198.51.100.2"))
                 assert other.startswith(b"HTTP/1.1 200")
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(90):
                 while await ask_raw(server, proxy_header("198.51.100.1")) == b"":
                     pass
 
@@ -237,6 +237,53 @@ async def test_a_client_behind_the_proxy_protocol_keeps_its_address_on_a_socket(
                 assert (await reader.readline()).split()[1] == status
 
 
+async def test_one_consumer_has_so_many_sockets_though_they_read_nothing(folder: Path) -> None:
+    def settings(each: int) -> str:
+        return config(folder, f"max_sockets_each = {each}\n")
+
+    keys = {"FAIRLEAD_API_KEYS": "ann=a-secret,bob=b-secret"}
+    ann, bob = ({"Authorization": f"Bearer {name}-secret"} for name in "ab")
+    server = ServerProcess(folder / "data", "--config", settings(1), env=keys)
+    async with server, contextlib.AsyncExitStack() as stack:
+
+        async def opened(headers: dict[str, str]) -> Client:
+            client = Client(server.url, additional_headers=headers)
+            return await stack.enter_async_context(client)
+
+        async def one_too_many(headers: dict[str, str]) -> None:
+            client = await opened(headers)
+            assert (await client.answer("error"))["data"]["code"] == "too_many"
+            assert await client.closed() == 1013
+            assert client.connection.close_reason == "too_many"
+
+        first, other = await opened(ann), await opened(bob)
+        await first.send("ping", id="1")
+        await first.reply("1")
+        await one_too_many(ann)
+        # Nor does who has become another take one too many.
+        await other.send("authenticate", token="a-secret", id="2")
+        assert (await other.reply("2"))["data"]["code"] == "too_many"
+        await other.send("ping", id="3")
+        assert (await other.reply("3"))["type"] == "pong"
+        # More may be allowed at any time.
+        settings(2)
+        await server.wait_log(lambda line: line["event"] == "reloaded")
+        await other.send("authenticate", token="a-secret", id="4")
+        assert (await other.reply("4"))["type"] == "authenticated"
+        await one_too_many(ann)
+        again = await opened(bob)
+        await again.send("ping", id="5")
+        assert (await again.reply("5"))["type"] == "pong"
+        # Less sends nobody away.
+        since = len(server.logs)
+        settings(1)
+        await server.wait_log(lambda line: line["event"] == "reloaded", since)
+        await first.close()
+        await other.send("ping", id="6")
+        assert (await other.reply("6"))["type"] == "pong"
+        await one_too_many(ann)
+
+
 async def test_who_drips_the_head_of_a_request_is_let_go(folder: Path) -> None:
     async with ServerProcess(folder, "--head-timeout", "0.5") as server:
         async with opened(server) as (silent, _), opened(server) as (dripping, writer):
@@ -248,7 +295,7 @@ async def test_who_drips_the_head_of_a_request_is_let_go(folder: Path) -> None:
                     await asyncio.sleep(0.01)
 
             task = asyncio.create_task(drip())
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 for reader in (silent, dripping):
                     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
                         await reader.readexactly(1)

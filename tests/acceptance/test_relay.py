@@ -61,7 +61,7 @@ class Backend:
         self.news.set()
 
     async def until(self, holds: Any) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while not holds():
                 self.news.clear()
                 await self.news.wait()
@@ -159,7 +159,7 @@ class Relayed:
         """``n`` events of a response, or as many as there are."""
         assert response.status == 200, await response.text()
         parser, frames = Parser(), list[Frame]()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while len(frames) < n and (data := await response.content.readany()):
                 frames += parser.feed(data)
         assert len(frames) <= n
@@ -507,6 +507,17 @@ async def test_application_that_is_not_metered_costs_nothing(
         backend.say.put_nowait(None)
         assert len(await shop.read(response)) == 30
     assert await used(shop) == {"month": 0}
+
+
+async def test_sockets_of_one_consumer_are_capped(backend: Backend, relayed: Any) -> None:
+    shop = await relayed("", "--max-sockets-each", "1", FAIRLEAD_API_KEYS=KEYS)
+    async with shop.session.ws_connect(shop.url + "/ws", headers=ALICE):
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await shop.session.ws_connect(shop.url + "/ws", headers=ALICE)
+        assert caught.value.status == 429
+        assert len(backend.asked) == 1
+        async with shop.session.ws_connect(shop.url + "/ws", headers=BOB):
+            pass
 
 
 async def test_socket_is_closed_at_the_end_of_a_budget(backend: Backend, relayed: Any) -> None:

@@ -45,6 +45,7 @@ from fairlead.stores.sqlite_gateway import SqliteGateway
 from fairlead.stores.sqlite_passages import SqlitePassages
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections, Settings
+from fairlead.transports.places import Places
 
 _log = structlog.get_logger("fairlead.server")
 
@@ -137,6 +138,7 @@ async def compose(
                     retry=config.retry,
                 )
             ),
+            places=Places(config.max_sockets_each),
             offer=offer,
             applications=applications,
             notice=notice,

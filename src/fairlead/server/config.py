@@ -273,6 +273,15 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     max_readers_each: Annotated[
         int, _meta("Limits", "Of these, one consumer's; 0: no cap.", ge=0, le=10_000_000)
     ] = 0
+    max_sockets_each: Annotated[
+        int,
+        _meta(
+            "Limits",
+            "WebSockets of one consumer at once, whether they read or not; 0: no cap.",
+            ge=0,
+            le=10_000_000,
+        ),
+    ] = 0
     max_generations: Annotated[
         int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
     ] = 200

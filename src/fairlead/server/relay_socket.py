@@ -45,6 +45,18 @@ async def relay_socket(
             raise Draining("the server is restarting", retry_after=2)
         if not room or len(system.connections) >= system.config.max_readers:
             raise Busy("as many connections are open as may be", retry_after=5)
+        place = system.places.take(caller.consumer)
+    except FairleadError as error:
+        await refuse(websocket, error)
+        return
+    with place:
+        await _pass(system, app, websocket, caller, connect)
+
+
+async def _pass(
+    system: System, app: App, websocket: WebSocket, caller: Caller, connect: Connect
+) -> None:
+    try:
         # Before the application is asked: a conversation that cannot be paid for is not begun.
         meter = await system.engine.draw(caller, app.name if app.metered else "")
     except FairleadError as error:

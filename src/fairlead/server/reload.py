@@ -54,6 +54,7 @@ LIVE = frozenset(
         "max_prompt_chars",
         "max_readers",
         "max_readers_each",
+        "max_sockets_each",
         "model",
         "oauth2",
         "orphan_window",
@@ -161,6 +162,7 @@ class Reload:
             offer.models, limits, {each.consumer: each.share for each in config.consumers}
         )
         system.callers.keep = offer.models.keep | budgets.keep | policy.rules.keep | plugins.keep
+        system.places.each = config.max_sockets_each
         retired, system.offer = system.offer, offer
         gone = system.applications.change(applications)
         system.callers.apps = system.applications.paths

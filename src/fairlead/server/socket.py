@@ -13,13 +13,14 @@ from starlette.websockets import WebSocket
 from fairlead.dialects.openai_error import openai_problem
 from fairlead.dialects.problem import problem
 from fairlead.engine.ask import Ask, Started
-from fairlead.errors import Busy, FairleadError, Forbidden
+from fairlead.errors import Busy, FairleadError, Forbidden, TooMany
 from fairlead.policy.caller import Caller
 from fairlead.protocols import native
 from fairlead.protocols.uploads import Uploads
 from fairlead.server.system import System
 from fairlead.transports.body import UNWINDING
 from fairlead.transports.callers import OPENAI
+from fairlead.transports.places import Place
 from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, TOO_BIG, Socket, SocketWire
 
 router = APIRouter()
@@ -72,7 +73,14 @@ async def _serve(system: System, websocket: WebSocket, caller: Caller) -> None:
     async with Socket(
         system.engine, system.connections, websocket.scope, websocket.receive, websocket.send
     ) as opened:
-        await _Dialogue(system, opened, caller).run()
+        try:
+            place = system.places.take(caller.consumer)
+        except TooMany as error:
+            opened.say(native.refused(error))
+            opened.end(OVERLOAD, error.code)
+            return
+        with place:
+            await _Dialogue(system, opened, caller, place).run()
 
 
 async def refuse(websocket: WebSocket, error: FairleadError) -> None:
@@ -111,7 +119,8 @@ def foreign(websocket: WebSocket, allowed: tuple[str, ...]) -> Forbidden | None:
 class _Dialogue:
     """Does what the client's messages ask, one after the other, and says what came of it."""
 
-    def __init__(self, system: System, socket: Socket, caller: Caller) -> None:
+    def __init__(self, system: System, socket: Socket, caller: Caller, place: Place) -> None:
+        self._place = place
         self._engine = system.engine
         self._callers = system.callers
         self._socket = socket
@@ -219,6 +228,7 @@ class _Dialogue:
     async def _identify(self, act: native.Identify) -> None:
         """Another caller from now on. What it may not see it reads no more."""
         caller = await self._callers.renewed(self._caller, act.token)
+        self._place.move(caller.consumer)
         self._caller = caller
         self._socket.say(native.authenticated(act.id, caller.consumer))
         for stream, reader in self._socket.readers.items():

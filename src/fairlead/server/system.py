@@ -20,6 +20,7 @@ from fairlead.server.tracing import Tracing
 from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.transports.callers import Callers
 from fairlead.transports.connections import Connections
+from fairlead.transports.places import Places
 
 
 class System(msgspec.Struct):
@@ -35,6 +36,7 @@ class System(msgspec.Struct):
     connections: Connections
     offer: Offer
     entrance: Entrance
+    places: Places = msgspec.field(default_factory=Places)
     plugins: Plugins = msgspec.field(default_factory=no_plugins)
     applications: Applications = msgspec.field(default_factory=Applications)
     notice: str = ""
