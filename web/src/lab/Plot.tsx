@@ -1,0 +1,47 @@
+import { useEffect, useRef, useSyncExternalStore } from "react";
+import uPlot from "uplot";
+import "uplot/dist/uPlot.min.css";
+import { inkOf, type Drawing } from "./drawings.js";
+
+interface Props {
+  title: string;
+  hint: string;
+  drawing: Drawing;
+  /** Pixels. */
+  height: number;
+}
+
+/** A drawing as wide as there is room for it. Its figures stand in a table as well. */
+export function Plot({ title, hint, drawing, height }: Props) {
+  const place = useRef<HTMLDivElement>(null);
+  const dark = useSyncExternalStore(subscribe, isDark);
+  useEffect(() => {
+    const element = place.current!;
+    const options = { ...drawing.options(inkOf(element)), width: element.clientWidth, height };
+    const plot = new uPlot(options, drawing.data, element);
+    const follow = new ResizeObserver(() => {
+      if (element.clientWidth) plot.setSize({ width: element.clientWidth, height });
+    });
+    follow.observe(element);
+    return () => {
+      follow.disconnect();
+      plot.destroy();
+    };
+  }, [drawing, height, dark]);
+  return (
+    <figure className="plot">
+      <figcaption>
+        <strong>{title}</strong> <span>{hint}</span>
+      </figcaption>
+      <div ref={place} role="img" aria-label={`${title}. ${hint}`} style={{ height }} />
+    </figure>
+  );
+}
+
+const scheme = () => matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => scheme().matches;
+const subscribe = (changed: () => void) => {
+  const query = scheme();
+  query.addEventListener("change", changed);
+  return () => query.removeEventListener("change", changed);
+};
