@@ -147,12 +147,14 @@ class _Body(msgspec.Struct):
 class Asked(msgspec.Struct, frozen=True):
     """A question, and how its answer is to be shown. ``items``: its input as the vendor writes it
     out. ``previous``: the response that it goes on with, ``conversation``: that it belongs to;
-    empty if none. ``beside``: how many of the body's bytes are those of attachments."""
+    empty if none. ``stored``: whether it is to be found again. ``beside``: how many of the body's
+    bytes are those of attachments."""
 
     ask: Ask
     items: list[Any]
     stream: bool
     obfuscated: bool
+    stored: bool
     previous: str
     conversation: str
     beside: int
@@ -219,6 +221,7 @@ def asked(data: bytes, *, orphan_window: float | None = None) -> Asked:
         items=items,
         stream=bool(body.stream),
         obfuscated=bool(body.stream_options and body.stream_options.include_obfuscation),
+        stored=body.store is not False,
         previous=body.previous_response_id or "",
         conversation=conversation or "",
         beside=reader.beside,

@@ -175,12 +175,13 @@ Spoken = TypeVar("Spoken", bound=SpokenWire)
 
 
 class _Attached:
-    """A stream that is read on the socket."""
+    """A stream that is read on the socket; ``over`` is called when nothing more of it comes."""
 
-    __slots__ = ("filling", "reader")
+    __slots__ = ("filling", "over", "reader")
 
-    def __init__(self, reader: Reader[Any]) -> None:
+    def __init__(self, reader: Reader[Any], over: Callable[[], None]) -> None:
         self.reader: Reader[SpokenWire] = reader
+        self.over = over
         self.filling: asyncio.Task[None] | None = None
 
 
@@ -280,14 +281,15 @@ class Socket:
         self._replies.append(text_frame(message))
         self._pump()
 
-    def attach(self, reader: Reader[Spoken]) -> None:
-        """Read a stream. A reader that is there already is replaced."""
+    def attach(self, reader: Reader[Spoken], over: Callable[[], None] | None = None) -> None:
+        """Read a stream. A reader that is there already is replaced. ``over`` is called when its
+        end has been written, or no more of it may be read."""
         stream = reader.live.stream
         self.detach(stream)
         if self.ended.done():
             self._engine.detach(reader)
             return
-        attached = self._streams[stream] = _Attached(reader)
+        attached = self._streams[stream] = _Attached(reader, over or _nothing)
         reader.notify = lambda: self._news(attached)
         self._news(attached)
 
@@ -362,6 +364,7 @@ class Socket:
                 if isinstance(failure, Unauthenticated):
                     self._loop.call_soon(self.end, POLICY, failure.message)
             self.detach(reader.live.stream)
+            attached.over()
         elif self._draining:
             # Spread, so that a restarted server is not met by all its readers at once.
             wait = 0.5 + random.random() * self._connections.settings.drain_spread
