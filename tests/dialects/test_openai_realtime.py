@@ -74,7 +74,7 @@ def last(*events: Event) -> dict[str, Any]:
 
 
 def test_an_answer_of_text() -> None:
-    events = [OPENING, Token(1001, "Hel"), Token(1002, "lo"), Usage(1003, 7, 2), Done(1003)]
+    events: list[Event] = [OPENING, Token(1001, "Hel"), Token(1002, "lo"), Usage(1003, 7, 2), Done(1003)]
     found = told(events)
     assert [each["type"] for each in found] == [
         "response.created",
@@ -103,7 +103,7 @@ def test_an_answer_of_text() -> None:
 
 
 def test_calls_are_items_and_end_the_text_before_them() -> None:
-    events = [
+    events: list[Event] = [
         OPENING,
         Token(1, "Let me see."),
         Part(2, 1, "open", "tool_call", call_id="c1", name="weather"),
