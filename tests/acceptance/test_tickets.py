@@ -139,6 +139,41 @@ async def test_a_browsers_eventsource_and_socket_open_with_tickets(
         assert (await chromium.next("result", value=["pong", "fairlead.v1"]))["value"]
 
 
+async def test_a_browsers_eventsource_reads_a_response(
+    client: Client, server: ServerProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=("Hello ", "there.")))
+    body = {"input": "Hi", "background": True}
+    async with client.http.post(
+        f"{client.url}/v1/responses", json=body, headers=client.headers
+    ) as made:
+        id = (await made.json())["id"]
+    ticket = await client.ticket()
+    url = f"/v1/responses/{id}?stream=true&starting_after=1&ticket={ticket}"
+    async with Script("browser.mjs") as chromium:
+        await chromium.send(goto=f"{server.url}/health/live")
+        await chromium.next("page")
+        await chromium.send(
+            run=f"""new Promise((resolve) => {{
+                const source = new EventSource('{url}');
+                let text = '';
+                source.addEventListener('response.output_text.delta', (event) => {{
+                  text += JSON.parse(event.data).delta;
+                }});
+                source.addEventListener('response.completed', (event) => {{
+                  source.close();
+                  resolve([text, JSON.parse(event.data).response.status]);
+                }});
+            }})"""
+        )
+        assert await chromium.next("result", value=["Hello there.", "completed"])
+    status, told = await client.get(f"/v1/responses/{id}?stream=true&ticket={ticket}")
+    assert (status, told["error"]["code"]) == (401, "invalid_api_key")
+    unused = await client.ticket()
+    assert (await client.get(f"/v1/responses/{id}/input_items?ticket={unused}"))[0] == 401
+    assert (await client.get(f"/v1/responses/{id}?ticket={unused}"))[0] == 200, "it was kept"
+
+
 async def test_what_a_ticket_opened_ends_with_the_key_it_was_got_with(
     client: Client, upstream: ScriptedUpstream, key: Key, tmp_path: Path
 ) -> None:

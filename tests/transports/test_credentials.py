@@ -49,7 +49,15 @@ async def test_the_header_goes_first_then_the_subprotocol_the_ticket_the_cookie(
 
 
 @pytest.mark.parametrize(
-    "path", ["/chat/stream", "/streams/5h2m7abc", "/base/streams/5h2m7abc", "/ai/chat/stream"]
+    "path",
+    [
+        "/chat/stream",
+        "/streams/5h2m7abc",
+        "/base/streams/5h2m7abc",
+        "/ai/chat/stream",
+        "/v1/responses/resp_5h2m7abc",
+        "/v1/chat/completions/chatcmpl-5h2m7abc",
+    ],
 )
 async def test_streams_take_tickets(path: str) -> None:
     assert await who(get(path, f"ticket={TICKET}")) == TICKET

@@ -36,7 +36,9 @@ _MOST_FIELDS = 100
 #: The path under which a ``GET`` asks a question.
 _ASKS = "/chat/stream"
 # What an EventSource can read.
-_STREAMS = re.compile(r"/(?:chat/stream|streams/[0-9a-z]+)$")
+_STREAMS = re.compile(
+    r"/(?:chat/stream|streams/[0-9a-z]+|v1/responses/[0-9a-z_]+|v1/chat/completions/[0-9a-z-]+)$"
+)
 
 
 class Callers:
