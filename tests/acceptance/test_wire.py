@@ -382,3 +382,62 @@ async def test_the_size_of_the_store_can_be_asked_by_the_operator(
         headers = {"Authorization": "Bearer a-secret-key"}
         async with session.get(f"{server.url}/store", headers=headers) as response:
             assert response.status == 404
+
+
+async def test_interrupting_over_http_is_one_act_and_done_once(
+    server: ServerProcess, session: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=TOKENS, pace=Pace(gated=True)), Answer(tokens=("Other.",)))
+    first = Reader(session, server.url)
+    reading = asyncio.create_task(first.ask({"message": "Go on."}))
+    upstream.release(3)
+    await first.until(lambda r: r.text == "".join(TOKENS[:3]))
+    # Of the three pieces that are here the person has seen one.
+    shown = next(id for name, _, id in first.events if name == "token")
+    url = f"{server.url}/streams/{first.stream}/interrupt"
+    question = {"message": "Stop. Another one?", "shown": shown}
+    wrong: list[tuple[dict[str, Any], int]] = [
+        ({"message": "", "shown": shown}, 400),
+        ({"message": "And?", "shown": "nowhere"}, 400),
+        ({"message": "And?", "shown": 7}, 400),
+    ]
+    for body, status in wrong:
+        async with session.post(url, json=body) as response:
+            assert response.status == status, body
+    nowhere = f"{server.url}/streams/{'0' * 26}/interrupt"
+    async with session.post(nowhere, json={"message": "And?"}) as response:
+        assert response.status == 404
+    assert (await first.document())["status"] == "running"
+
+    streams = set()
+    for _ in range(2):
+        async with session.post(url, json=question) as response:
+            assert response.status == 200
+            streams.add(response.headers["Fairlead-Stream"])
+            assert b"Other." in await response.read()
+    async with session.post(url, json=question, headers={"Accept": "application/json"}) as response:
+        document = await response.json()
+        streams.add(document["stream"])
+        assert document["text"] == "Other."
+    async with session.post(url, json={"message": "Something else?"}) as response:
+        assert response.status == 409
+    # On a WebSocket it is the same act.
+    async with session.ws_connect(f"{server.url}/ws") as socket:
+        await socket.send_json({"type": "interrupt", "stream": first.stream, **question})
+        started = await socket.receive_json()
+        assert started["data"]["created"] is False
+        streams.add(started["stream"])
+    assert len(streams) == 1
+    await reading
+    assert first.end["status"] == "stopped"
+    assert first.text == "".join(TOKENS[:3])
+    assert len(upstream.requests) == 2
+    turns = json.loads(upstream.requests[1].body)["messages"]
+    assert [turn["content"] for turn in turns if turn["role"] == "assistant"] == [TOKENS[0]]
+    async with session.get(f"{server.url}/conversations/{document['conversation_id']}") as found:
+        messages = (await found.json())["messages"]
+    assert [message["text"] for message in messages[1:]] == [
+        "".join(TOKENS[:3]),
+        "Stop. Another one?",
+        "Other.",
+    ]

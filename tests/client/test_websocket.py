@@ -204,7 +204,7 @@ def spoken(upstream: ScriptedUpstream) -> list[str]:
     return [turn["content"] for turn in turns if turn["role"] == "assistant"]
 
 
-@pytest.mark.parametrize("transport", ["auto", "websocket"])
+@pytest.mark.parametrize("transport", ["auto", "websocket", "poll"])
 async def test_interrupting_stops_and_asks_on(
     server: ServerProcess, upstream: ScriptedUpstream, transport: Any
 ) -> None:
@@ -244,16 +244,17 @@ async def test_shown_is_what_was_given_here_by_default(
     assert spoken(upstream) == ["One "]
 
 
+@pytest.mark.parametrize("transport", ["websocket", "sse", "poll"])
 @pytest.mark.parametrize("after", [0, 150, 300, 330, 400, 500, 600, 900])
 async def test_an_interruption_is_done_once_however_it_is_cut(
-    server: ServerProcess, upstream: ScriptedUpstream, after: int
+    server: ServerProcess, upstream: ScriptedUpstream, after: int, transport: Any
 ) -> None:
     upstream.script(Answer(tokens=("One ", "two "), pace=Pace(gated=True)), Answer(tokens=TOKENS))
     spoils: list[Behaviour] = [Cut(after), Cut(after + 60, reset=False), Cut(after + 300), Pass()]
     async with (
         Client(server.url) as straight,
         ToxicProxy(server.port, *spoils) as proxy,
-        Client(proxy.url, transport="websocket", sleep=at_once) as client,
+        Client(proxy.url, transport=transport, sleep=at_once) as client,
     ):
         first = straight.ask("Count.")
         await anext(first)
@@ -264,12 +265,6 @@ async def test_an_interruption_is_done_once_however_it_is_cut(
         assert (await everything(first))[-1].data["status"] == "stopped"
     assert spoken(upstream) == ["One "]
     assert len(upstream.requests) == 2
-
-
-async def test_without_websocket_nothing_can_be_interrupted() -> None:
-    async with Client("http://127.0.0.1:1", transport="poll") as client:
-        with pytest.raises(BadRequest, match="over WebSocket"):
-            await client.interrupt(STREAM, "Why?")
 
 
 async def test_sync_interrupting(server: ServerProcess, upstream: ScriptedUpstream) -> None:

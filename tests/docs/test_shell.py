@@ -36,7 +36,7 @@ async def run(
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         env=environ | env, cwd=cwd,
     )  # fmt: skip
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -100,9 +100,16 @@ async def test_command_does_what_the_document_says(
 
 
 async def test_stop_is_answered_with_the_answer(servers: Servers) -> None:
-    (block,) = (b for b in RUN if b.file == "docs/how-to/stop-an-answer.md")
+    block, _ = (b for b in RUN if b.file == "docs/how-to/stop-an-answer.md")
     answer = json.loads(await run(block.text, await servers("")))
     assert answer["status"] in ("stopped", "completed")
+
+
+async def test_interrupting_is_answered_with_the_next_answer(servers: Servers) -> None:
+    _, block = (b for b in RUN if b.file == "docs/how-to/stop-an-answer.md")
+    events = list(frames(await run(block.text, await servers(""))))
+    assert events[-1].event == "done"
+    assert "position" in "".join(json.loads(e.data)["token"] for e in events if e.event == "token")
 
 
 async def test_second_question_with_the_same_key_is_the_first_one(servers: Servers) -> None:

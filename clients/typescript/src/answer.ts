@@ -190,8 +190,8 @@ export class Answer implements AsyncIterable<AnswerEvent> {
    * the position `shown`, which is what the person has seen; the record keeps everything. Nothing is
    * sent before the new answer is read. However often it is tried, it asks once.
    *
-   * It goes over a WebSocket. Where none gets through the answer is stopped and the question asked
-   * over HTTP, which cannot say what was shown: the prompt then contains all that was written.
+   * It goes over a WebSocket where the client chooses its transport and one gets through, and else
+   * over HTTP.
    */
   interrupt(message: string, options: InterruptOptions = {}): Answer {
     if (!this.#read && !this.stream) throw new TypeError("this answer is not being read yet");

@@ -6,7 +6,7 @@ import { Http, type Access, type Init } from "./http.js";
 import type { ConnectionState, Means, Patience } from "./line.js";
 import { Path, type Ladder } from "./path.js";
 import type { Place, Start, TransportName } from "./transport.js";
-import { Sockets, type SocketClass } from "./websocket.js";
+import type { SocketClass, Sockets } from "./websocket.js";
 
 /** Settings of a {@link Fairlead} client. */
 export interface ClientOptions extends Access, Patience {
@@ -96,14 +96,21 @@ export class Fairlead {
   readonly #http: Http;
   readonly #path = new Path();
   #ladder: Ladder;
-  readonly #sockets: Sockets | null;
+  readonly #sockets: (() => Promise<Sockets>) | null;
   readonly #interruptible: boolean;
   readonly #patience: Required<Patience>;
 
   constructor(options: ClientOptions = {}) {
     const { transport = "auto", interruptible = false, WebSocket = globalThis.WebSocket } = options;
     this.#http = new Http(options);
-    this.#sockets = WebSocket ? new Sockets(this.#http, WebSocket) : null;
+    let sockets: Sockets | undefined;
+    this.#sockets = WebSocket
+      ? async () => {
+          // Whoever reads over it has fetched it by now.
+          const module = await import("./websocket.js");
+          return (sockets ??= new module.Sockets(this.#http, WebSocket));
+        }
+      : null;
     this.#interruptible = interruptible;
     if (interruptible || transport === "websocket") this.#needSockets();
     this.#ladder = this.#steps(transport);
@@ -187,7 +194,6 @@ export class Fairlead {
 
   /** Stop an answer and ask on. `stream` is known when it has begun. */
   #interrupt(stream: Promise<string>, message: string, options: InterruptOptions): Answer {
-    this.#needSockets();
     const { shown = "", key } = options;
     const place: Place = { start: null, stream: "", position: "", retry: FIRST_RETRY };
     const ready = stream.then((stream) => {
@@ -199,12 +205,15 @@ export class Fairlead {
         over: { stream, shown },
       };
     });
-    return this.#answer(place, options, () => this.#socketFirst(), ready);
+    const ladder = () => (this.#ladder.length > 1 ? this.#socketFirst() : this.#ladder);
+    return this.#answer(place, options, ladder, ready);
   }
 
-  /** A WebSocket, where one gets through: it can do what the others cannot. */
+  /** A WebSocket, where there is one and it gets through: what is said on it takes no connection. */
   #socketFirst(): Ladder {
-    return [...new Set<TransportName>(["websocket", ...this.#ladder])];
+    return this.#sockets
+      ? [...new Set<TransportName>(["websocket", ...this.#ladder])]
+      : this.#ladder;
   }
 
   #needSockets(): void {

@@ -1,6 +1,7 @@
 import { FairleadError, notUnderstood, unreachable, type Problem } from "./errors.js";
 import type { Message } from "./events.js";
 import { parsed } from "./http.js";
+import { begin } from "./poll.js";
 import { finish } from "./sse.js";
 import { CLOSED, startFields, type Call } from "./transport.js";
 
@@ -23,9 +24,11 @@ type Json = Record<string, unknown>;
  */
 export async function* connect(call: Call): AsyncGenerator<Message> {
   const { http, place, signal } = call;
+  // Connect has no word for asking over another answer.
+  if (!place.stream && place.start?.over) await begin(call);
   const begins = !place.stream;
   const asked = begins
-    ? { ...(await startFields(call)), key: place.start?.key }
+    ? { ...startFields(place), key: place.start?.key }
     : { stream: place.stream, after: place.position };
   const response = await http.request(`${SERVICE}/${begins ? "Ask" : "Attach"}`, {
     method: "POST",

@@ -13,7 +13,7 @@ import {
   type TransportName,
 } from "./transport.js";
 import { delay, offline, pause, Watchdog } from "./waiting.js";
-import { websocket, type Sockets } from "./websocket.js";
+import type { Sockets } from "./websocket.js";
 
 /** How the connection stands, for people who wait. */
 export type ConnectionState =
@@ -56,12 +56,19 @@ const OF_THE_LINE: ReadonlySet<string> = new Set(["unreachable", "stalled", "pro
 
 const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll, connect };
 
-/** Few read over it: it is fetched by who does. */
+/** Not everybody reads over these: they are fetched by who does. */
+async function* websocket(call: Call): AsyncGenerator<Message> {
+  yield* (await fetched(import("./websocket.js"))).websocket(call);
+}
+
 async function* connect(call: Call): AsyncGenerator<Message> {
-  const module = await import("./connect.js").catch((error: unknown) => {
+  yield* (await fetched(import("./connect.js"))).connect(call);
+}
+
+function fetched<T>(module: Promise<T>): Promise<T> {
+  return module.catch((error: unknown) => {
     throw unreachable(error);
   });
-  yield* module.connect(call);
 }
 
 /** What a line needs besides its place. */
@@ -71,7 +78,7 @@ export interface Means {
   /** Asked before each connection: it may change. */
   ladder: () => Ladder;
   /** Null where there is no WebSocket. */
-  sockets: Sockets | null;
+  sockets: (() => Promise<Sockets>) | null;
   patience: Required<Patience>;
   onConnection: ((state: ConnectionState) => void) | undefined;
 }

@@ -21,7 +21,7 @@ interface Batch {
  */
 export async function* poll(call: Call): AsyncGenerator<Message> {
   const { http, place, signal } = call;
-  if (!place.stream) await start(call);
+  if (!place.stream) await begin(call);
   const wait = Math.max(1, Math.min(WAIT, Math.floor(call.silence / 2000)));
   const after = place.position && `&after=${encodeURIComponent(place.position)}`;
   const asked = Date.now();
@@ -38,9 +38,8 @@ export async function* poll(call: Call): AsyncGenerator<Message> {
 }
 
 /** Ask without reading. The body is not waited for: it may be held back until the answer's end. */
-async function start(call: Call): Promise<void> {
-  const request = await startRequest(call, "application/json");
-  const response = await call.http.request("/chat/stream", request);
+export async function begin(call: Call): Promise<void> {
+  const response = await call.http.request(...startRequest(call, "application/json"));
   let stream: unknown = response.headers.get("Fairlead-Stream");
   if (stream) void response.body?.cancel().catch(() => {});
   else stream = (await objectOf(response, call.signal))["stream"];

@@ -69,7 +69,7 @@ export async function finish(reader: ReadableStreamDefaultReader<Uint8Array>): P
 async function open(call: Call): Promise<Response> {
   const { http, place, signal } = call;
   if (!place.stream) {
-    return http.request("/chat/stream", await startRequest(call, "text/event-stream"));
+    return http.request(...startRequest(call, "text/event-stream"));
   }
   return http.request(`/streams/${encodeURIComponent(place.stream)}`, {
     signal,

@@ -1,6 +1,4 @@
 import { inJson, type Attachment } from "./attachments.js";
-import type { AnswerDocument } from "./documents.js";
-import { FairleadError, notUnderstood } from "./errors.js";
 import type { Message } from "./events.js";
 import type { Http, Init } from "./http.js";
 import type { Sockets } from "./websocket.js";
@@ -35,7 +33,8 @@ export interface Place {
 /** What a transport gets for one connection. */
 export interface Call {
   http: Http;
-  sockets: Sockets | null;
+  /** Null where there is no WebSocket. */
+  sockets: (() => Promise<Sockets>) | null;
   place: Place;
   signal: AbortSignal;
   /** Milliseconds of silence after which the connection will be given up. */
@@ -54,43 +53,35 @@ export type Transport = (call: Call) => AsyncIterable<Message>;
 export const CLOSED = "closed ";
 export const AGAIN = "again ";
 
-/** The request that starts an answer: sent again it finds the same stream, and asks nothing twice. */
-export async function startRequest(call: Call, accept: string): Promise<Init> {
-  const fields = await startFields(call);
-  return {
-    method: "POST",
-    body: JSON.stringify(fields),
-    signal: call.signal,
-    headers: {
-      Accept: accept,
-      "Content-Type": "application/json",
-      "Idempotency-Key": call.place.start!.key,
+/**
+ * The request that starts an answer, and its path: sent again it finds the same stream, and asks
+ * nothing twice.
+ */
+export function startRequest({ place, signal }: Call, accept: string): [string, Init] {
+  const { key, over } = started(place);
+  const fields = { ...startFields(place), ...(over && { shown: over.shown }) };
+  return [
+    over ? `/streams/${encodeURIComponent(over.stream)}/interrupt` : "/chat/stream",
+    {
+      method: "POST",
+      body: JSON.stringify(fields),
+      signal,
+      headers: {
+        Accept: accept,
+        "Content-Type": "application/json",
+        "Idempotency-Key": key,
+      },
     },
-  };
+  ];
 }
 
 /** What that request asks, without its key. */
-export async function startFields({ http, place, signal }: Call): Promise<Record<string, unknown>> {
-  const { start } = place;
+export function startFields(place: Place): Record<string, unknown> {
+  const { fields, attachments } = started(place);
+  return attachments?.length ? { ...fields, attachments: attachments.map(inJson) } : fields;
+}
+
+function started({ start }: Place): Start {
   if (!start) throw new TypeError("there is neither a question nor a stream");
-  const { attachments } = start;
-  let { fields } = start;
-  if (attachments?.length) fields = { ...fields, attachments: attachments.map(inJson) };
-  if (start.over) {
-    // Over HTTP it takes two acts, and there is no word for what was shown. With the same key and
-    // the same place in the dialogue it is the same question as a WebSocket's `interrupt`.
-    const stop = `/streams/${encodeURIComponent(start.over.stream)}/stop`;
-    const stopped = await http.json<AnswerDocument>(stop, { method: "POST", signal });
-    if (!stopped) throw notUnderstood("nothing");
-    if (stopped.status === "running") {
-      const error = "the answer has not stopped yet";
-      throw new FairleadError({ error, code: "busy", retryable: true });
-    }
-    fields = {
-      ...fields,
-      conversation_id: stopped.conversation_id,
-      parent: stopped.message_id,
-    };
-  }
-  return fields;
+  return start;
 }

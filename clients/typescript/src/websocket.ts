@@ -31,7 +31,7 @@ export async function* websocket(call: Call): AsyncGenerator<Message> {
   if (!sockets) throw new TypeError("there is no WebSocket");
   const reader = new Reader(call);
   const abort = () => reader.end(signal.reason);
-  const channel = await sockets.join(reader);
+  const channel = await (await sockets()).join(reader);
   signal.addEventListener("abort", abort);
   if (signal.aborted) abort();
   try {

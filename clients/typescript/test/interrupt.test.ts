@@ -135,33 +135,40 @@ test("what never began cannot be interrupted", async () => {
   await reading;
 });
 
-test("where no WebSocket gets through it is two acts", async () => {
-  const stopped = { status: "stopped", conversation_id: "c1", message_id: "m1" };
-  let stops = 0;
+test("where no WebSocket gets through it is one act over HTTP", async () => {
+  let tries = 0;
   const { url, asked } = await serve((request, response) => {
     if (request.url === "/ws") return response.writeHead(400).end();
-    if (request.url.endsWith("/stop")) {
-      return json(response, (stops += 1) > 1 ? stopped : { ...stopped, status: "running" });
-    }
+    if ((tries += 1) < 3) return response.destroy();
     response.writeHead(200, { ...HEAD, "Fairlead-Stream": NEXT });
     return response.end(body().replaceAll(STREAM, NEXT));
   });
-  const answer = auto(url).attach(STREAM);
+  const answer = auto(url, { maxDelay: 0 }).attach(STREAM, { after: position(4) });
   const events = all(answer.interrupt("!", { model: "big" }));
   expect(textOf(await events)).toBe(TEXT);
-  const act = asked.slice(-3);
-  expect(act.map(({ method, url }) => `${method} ${url}`)).toEqual([
-    `POST /streams/${STREAM}/stop`,
-    `POST /streams/${STREAM}/stop`,
-    "POST /chat/stream",
-  ]);
-  expect(JSON.parse(act[2]!.body)).toEqual({
-    message: "!",
-    model: "big",
-    conversation_id: "c1",
-    parent: "m1",
+  const acts = asked.filter(({ url }) => url !== "/ws");
+  expect(acts).toHaveLength(3);
+  for (const { method, url, headers, body } of acts) {
+    expect(`${method} ${url}`).toBe(`POST /streams/${STREAM}/interrupt`);
+    expect(headers["idempotency-key"]).toBe(`interrupt ${STREAM}`);
+    expect(JSON.parse(body)).toEqual({ message: "!", model: "big", shown: position(4) });
+  }
+});
+
+test.each(["sse", "poll", "connect"] as const)("who reads over %s interrupts so", async (name) => {
+  const { url, asked } = await serve((request, response) => {
+    if (request.url.startsWith(`/streams/${STREAM}`)) {
+      response.writeHead(200, { ...HEAD, "Fairlead-Stream": NEXT });
+      return response.end(name === "sse" ? body().replaceAll(STREAM, NEXT) : "");
+    }
+    return json(response, { error: "enough", code: "gone" }, 410);
   });
-  expect(act[2]!.headers["idempotency-key"]).toBe(`interrupt ${STREAM}`);
+  const answer = client(url, { transport: name }).attach(STREAM, { after: position(4) });
+  const state = await answer.interrupt("!").result();
+  expect(state.status).toBe(name === "sse" ? "completed" : "failed"); // the rest is not the matter
+  expect(asked[0]!.url).toBe(`/streams/${STREAM}/interrupt`);
+  expect(JSON.parse(asked[0]!.body)).toEqual({ message: "!", shown: position(4) });
+  expect(asked[1]?.url ?? NEXT).toMatch(name === "connect" ? /Attach$/ : NEXT);
 });
 
 test("a path that holds streams back lets a WebSocket through", async () => {

@@ -112,7 +112,6 @@ class Client:
             ladder = (transport,)
         elif interruptible:
             ladder = ("websocket", "sse", "poll")
-        self._can_interrupt = transport in ("auto", "websocket")
         self._path = Path(ladder, clock)
         self._sockets = Sockets(self.base_url, self._credential, silence, self._patience)
         self._random = random
@@ -194,11 +193,7 @@ class Client:
         and ``fields`` are those of :meth:`ask`. However often the connection breaks meanwhile, it
         is done once.
 
-        It goes over WebSocket. Raises :class:`~fairlead.errors.BadRequest` where ``transport``
-        leaves none.
         """
-        if not self._can_interrupt:
-            raise BadRequest("only over WebSocket can an answer be interrupted: transport='auto'")
         _check_names(stream=stream, shown=shown or "0")
         place = _place(message, key, fields)
         place.supersedes = stream
@@ -233,7 +228,7 @@ class Client:
 
     async def _follow(self, place: Place) -> AsyncGenerator[Event, None]:
         while True:
-            place.begin(self._choose(place))
+            place.begin(self._path.choose())
             stalled = fruitless = foreign = False
             try:
                 async with aclosing(self._connection(place)) as events:
@@ -253,7 +248,7 @@ class Client:
                 stalled = isinstance(error, TimeoutError)
                 fruitless = not (place.heard or isinstance(error, _NOBODY_THERE))
             except NoWebSocket as error:
-                foreign = self._has_next(place)
+                foreign = self._path.has_next(place.transport)
                 if not (foreign or error.retryable):
                     raise error.error from None
                 place.failed(str(error), error.error.retry_after)
@@ -274,17 +269,6 @@ class Client:
                 self._on_reconnect(Reconnecting(place.reason, wait))
             await self._sleep(wait)
 
-    def _choose(self, place: Place) -> Transport:
-        """What the next connection is made over."""
-        if place.supersedes and not place.stream:
-            return "websocket"  # nothing else can interrupt
-        return self._path.choose()
-
-    def _has_next(self, place: Place) -> bool:
-        """Whether the answer can be had in another way, should this one not get through."""
-        interrupts = place.supersedes and not place.stream
-        return not interrupts and self._path.has_next(place.transport)
-
     def _judge(self, place: Place, stalled: bool, fruitless: bool, foreign: bool) -> None:
         """Learn from a connection that has ended, or could not be made, what the path lets
         through: nothing where it ``stalled``, or ended ``fruitless`` several times in a row, or
@@ -297,7 +281,7 @@ class Client:
             or place.stalls >= _STALLS
             or place.fruitless >= _FRUITLESS
         )
-        if blocked and self._has_next(place):
+        if blocked and self._path.has_next(place.transport):
             self._path.blocks(place.transport)
             place.stalls = place.fruitless = 0
             place.at_once = place.at_once or foreign
@@ -357,9 +341,14 @@ class Client:
         else:
             headers["Idempotency-Key"] = place.key
             headers["Content-Type"] = "application/json"
+            path, question = "/chat/stream", place.question
+            if place.supersedes:
+                path = f"/streams/{quote(place.supersedes, safe='')}/interrupt"
+                shown = {"shown": place.shown}
+                question = msgspec.json.encode(msgspec.json.decode(question) | shown)
             request = self._session().post(
-                f"{self.base_url}/chat/stream",
-                data=_body(place.question),
+                self.base_url + path,
+                data=_body(question),
                 headers=headers,
                 allow_redirects=False,
                 timeout=timeout,

@@ -1,7 +1,9 @@
-"""``/chat/stream``: ask a question and stream its answer."""
+"""``/chat/stream``: ask a question and stream its answer; ``/streams/{id}/interrupt``: stop another
+one for it."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
@@ -9,14 +11,17 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from fairlead.engine.ask import Ask
-from fairlead.errors import BadRequest
+from fairlead.engine.ask import Ask, Started
+from fairlead.engine.reader import Reader
+from fairlead.errors import BadRequest, Busy
 from fairlead.events.attachment import Attachment
+from fairlead.journal.position import parse_position
 from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import attach, last_event, presentation, respond
 from fairlead.server.streams import document
 from fairlead.transports import rate_limit
+from fairlead.transports.body import BodyWire
 
 router = APIRouter(tags=["answers"])
 
@@ -37,7 +42,14 @@ class ChatBody(msgspec.Struct):
     attachments: list[Attachment] = []
 
 
-_BODY_SCHEMA = {
+class InterruptBody(ChatBody):
+    """The body of ``POST /streams/{id}/interrupt``: the question, and the position up to which the
+    answer was shown."""
+
+    shown: str = ""
+
+
+_BODY_SCHEMA: dict[str, Any] = {
     "type": "object",
     "properties": {
         "message": {"type": "string", "description": "The question."},
@@ -76,6 +88,16 @@ _BODY_SCHEMA = {
             },
         },
     },
+}
+_SHOWN = {
+    "type": "string",
+    "description": "The position up to which the answer was shown; none: nothing of it was.",
+}
+_OF_THE_ANSWER = ("conversation_id", "parent", "regenerate")
+_INTERRUPT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"shown": _SHOWN}
+    | {name: s for name, s in _BODY_SCHEMA["properties"].items() if name not in _OF_THE_ANSWER},
 }
 _STREAM: dict[int | str, dict[str, Any]] = {
     200: {
@@ -120,7 +142,7 @@ async def post_chat(request: Request) -> Response:
         body = await http.json_body(request, ChatBody, limit, _attached)
     if not (body.message or body.question or body.regenerate):
         body.message, body.question = asked.message, asked.question
-    return await _answer(request, caller, _ask(body), request.headers.get("idempotency-key", ""))
+    return await _asked(request, caller, _ask(body), request.headers.get("idempotency-key", ""))
 
 
 @router.get(
@@ -133,7 +155,40 @@ async def get_chat(request: Request) -> Response:
     """As ``POST``, with the question in the query. ``key`` is an idempotency key."""
     http.same_site(request)
     key = request.headers.get("idempotency-key") or request.query_params.get("key", "")
-    return await _answer(request, await http.caller(request), _ask(_query(request)), key)
+    return await _asked(request, await http.caller(request), _ask(_query(request)), key)
+
+
+@router.post(
+    "/streams/{stream}/interrupt",
+    summary="Stop an answer and ask on, in one act; stream the next answer",
+    responses=_STREAM,
+    openapi_extra={
+        "requestBody": {"content": {"application/json": {"schema": _INTERRUPT_SCHEMA}}},
+        "parameters": [*_PARAMETERS, _IDEMPOTENCY],
+    },
+)
+async def interrupt_stream(request: Request, stream: str) -> Response:
+    """The next prompt contains the answer's text only up to ``shown``. Sent twice, with the same
+    ``Idempotency-Key`` or both times with none, it does nothing the second time but find the answer
+    that the first one began."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    system = http.system(request)
+    engine = system.engine
+    body = await http.json_body(request, InterruptBody, system.config.max_ask_bytes, _attached)
+    ask, key = _ask(body), request.headers.get("idempotency-key", "")
+    shown = parse_position(body.shown.removeprefix(f"{stream}.")) if body.shown else None
+
+    async def start() -> Started:
+        return await engine.interrupt(caller, stream, shown, ask, key)
+
+    async def begin(wire: Callable[..., BodyWire]) -> Reader[BodyWire]:
+        # Asked before, so that no answer is begun that could not be read.
+        if engine.readers >= (most := engine.limits.readers):
+            raise Busy(f"{most} connections are open, which is the cap", retry_after=5)
+        return await engine.attach(caller, (await start()).stream, None, wire)
+
+    return await _answer(request, caller, start, begin)
 
 
 def _attached(body: ChatBody) -> int:
@@ -176,17 +231,35 @@ def _ask(body: ChatBody) -> Ask:
     )
 
 
-async def _answer(request: Request, caller: Caller, ask: Ask, key: str) -> Response:
+async def _asked(request: Request, caller: Caller, ask: Ask, key: str) -> Response:
+    engine = http.system(request).engine
+
+    async def start() -> Started:
+        return await engine.start(caller, ask, key)
+
+    async def begin(wire: Callable[..., BodyWire]) -> Reader[BodyWire]:
+        return await engine.start_and_attach(caller, ask, key, wire)
+
+    return await _answer(request, caller, start, begin)
+
+
+async def _answer(
+    request: Request,
+    caller: Caller,
+    start: Callable[[], Awaitable[Started]],
+    begin: Callable[[Callable[..., BodyWire]], Awaitable[Reader[BodyWire]]],
+) -> Response:
+    """The answer as the request wants it: as a document, for which ``start`` will do, or as
+    events, which ``begin`` also reads."""
     known = last_event(request)
     if request.headers.get("accept", "") == "application/json":
         # For those who cannot have a body that streams, because something on the way holds it back.
         engine = http.system(request).engine
-        stream = known.stream if known else (await engine.start(caller, ask, key)).stream
+        stream = known.stream if known else (await start()).stream
         so_far = document(await engine.read(caller, stream))
         limits = rate_limit.headers(engine.standings(stream))
         return http.json_response(so_far, headers={"fairlead-stream": stream, **limits})
     shown = presentation(request)
     if known is not None:
         return await attach(request, caller, known.stream, known.after, shown)
-    reader = await http.system(request).engine.start_and_attach(caller, ask, key, shown.wire)
-    return respond(request, reader, shown)
+    return respond(request, await begin(shown.wire), shown)

@@ -10,6 +10,7 @@ import msgspec
 from fastapi import FastAPI
 
 STREAM = "7b1zq4mhc8xk2v9d5w3nt6r0js"
+POSITION = "11k3f9az-13"
 KEY = "3v1m0c8x2k"
 CONVERSATION = "my-first-talk"
 ATTACHMENT = "2c8n4x6vq1m7zt5k3j9wd0hbrs"
@@ -40,6 +41,9 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/streams/{stream}"): Example(path={"stream": STREAM}, query={"wait": "0"}),
     ("DELETE", "/streams/{stream}"): Example(path={"stream": STREAM}),
     ("POST", "/streams/{stream}/stop"): Example(path={"stream": STREAM}),
+    ("POST", "/streams/{stream}/interrupt"): Example(
+        path={"stream": STREAM}, body={"message": "Shorter, please.", "shown": POSITION}
+    ),
     ("POST", "/streams/{stream}/credential"): Example(
         path={"stream": STREAM}, query={"reader": "tab-1"}
     ),
