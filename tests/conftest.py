@@ -4,6 +4,13 @@ import os
 from collections.abc import Generator
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says how busy the machine is. (With CI=true Hypothesis holds it so.)
+settings.register_profile(
+    "patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("patient")
 
 NOTHING_MAY_SKIP = os.environ.get("CI") == "true"
 """On the build machine an absent backend is a failure, not a gap in the report."""

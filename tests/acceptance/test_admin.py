@@ -105,7 +105,7 @@ async def asking(
 
 async def until(ask: Any, holds: Any) -> Any:
     """Ask until it holds."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while not holds(found := await ask()):
             pass
         return found

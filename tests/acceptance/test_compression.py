@@ -55,7 +55,7 @@ class Body:
 
     async def until(self, mark: bytes) -> bytes:
         """All that there is decoded once ``mark`` has come."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while mark not in self.plain:
                 await self._more()
         return self.plain

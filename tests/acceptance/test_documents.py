@@ -123,7 +123,7 @@ async def test_conversations_are_found_by_title_and_text(
                 page = (await response.json())["conversations"]
             return [conversation["title"] for conversation in page]
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(90):
             while await found("fruit") != ["About pears"]:  # kept just after the last event
                 pass
             while await found("100%") != ["About apples"]:

@@ -101,5 +101,5 @@ async def test_a_server_whose_log_nobody_reads_drains_all_the_same(tmp_path: Pat
     with os.fdopen(reading, "rb") as log:
         await asyncio.to_thread(lambda: next(line for line in log if b'"listening"' in line))
     process.terminate()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         assert await process.wait() == 0

@@ -154,7 +154,7 @@ async def test_curl_and_jq_follow_an_answer_line_by_line(
         stdout=asyncio.subprocess.PIPE,
     )
     assert shell.stdout is not None
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         for token in TOKENS:
             upstream.release(1)
             assert await shell.stdout.readline() == f"{token}\n".encode()

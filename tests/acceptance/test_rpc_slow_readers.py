@@ -106,7 +106,7 @@ def _frame(type: int, flags: int, stream: int, payload: bytes) -> bytes:
     return len(payload).to_bytes(3, "big") + struct.pack(">BBI", type, flags, stream) + payload
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("window", [65_535, _MAX_WINDOW])
 async def test_stalled_calls_cost_a_bounded_amount_and_resume_exactly(
     serve: Serve, upstream: ScriptedUpstream, window: int

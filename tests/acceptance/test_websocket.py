@@ -46,7 +46,7 @@ async def readers(session: aiohttp.ClientSession, server: ServerProcess) -> int:
 
 
 async def until_readers(session: aiohttp.ClientSession, server: ServerProcess, n: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while await readers(session, server) != n:
             pass
 

@@ -326,7 +326,7 @@ async def test_the_example_in_node_writes_each_line_once_over_connections_that_a
     cuts = [Cut(n) for n in range(0, 600, 120)]
     async with ToxicProxy(server.port, *cuts, Pass()) as proxy:
         async with Node(proxy.url, "k", 0) as node:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(90):
                 out, _ = await node.communicate()
             assert node.returncode == 0
         assert proxy.connections > len(cuts)

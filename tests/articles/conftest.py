@@ -78,6 +78,6 @@ async def ready(http: aiohttp.ClientSession, server: ServerProcess) -> dict[str,
 
 async def until_readers(http: aiohttp.ClientSession, server: ServerProcess, n: int) -> None:
     """Ask until so many readers are connected."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while (await ready(http, server))["readers"] != n:
             pass

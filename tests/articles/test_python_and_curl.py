@@ -33,7 +33,7 @@ async def curl(*arguments: str) -> tuple[dict[str, str], bytes]:
     process = await asyncio.create_subprocess_exec(
         "curl", "-N", "-i", "-sS", *arguments, stdout=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         output, _ = await process.communicate()
     assert process.returncode == 0
     head, _, body = output.partition(b"\r\n\r\n")

@@ -161,7 +161,7 @@ async def test_websocket_sample_gains_identity(
         async with session.ws_connect(url, protocols=("fairlead.key.key-of-alice",)) as ws:
             await ws.send_json({"type": "chat", "message": "断线之后?"})
             said: list[dict[str, Any]] = []
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(90):
                 while not said or said[-1]["type"] != "done":
                     said.append(await ws.receive_json())
         assert [message["type"] for message in said] == ["thinking", *["token"] * 6, "done"]

@@ -103,7 +103,7 @@ async def test_no_case_fails_but_a_known_one(tmp_path: Path) -> None:
 
 
 async def _until_open(port: int) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)

@@ -50,7 +50,7 @@ async def run(
 ) -> Result:
     """A whole run; ``given`` on its standard input."""
     process = await start(*args, cwd=cwd, program=program, **environ)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         out, err = await process.communicate(given.encode())
     assert process.returncode is not None
     return Result(process.returncode, out.decode(), err.decode())

@@ -89,7 +89,7 @@ async def test_a_dialogue_goes_on(server: ServerProcess) -> None:
 async def test_ctrl_c_stops_the_answer_on_the_server(slow: ServerProcess) -> None:
     process = await start("ask", "--server", slow.url, QUESTION)
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         first = await process.stdout.read(1)
         process.send_signal(signal.SIGINT)
         out, err = await process.communicate()
@@ -113,7 +113,7 @@ async def test_ctrl_c_twice_leaves_at_once(slow: ServerProcess) -> None:
     process = await start("ask", "--server", slow.url, QUESTION)
     assert process.stdout is not None
     assert slow.process is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         await process.stdout.read(1)
         # A server that stands still cannot confirm the stop.
         slow.process.send_signal(signal.SIGSTOP)
@@ -133,7 +133,7 @@ async def test_a_reader_that_leaves_is_no_failure_with_a_traceback(slow: ServerP
     process = await start("ask", "--server", slow.url, QUESTION)
     assert process.stdout is not None
     assert process.stderr is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         await process.stdout.read(1)
         process.stdout._transport.close()  # type: ignore[attr-defined]  # no public way to close it
         async with Client(slow.url) as client:
@@ -147,7 +147,7 @@ async def test_a_reader_that_leaves_is_no_failure_with_a_traceback(slow: ServerP
 async def test_a_restarted_server_interrupts_with_a_reason(slow: ServerProcess) -> None:
     process = await start("ask", "--server", slow.url, QUESTION)
     assert process.stdout is not None
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         await process.stdout.read(1)
         assert await slow.stop() == 0
         _, err = await process.communicate()
@@ -204,7 +204,7 @@ async def test_a_terminal_gets_a_status_line_and_no_foreign_control(server: Serv
         os.close(theirs)
     loop = asyncio.get_running_loop()
     shown = bytearray()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while True:
             try:
                 data = await loop.run_in_executor(None, os.read, ours, 65536)

@@ -159,7 +159,7 @@ async def test_top_goes_on_until_it_is_stopped(server: ServerProcess, tmp_path: 
     process = await start("top", "--every", "0.2", **local(server, tmp_path))
     assert process.stdout is not None
     seen = b""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while seen.count(b"Nothing runs") < 2:
             seen += await process.stdout.read(4096)
         process.send_signal(signal.SIGINT)
@@ -178,7 +178,7 @@ async def test_top_has_the_terminal_for_itself_and_gives_it_back(
     os.close(slave)
     seen = b""
     reading = asyncio.get_running_loop()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(90):
         while b"Nothing runs" not in seen:
             seen += await reading.run_in_executor(None, os.read, master, 4096)
         process.send_signal(signal.SIGINT)

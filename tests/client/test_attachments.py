@@ -119,7 +119,7 @@ async def test_the_example(
         sys.executable, str(ROOT / "examples/attach.py"), "When?", str(path), server.url,
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         out, _ = await process.communicate()
     assert (process.returncode, out) == (0, b"I see.")
     assert NOTES.decode() in (await upstream.wait_request()).message_texts("user")[0]

@@ -424,7 +424,7 @@ async def test_closing_the_events_closes_the_connection() -> None:
         events: AsyncGenerator[Event, None] = client.ask("hi")
         assert (await anext(events)).name == "thinking"
         await events.aclose()
-        await asyncio.wait_for(left.wait(), 10)
+        await asyncio.wait_for(left.wait(), 90)
 
 
 async def test_stop_and_answer_give_the_whole() -> None:

@@ -4,9 +4,9 @@
 // first text, which was "shown", with the one that followed: {"sse": {…}, …, "interrupted": [{…}, {…}]}.
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { launch } from "../js/chromium.mjs";
 
 const from = (path) => createRequire(new URL(path, import.meta.url));
-const { chromium } = from("../js/package.json")("playwright-core");
 const { build } = from("../../clients/typescript/package.json")("esbuild");
 
 const bundle = await build({
@@ -16,10 +16,7 @@ const bundle = await build({
   globalName: "client",
   write: false,
 });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu"],
-});
+const browser = await launch();
 const context = await browser.newContext({ bypassCSP: true });
 const page = await context.newPage();
 await page.goto(process.argv[2]);

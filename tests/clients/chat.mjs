@@ -3,9 +3,9 @@
 // Asks, and asks on when text has come. Prints what is then shown: [[role, status, text], …].
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
+import { launch } from "../js/chromium.mjs";
 
 const from = (path) => createRequire(new URL(path, import.meta.url));
-const { chromium } = from("../js/package.json")("playwright-core");
 const { build } = from("../../clients/typescript/package.json")("esbuild");
 
 const page_of_a_user = `
@@ -29,10 +29,7 @@ const bundle = await build({
   define: { "process.env.NODE_ENV": '"production"' },
   write: false,
 });
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu"],
-});
+const browser = await launch();
 const context = await browser.newContext({ bypassCSP: true });
 const page = await context.newPage();
 await page.goto(process.argv[2]);

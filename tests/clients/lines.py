@@ -30,7 +30,7 @@ TEXT = "".join(TOKENS)
 #: How many connections are spoiled in each test.
 CUTS = int(os.environ.get("FAIRLEAD_CUTS", "150"))
 #: Seconds that such a test may take, on a machine that is busy with other things.
-PATIENCE = 60 + 2 * CUTS
+PATIENCE = 300 + 2 * CUTS
 
 
 def reader(url: str, **options: Any) -> Script:

@@ -79,7 +79,7 @@ async def browser(script: str, server: ServerProcess) -> Any:
         "node", str(Path(READER).with_name(script)), f"{server.url}/",
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return json.loads(out)

@@ -65,7 +65,7 @@ async def succeed(*command: str) -> str:
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         out, _ = await process.communicate()
     assert process.returncode == 0, out.decode()
     return out.decode()

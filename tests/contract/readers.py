@@ -43,7 +43,7 @@ class Reader:
             self._news.set()
 
     async def has(self, text: str) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while self.text != text:
                 assert not self.task.done(), (self.transport, self.last, self.code)
                 self._news.clear()

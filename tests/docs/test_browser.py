@@ -43,7 +43,7 @@ async def chromium(options: dict[str, Any]) -> dict[str, Any]:
         "node", str(_SCRIPT), json.dumps(options),
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(90):
+    async with asyncio.timeout(240):
         out, err = await node.communicate()
     assert node.returncode == 0, err.decode()
     seen: dict[str, Any] = json.loads(out)
@@ -57,10 +57,13 @@ async def test_snippets_and_the_example_page_work(tmp_path: Path) -> None:
         "library": str(_LIBRARY),
     }
     with pages(ROOT / "examples") as origin:
-        async with ServerProcess(
-            tmp_path, "--cors-origins", origin, "--extractive-pace", "0.01"
-        ) as server:
-            seen = await chromium(options | {"url": server.url, "page": f"{origin}/chat.html"})
+        cors = ("--cors-origins", origin)
+        async with (
+            ServerProcess(tmp_path / "quick", *cors, "--extractive-pace", "0.01") as quick,
+            ServerProcess(tmp_path / "slow", *cors, "--extractive-pace", "3") as slow,
+        ):
+            options |= {"url": quick.url, "slow": slow.url, "page": f"{origin}/chat.html"}
+            seen = await chromium(options)
     for block in blocks:
         got = seen[str(block)]
         match block.value:

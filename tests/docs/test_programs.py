@@ -21,7 +21,7 @@ async def python(*arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         sys.executable, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()
@@ -47,7 +47,7 @@ async def test_fastapi_app_of_ten_lines_answers_behind_fairlead(tmp_path: Path) 
     try:
         assert app.stderr is not None
         address = ""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while "running on" not in address:
                 address = (await app.stderr.readline()).decode()
         base = address.partition("running on ")[2].split()[0] + "/v1"

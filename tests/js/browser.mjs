@@ -3,13 +3,10 @@
 // Commands: {"goto": url} is reported as {"is": "page"}; {"run": expression} as {"is": "result",
 // "value"}, promises awaited. In the page, report(…) reports, and listen(url, options) opens the
 // browser's own EventSource and reports what comes.
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import { commands, options, report } from "./driver.mjs";
 
-const browser = await chromium.launch({
-  executablePath: options.chromium ?? "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu", ...(options.flags ?? [])],
-});
+const browser = await launch(options.flags);
 const page = await browser.newPage();
 await page.exposeFunction("report", report);
 await page.addInitScript(() => {

@@ -1,16 +1,13 @@
 // Runs the documentation's snippets and the example page in Chromium:
-// node docs.mjs '{"url": …, "blocks": [{"name", "kind", "code"}], "page": URL, "library": FOLDER}'
+// node docs.mjs '{"url", "slow", "blocks": [{"name", "kind", "code"}], "page": URL, "library": FOLDER}'
 //
 // Prints one JSON object: what each snippet wrote, by name, and under "page" what the page showed.
 
 import { readFile } from "node:fs/promises";
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 
-const { url, blocks, page: address, library } = JSON.parse(process.argv[2]);
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox"],
-});
+const { url, slow, blocks, page: address, library } = JSON.parse(process.argv[2]);
+const browser = await launch();
 const seen = {};
 
 async function tryOut({ name, kind, code }) {
@@ -61,24 +58,24 @@ async function run({ kind, code }) {
 
 async function usePage() {
   const page = await browser.newPage();
-  await page.goto(`${address}?server=${encodeURIComponent(url)}`);
-  // By a timer: while other pages are in front, a page may be given no frames to draw.
-  const until = (is, argument) => page.waitForFunction(is, argument, { polling: 50 });
+  const visit = (server) => page.goto(`${address}?server=${encodeURIComponent(server)}`);
   const shows = async (status) => {
     const shown = page.locator("#status");
-    await until((text) => document.getElementById("status").textContent === text, status).catch(
-      async (error) => {
-        throw new Error(`waited for "${status}", saw "${await shown.textContent()}"`, {
-          cause: error,
-        });
-      },
-    );
+    const is = (text) => document.getElementById("status").textContent === text;
+    await page.waitForFunction(is, status).catch(async (error) => {
+      throw new Error(`waited for "${status}", saw "${await shown.textContent()}"`, {
+        cause: error,
+      });
+    });
   };
+  await visit(url);
   await page.getByRole("button", { name: "Ask" }).click();
   await shows("completed");
   seen.page = { text: await page.locator("#answer").textContent() };
+  // Where the answer has not ended by itself before it is stopped.
+  await visit(slow);
   await page.getByRole("button", { name: "Ask" }).click();
-  await until(() => document.getElementById("answer").textContent !== "");
+  await page.waitForFunction(() => document.getElementById("answer").textContent !== "");
   await page.getByRole("button", { name: "Stop" }).click();
   await shows("stopped");
   seen.page.stopped = true;

@@ -2,17 +2,13 @@
 //
 // Reports what it sees at each step, and goes on at each command.
 
-import { chromium } from "playwright-core";
+import { launch } from "./chromium.mjs";
 import { commands, options, report } from "./driver.mjs";
 
 const { url, provider } = options;
 const input = commands();
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: ["--no-sandbox"],
-});
+const browser = await launch();
 const context = await browser.newContext({ locale: "en-GB", bypassCSP: true });
-context.setDefaultTimeout(20_000);
 const page = await context.newPage();
 
 const me = () => page.evaluate(async () => (await fetch("/me")).json());

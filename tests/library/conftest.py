@@ -59,7 +59,7 @@ async def example(name: str, data_dir: Path, **env: str) -> AsyncGenerator[str, 
     assert process.stderr is not None
     lines = b""
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while b"running on " not in lines:
                 line = await process.stderr.readline()
                 assert line, lines.decode()

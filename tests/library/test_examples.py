@@ -78,7 +78,7 @@ class Reader:
         )
         try:
             assert process.stdout is not None
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(90):
                 while line := await process.stdout.readline():
                     self.events.append(tuple(json.loads(line)))
                     if self.events[-1][0] == until:
@@ -126,7 +126,7 @@ async def test_the_clients(tmp_path: Path) -> None:
         program = await asyncio.create_subprocess_exec(
             sys.executable, str(EXAMPLES / name), "What holds?", url, stdout=asyncio.subprocess.PIPE
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             out, _ = await program.communicate()
         assert program.returncode == 0
         return out.decode()
@@ -143,7 +143,7 @@ async def test_a_model_in_node(tmp_path: Path) -> None:
     )  # fmt: skip
     try:
         assert node.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             base = (await node.stdout.readline()).decode().strip()
         flags = ("--no-knowledge", "--upstream", base, "--model", "mine")
         async with ServerProcess(tmp_path, *flags) as server, Client(server.url) as client:

@@ -39,7 +39,7 @@ async def drive(scenario: str, url: str, at: At | None = None, **options: Any) -
     errors = asyncio.create_task(process.stderr.read())
     result: dict[str, Any] | None = None
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             async for line in process.stdout:
                 said = json.loads(line)
                 if "checkpoint" in said:

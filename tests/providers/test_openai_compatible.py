@@ -54,7 +54,7 @@ from fairlead.testing.upstream import (
 
 KEY = "sk-very-secret/0123456789"
 NOW_MS = 1_700_000_000_000
-SAFETY_NET = 20
+SAFETY_NET = 90
 TEXT = "Grüß dich, 世界 – one two three \U0001f600"
 
 

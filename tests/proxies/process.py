@@ -57,7 +57,7 @@ class ProxyProcess:
         if self._reading.done():
             raise AssertionError(f"the proxy ended: {self._output.decode()}")
         self._news.clear()
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await self._news.wait()
 
     async def kill(self) -> None:

@@ -176,7 +176,7 @@ async def test_polls_go_through_a_cache_that_keeps_what_it_may(
     keep = "proxy_cache kept; proxy_cache_valid any 1h;"
     file.write_text(replace(text, r"^ +proxy_cache off;", keep))
     said, position, closed = "", "", False
-    async with proxy as nginx, asyncio.timeout(30):
+    async with proxy as nginx, asyncio.timeout(90):
         body, headers = {"message": "Hi"}, {"Accept": "application/json"}
         async with http.post(f"{nginx.url}/chat/stream", json=body, headers=headers) as response:
             stream = (await response.json())["stream"]

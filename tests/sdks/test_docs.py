@@ -23,7 +23,7 @@ async def output(block: Block, folder: Path, *command: str) -> str:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out.decode()

@@ -67,7 +67,7 @@ async def server(
 async def until(connection: AsyncRealtimeConnection, *types: str) -> list[Any]:
     """The events up to the first one of these types."""
     events: list[Any] = []
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(90):
         while not events or events[-1].type not in types:
             events.append(await connection.recv())
     return events
@@ -471,7 +471,7 @@ async def test_an_answer_goes_on_without_its_socket(
         created = (await until(connection, "response.output_text.delta"))[0]
         connection._connection.transport.abort()
         # Another session; what was being written can be read on.
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             async for event in connection:
                 if event.type == "session.created":
                     break

@@ -15,7 +15,7 @@ from fairlead.stores.sqlite import SqliteStore
 from fairlead.testing.clock import Clock
 
 #: Long enough for anything that is to happen, so that a test fails rather than hangs.
-SOON = 20.0
+SOON = 90.0
 
 
 @dataclass

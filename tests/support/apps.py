@@ -40,7 +40,7 @@ async def _started(*command: str, folder: Path) -> AsyncGenerator[str]:
     assert process.stdout is not None
     draining = None
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             async for line in process.stdout:
                 if found := _ADDRESS.search(line.decode()):
                     break

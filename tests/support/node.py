@@ -56,7 +56,7 @@ class Script:
 
     async def next(self, what: str, **fields: Any) -> dict[str, Any]:
         """The next report ``what`` with these fields, passing over others; waits for it."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while True:
                 while self._seen < len(self.reports):
                     report = self.reports[self._seen]

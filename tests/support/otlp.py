@@ -46,7 +46,7 @@ class Collector:
     async def _line(self) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             return (await self._process.stdout.readline()).decode()
 
 

@@ -35,7 +35,7 @@ class Reader:
 
     async def until(self, holds: Callable[[Reader], bool]) -> None:
         """Wait until ``holds``, which is asked after each event and when the stream is known."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             while not holds(self):
                 self._news.clear()
                 await self._news.wait()

@@ -25,7 +25,7 @@ class UpstreamProcess:
             stdout=asyncio.subprocess.PIPE,
         )  # fmt: skip
         assert self._process.stdout is not None
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             self.base_url = (await self._process.stdout.readline()).decode().strip()
         assert self.base_url, "the upstream did not start"
 

@@ -91,7 +91,7 @@ class Client:
 
     async def closed(self) -> int:
         """Wait until the server has closed it; the code."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(90):
             await self.connection.wait_closed()
             assert self._reading is not None
             await self._reading
@@ -156,7 +156,7 @@ class Client:
         return self.streams.setdefault(stream, Seen())
 
     async def _until(self, there: Any) -> None:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(90):
             while not there():
                 assert self._reading is not None
                 if self._reading.done():

@@ -66,6 +66,6 @@ async def test_who_drips_a_request_is_given_up(monkeypatch: pytest.MonkeyPatch) 
         return {"type": "http.request", "body": b"x", "more_body": True}
 
     receive = rpc._timely(drip)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while (await receive())["type"] != "http.disconnect":
             pass

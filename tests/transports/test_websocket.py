@@ -82,7 +82,7 @@ class Peer:
 
     async def next(self, type: str) -> dict[str, Any]:
         """The next message of this type (an ASGI type for what is not text)."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(90):
             while True:
                 while self.sent:
                     message = self.sent.pop(0)
@@ -219,7 +219,7 @@ async def test_a_client_that_takes_nothing_is_queued_nothing_for_and_cut(served:
     for _ in range(100):
         served.provider.say("x" * 10_000)
     served.provider.finish()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         with contextlib.suppress(OSError):
             await peer.task
     assert served.engine.readers == 0

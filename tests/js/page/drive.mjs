@@ -6,7 +6,7 @@
 
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { chromium } from "playwright-core";
+import { launch } from "../chromium.mjs";
 import { Visit } from "./visit.mjs";
 
 const [scenario, url, options = "{}"] = process.argv.slice(2);
@@ -20,10 +20,8 @@ async function checkpoint(name) {
   await answered;
 }
 
-const browser = await chromium.launch({
-  executablePath: "/usr/bin/chromium",
-  args: ["--no-sandbox", "--disable-gpu"],
-});
+// A name of another site that leads here, as one would after DNS rebinding.
+const browser = await launch(["--host-resolver-rules=MAP rebound.example 127.0.0.1"]);
 const complaints = [];
 const visit = (settings) => Visit.begin(browser, url, complaints, settings);
 const scenarios = await import(`./${file}.mjs`);

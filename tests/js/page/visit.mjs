@@ -1,7 +1,8 @@
 // Somebody who visits the page.
 
-/** Chromium's own words for a status or a line that a test provokes. */
-const PROVOKED = /^Failed to load resource|^WebSocket connection to/;
+/** Chromium's own words for a status, a line or a name without TLS that a test provokes. */
+const PROVOKED =
+  /^Failed to load resource|^WebSocket connection to|^The Cross-Origin-Opener-Policy header has been/;
 
 export class Visit {
   static async begin(browser, url, complaints, { tab, path = "/", ...options } = {}) {
@@ -10,7 +11,6 @@ export class Visit {
     visit.context =
       tab?.context ??
       (await browser.newContext({ locale: "en-GB", reducedMotion: "reduce", ...options }));
-    visit.context.setDefaultTimeout(20_000);
     visit.page = await visit.context.newPage();
     visit.page.on("pageerror", (error) => complaints.push(String(error)));
     visit.page.on("console", (message) => {
