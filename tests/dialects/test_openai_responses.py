@@ -137,6 +137,21 @@ def test_a_call_of_a_custom_tool_has_its_text() -> None:
     assert shown[-1]["input"] == 'print("a")'
 
 
+def test_an_obfuscated_delta_has_one_of_few_lengths() -> None:
+    lengths = set()
+    for size in range(200):
+        state = responses.begin(STREAM, META)
+        for event in (OPENING, Token(1, "x" * size)):
+            state, shown = responses.step(state, event)
+        made = responses.obfuscated(shown[-1])
+        data = json.loads(made.data)
+        assert data.pop("obfuscation")
+        assert data == json.loads(shown[-1].data)
+        lengths.add(len(made.data))
+    assert len(lengths) <= 5
+    assert responses.obfuscated(shown[0]) == shown[0]
+
+
 def test_log_probabilities_stand_with_their_text() -> None:
     one, two = {"token": "a", "logprob": -0.5}, {"token": "b", "logprob": -0.1}
 

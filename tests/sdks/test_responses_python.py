@@ -116,9 +116,12 @@ async def test_the_vendors_headers_tell_what_is_left(
     assert int(raw.headers["x-ratelimit-remaining-requests"]) < 100_000
     assert raw.headers["x-ratelimit-limit-tokens"] == "100000000"
     assert raw.headers["x-ratelimit-reset-tokens"].endswith("s")
+    upstream.script(Answer(TEXT, pace=Pace(gated=True)))
+    before = len(upstream.requests)
     chat = await client.chat.completions.with_raw_response.create(
         model="m-1", messages=[{"role": "user", "content": "Hi"}], stream=True
     )
+    (await upstream.wait_requests(before + 1)).release(100)
     assert int(chat.headers["x-ratelimit-remaining-tokens"]) < 100_000_000
 
 
@@ -352,6 +355,58 @@ async def test_what_is_not_stored_is_not_found(
     with pytest.raises(openai.NotFoundError) as unknown:
         await client.responses.create(model="m-1", input="x", previous_response_id=made.id)
     assert unknown.value.param == "previous_response_id"
+
+
+async def test_obfuscation_pads_the_deltas_the_same_on_every_read(
+    client: AsyncOpenAI, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer("", tokens=("a", "little", "something longer than that")))
+    plain = await client.responses.create(model="m-1", input="Hi", stream=True)
+    assert all("obfuscation" not in event.to_dict() for event in [e async for e in plain])
+    stream = await client.responses.create(
+        model="m-1", input="Hi", stream=True, stream_options={"include_obfuscation": True}
+    )
+    events = [event async for event in stream]
+    assert text_of(events) == "alittlesomething longer than that"
+    deltas = [json.dumps(e.to_dict()) for e in events if e.type.endswith(".delta")]
+    assert len(deltas) == 3
+    assert all('"obfuscation"' in delta for delta in deltas)
+    assert events[0].type == "response.created"
+    id = events[0].response.id
+    again = await client.responses.retrieve(id, stream=True, include_obfuscation=True)
+    assert [event.to_dict() async for event in again] == [event.to_dict() for event in events]
+
+
+async def test_what_there_is_not_says_what_to_do_instead(client: AsyncOpenAI) -> None:
+    attempts: list[Awaitable[Any]] = [
+        client.files.create(file=b"x", purpose="user_data"),
+        client.files.retrieve("file-1"),
+        client.files.delete("file-1"),
+        client.responses.compact(model="m-1", input="x"),
+        client.responses.input_tokens.count(model="m-1", input="x"),
+    ]
+    for attempt in attempts:
+        with pytest.raises(openai.NotFoundError) as refused:
+            await attempt
+        assert "here" in refused.value.message
+    part: Any = {"type": "input_file", "file_id": "file-1"}
+    with pytest.raises(openai.APIStatusError) as unsupported:
+        await client.responses.create(model="m-1", input=[{"role": "user", "content": [part]}])
+    assert unsupported.value.status_code == 415
+
+
+async def test_input_items_are_paged(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    items: Any = [{"role": "user", "content": f"{n}"} for n in range(5)]
+    made = await client.responses.create(model="m-1", input=items)
+    listed = client.responses.input_items.list(
+        made.id, limit=2, order="asc", include=["message.input_image.image_url"]
+    )
+    texts = [item.to_dict()["content"] async for item in listed]
+    assert [each[0]["text"] for each in texts] == ["0", "1", "2", "3", "4"]  # type: ignore[index]
+    newest = await client.responses.input_items.list(made.id, limit=1)
+    assert newest.has_more
+    found = await client.responses.retrieve(made.id, include=["reasoning.encrypted_content"])
+    assert found.id == made.id
 
 
 async def test_removed(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:

@@ -35,6 +35,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Media,
     Part,
     Reasoning,
@@ -91,6 +92,9 @@ _INCOMPLETE = {
 _ID_PREFIXES = {
     "message": "msg_", "reasoning": "rs_", "function_call": "fc_", "custom_tool_call": "ctc_",
 }  # fmt: skip
+
+#: Lengths of obfuscated deltas are multiples of this.
+_PADDED = 64
 
 _encode = msgspec.json.Encoder().encode
 _fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -169,7 +173,7 @@ class Rest(NamedTuple):
         return self.status in ("completed", "cancelled", "failed", "incomplete")
 
 
-def begin(stream: str, meta: GenerationMeta, options: None = None) -> State:
+def begin(stream: str, meta: GenerationMeta, options: object = None) -> State:
     """The state before the first event of ``stream``."""
     fields = FIELDS | {"background": meta.orphan_window is None}
     return 0, b"", None, Rest(stream, meta, fields, {}, {})
@@ -183,11 +187,21 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
             # The token path: nearly every event comes this way.
             data = b'%b%d,"delta":%b}' % (plain, number, _encode(event.text))
             return (number + 1, plain, (said, event.text), rest), (Frame(DELTA, data),)
-    if isinstance(event, Unknown) or rest.ended:
+    if isinstance(event, Unknown | Mark) or rest.ended:
         return state, ()
     pen = _Pen(state)
     pen.take(event)
     return pen.state(), tuple(pen.frames)
+
+
+def obfuscated(frame: Frame) -> Frame:
+    """The frame; if a delta, with a field ``obfuscation`` that makes its length tell less of
+    the text's: the same on every read."""
+    if not frame.event.endswith(b".delta"):
+        return frame
+    bare = len(frame.data) + len(b',"obfuscation":""')
+    padding = b"x" * (_PADDED - bare % _PADDED)
+    return Frame(frame.event, b'%b,"obfuscation":"%b"}' % (frame.data[:-1], padding))
 
 
 def failure(message: str, code: str) -> Frame:

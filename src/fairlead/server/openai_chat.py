@@ -77,6 +77,8 @@ async def create(request: Request) -> Response:
         reader = await engine.start_and_attach(caller, question.ask, key, _sum)
         return await whole(request, reader)
     shown = await engine.start_and_attach(caller, question.ask, key, _chunks(options))
+    # Taken now: it may have ended when it is shown.
+    left = headers_of(request, shown.live.stream)
     try:
         failed = await engine.begun(shown.live.stream, config.heartbeat)
         if failed is not None:
@@ -84,7 +86,7 @@ async def create(request: Request) -> Response:
     except BaseException:
         engine.detach(shown)
         raise
-    return _streaming(request, shown)
+    return _streaming(request, shown, left)
 
 
 @router.get(
@@ -130,12 +132,12 @@ async def _attach(request: Request, caller: Caller, stream: str, options: Option
         # An EventSource would come back for ever (HTML, section 9.2.3).
         engine.detach(reader)
         return Response(status_code=204, headers=stream_headers(reader))
-    return _streaming(request, reader)
+    return _streaming(request, reader, headers_of(request, reader.live.stream))
 
 
-def _streaming(request: Request, reader: Reader[BodyWire]) -> Response:
+def _streaming(request: Request, reader: Reader[BodyWire], left: dict[str, str]) -> Response:
     system = http.system(request)
-    headers = stream_headers(reader) | headers_of(request, reader.live.stream)
+    headers = stream_headers(reader) | left
     coding = coding_of(request, reader)
     return StreamResponse(system.engine, reader, system.connections, headers, coding=coding)
 

@@ -12,7 +12,8 @@ from starlette.responses import Response as HttpResponse
 from fairlead.dialects.openai_error import error_of
 from fairlead.dialects.openai_responses import PREFIX, Response
 from fairlead.engine.reader import Reader
-from fairlead.errors import BadRequest
+from fairlead.engine.wire import WireFactory
+from fairlead.errors import BadRequest, NotFound
 from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.server import http
@@ -47,6 +48,12 @@ _BODY_SCHEMA = {
         "store": {"type": "boolean"},
     },
 }
+# All that it may name stands in the answer, or there is none of it here.
+INCLUDE: dict[str, Any] = {
+    "name": "include",
+    "in": "query",
+    "schema": {"type": "array", "items": {"type": "string"}},
+}
 _RESPONSES = answered("A response, or its events as they come.")
 
 
@@ -75,7 +82,7 @@ async def create(request: Request) -> HttpResponse:
     known = last_event(request)
     if known is not None:
         if question.stream:
-            return await _attach(request, caller, known.stream)
+            return await _attach(request, caller, known.stream, question.obfuscated)
         return await whole(request, await engine.attach(caller, known.stream, None, _sum))
     ask = question.about(await items_of(system, caller, question))
     key = request.headers.get("idempotency-key", "")
@@ -84,7 +91,9 @@ async def create(request: Request) -> HttpResponse:
         return _so_far(started.stream, await sum_of(system, caller, started.stream))
     if not question.stream:
         return await whole(request, await engine.start_and_attach(caller, ask, key, _sum))
-    shown = await engine.start_and_attach(caller, ask, key, _events)
+    shown = await engine.start_and_attach(caller, ask, key, _events(question.obfuscated))
+    # Taken now: it may have ended when it is shown.
+    left = headers_of(request, shown.live.stream)
     try:
         failed = None
         if not ask.background:
@@ -94,7 +103,7 @@ async def create(request: Request) -> HttpResponse:
     except BaseException:
         engine.detach(shown)
         raise
-    return _streaming(request, shown)
+    return _streaming(request, shown, left)
 
 
 @router.get(
@@ -105,6 +114,8 @@ async def create(request: Request) -> HttpResponse:
         "parameters": [
             query("stream", "boolean"),
             query("starting_after", "integer"),
+            query("include_obfuscation", "boolean"),
+            INCLUDE,
             LAST_EVENT,
         ]
     },
@@ -117,7 +128,23 @@ async def retrieve(request: Request, response: str) -> HttpResponse:
     if http.choice(request, "stream", ("false", "true")) == "false":
         return _so_far(stream, await found(system, caller, stream))
     await found(system, caller, stream, first=True)
-    return await _attach(request, caller, stream)
+    obfuscated = http.choice(request, "include_obfuscation", ("false", "true")) == "true"
+    return await _attach(request, caller, stream, obfuscated)
+
+
+@router.post("/compact", include_in_schema=False)
+async def compact(request: Request) -> HttpResponse:
+    """Is not there: only an upstream could compact its own model's context."""
+    raise NotFound(
+        "no dialogue is compacted here: send a shorter one, or let 'truncation' leave out its "
+        "beginning"
+    )
+
+
+@router.post("/input_tokens", include_in_schema=False)
+async def input_tokens(request: Request) -> HttpResponse:
+    """Is not there: only whoever answers could count as it will."""
+    raise NotFound("tokens are not counted ahead here: a response's 'usage' has them")
 
 
 @router.post("/{response}/cancel", summary="Stop a response")
@@ -147,6 +174,7 @@ async def delete(request: Request, response: str) -> HttpResponse:
             query("limit", "integer"),
             query("order", "string", enum=["desc", "asc"]),
             query("after", "string"),
+            INCLUDE,
         ]
     },
 )
@@ -185,7 +213,7 @@ def _so_far(stream: str, sum: Response) -> HttpResponse:
     return http.json_response(msgspec.Raw(sum.object()), headers={"fairlead-stream": stream})
 
 
-async def _attach(request: Request, caller: Caller, stream: str) -> HttpResponse:
+async def _attach(request: Request, caller: Caller, stream: str, obfuscated: bool) -> HttpResponse:
     engine = http.system(request).engine
     after = after_parameter(request, stream)
     # The first number is 0.
@@ -193,22 +221,25 @@ async def _attach(request: Request, caller: Caller, stream: str) -> HttpResponse
     shown = http.integer(request, "starting_after", 0, 0, 1 << 53) + 1 if last else 0
     if after is not None and shown:
         raise BadRequest("give either 'Last-Event-ID' or 'starting_after', not both")
-    reader = await engine.attach(caller, stream, after, _events, shown=shown)
+    reader = await engine.attach(caller, stream, after, _events(obfuscated), shown=shown)
     if after is not None and request.method == "GET" and await reader.over():
         # An EventSource would come back for ever (HTML, section 9.2.3).
         engine.detach(reader)
         return HttpResponse(status_code=204, headers=stream_headers(reader))
-    return _streaming(request, reader)
+    return _streaming(request, reader, headers_of(request, reader.live.stream))
 
 
-def _streaming(request: Request, reader: Reader[BodyWire]) -> HttpResponse:
+def _streaming(request: Request, reader: Reader[BodyWire], left: dict[str, str]) -> HttpResponse:
     system = http.system(request)
-    headers = stream_headers(reader) | headers_of(request, reader.live.stream)
+    headers = stream_headers(reader) | left
     return StreamResponse(system.engine, reader, system.connections, headers)
 
 
-def _events(stream: str, meta: GenerationMeta) -> BodyWire:
-    return ResponsesSseWire(stream, ours(meta))
+def _events(obfuscated: bool) -> WireFactory[BodyWire]:
+    def wire(stream: str, meta: GenerationMeta) -> BodyWire:
+        return ResponsesSseWire(stream, ours(meta), obfuscated=obfuscated)
+
+    return wire
 
 
 def _sum(stream: str, meta: GenerationMeta) -> WholeWire:

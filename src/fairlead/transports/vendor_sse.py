@@ -127,8 +127,9 @@ class ResponsesSseWire(VendorSseWire):
     :class:`~fairlead.engine.wire.NumberedWire`. Every frame has an id: a reader that is cut off
     between two frames of one event goes on between them."""
 
-    def __init__(self, stream: str, meta: GenerationMeta) -> None:
-        super().__init__(stream, meta, openai_responses, None)
+    def __init__(self, stream: str, meta: GenerationMeta, *, obfuscated: bool = False) -> None:
+        super().__init__(stream, meta, openai_responses, obfuscated)
+        self._obfuscated = obfuscated
 
     def number(self, state: openai_responses.State) -> int:
         return state[0]
@@ -136,7 +137,7 @@ class ResponsesSseWire(VendorSseWire):
     def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
         if type(event) is Token and event.part == MAIN_PART and event.extra is NO_EXTRA:
             number, plain, said, rest = state
-            if plain:
+            if plain and not self._obfuscated:
                 # What the fold and the framing give, without the steps between: nearly every event
                 # comes this way.
                 text = event.text
@@ -153,6 +154,8 @@ class ResponsesSseWire(VendorSseWire):
         self, state: Any, event: Event | Unknown, position: bytes, shown: int
     ) -> tuple[Any, bytes]:
         state, frames = openai_responses.step(state, event)
+        if self._obfuscated:
+            frames = tuple(map(openai_responses.obfuscated, frames))
         if len(frames) == 1 and not shown:
             (frame,) = frames
             return state, b"event: %b\ndata: %b\n%b%b\n\n" % (*frame, self._id, position)
