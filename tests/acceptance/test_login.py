@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import AsyncGenerator, AsyncIterator
@@ -274,6 +275,63 @@ async def test_a_wrong_or_ended_session_is_no_session(
         assert (status, answer["location"].partition("?")[0][-12:]) == (200, "/session/end")
         assert browser.cookie() == ""
         assert (await me(f"fairlead={good}"))["code"] == "unauthenticated"
+
+
+async def test_logging_in_comes_and_goes_while_the_server_runs(
+    serve: Serve, provider: Provider, tmp_path: Path, port: int, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=("one ", "two "), pace=Pace(gated=True)))
+    digest = hashlib.sha256(b"key-of-ann").hexdigest()
+    key = f'[[keys]]\nconsumer = "ann"\nsha256 = "{digest}"\n'
+    login = (
+        f'[oidc]\nissuer = "{provider.issuer}"\nclient_id = "fairlead"\n'
+        f'client_secret_env = "OIDC_SECRET"\nurl = "http://127.0.0.1:{port}"\n'
+    )
+    file = tmp_path / "fairlead.toml"
+    file.write_text(key)
+    process = serve("--config", str(file))
+    process.port = port
+    process.env["OIDC_SECRET"] = SECRET
+
+    async def change(text: str) -> dict[str, Any]:
+        since = len(process.logs)
+        file.with_suffix(".new").write_text(text)
+        file.with_suffix(".new").replace(file)
+        return await process.wait_log(lambda line: line["event"].startswith("reload"), since)
+
+    async with process as server, Browser(server.url) as browser:
+        own = {"Origin": server.url}
+        assert (await browser.get("/login")).status == 404
+        told = await change(key + login.replace('client_id = "fairlead"', 'client_id = ""'))
+        assert told["event"] == "reload_refused"
+        told = await change(key + login)
+        assert (told["changed"], told["needs_restart"]) == (["oidc"], [])
+        await browser.get(await browser.log_in("ann"))
+        assert (await browser.me())["by"] == "session"
+
+        async def ask(**headers: str) -> aiohttp.ClientResponse:
+            response = await browser.http.post(
+                f"{server.url}/chat/stream", json={"message": "Count."}, headers=headers
+            )
+            assert response.status == 200
+            (await upstream.wait_request()).release(1)
+            assert b"one" in await response.content.readuntil(b'"one ')
+            return response
+
+        # What is told of logins by other rules ends with them, and nothing else does.
+        mine, others = await ask(**own), await ask(Authorization="Bearer key-of-ann")
+        told = await change(key + login + "session_hours = 1\n")
+        assert (await browser.me())["by"] == "session", "a shorter life is for the logins to come"
+        await change(key + login + 'consumer_prefix = "people:"\n')
+        assert b'"revoked"' in await mine.read()
+        assert (await browser.me())["code"] == "unauthenticated"
+        await browser.get(await browser.log_in("ann"))
+        assert (await browser.me())["consumer"] == "people:ann"
+        await change(key)
+        assert (await browser.get("/login")).status == 404
+        assert (await browser.me())["consumer"] is None, "the cookie means nothing any more"
+        upstream.requests[1].release(5)
+        assert b'"completed"' in await others.read()
 
 
 async def test_over_tls_the_cookies_are_bound_to_the_host(

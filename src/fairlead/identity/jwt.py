@@ -94,10 +94,10 @@ class JwtIdentity:
         self._registry = _Registry(rules.algorithms)
         # By which rules a caller was judged: nobody remembers the token to judge it anew. The same
         # in all processes, which may have a ticket of each other's.
-        rule = base32(hashlib.sha256(msgspec.json.encode(rules, order="deterministic")).digest())[
-            :6
-        ]
-        self._kind = f"{KIND}{rule}:"
+        text = msgspec.json.encode(rules, order="deterministic")
+        #: Names the rules, in six characters.
+        self.rule = base32(hashlib.sha256(text).digest())[:6]
+        self._kind = f"{KIND}{self.rule}:"
 
     async def identify(self, credential: str | None) -> Caller:
         """The caller whom the token names."""

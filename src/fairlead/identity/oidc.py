@@ -92,6 +92,11 @@ class Login:
         self._entropy = entropy
         self._clock = clock
 
+    @property
+    def rule(self) -> str:
+        """Names the rules that logins are judged by."""
+        return self._tokens.rule
+
     async def begin(self, back: str = "") -> Begun:
         """Send a browser to the provider; afterwards it goes to the path ``back`` (empty, or
         leading elsewhere: to the page)."""

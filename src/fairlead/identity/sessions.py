@@ -22,7 +22,13 @@ _TEXT = re.compile(r"fls_[0-9a-z]{52}")
 
 class SessionIdentity:
     """Implements :class:`~fairlead.ports.identity.Identity` for session cookies, and
-    :class:`~fairlead.ports.identity.Revocable`."""
+    :class:`~fairlead.ports.identity.Revocable`.
+
+    ``rule`` names the rules that logins are judged by now: a session that was begun under others
+    has ended. None: nobody logs in here, and no session is good.
+    """
+
+    rule: str | None = ""
 
     def __init__(
         self,
@@ -40,7 +46,7 @@ class SessionIdentity:
         text = PREFIX + base32(self._entropy(32))
         now = self._clock()
         session = Session(
-            id=base32(self._entropy(10)),
+            id=(self.rule or "") + base32(self._entropy(10)),
             consumer=caller.consumer,
             scopes=caller.scopes,
             claims=caller.claims,
@@ -59,7 +65,7 @@ class SessionIdentity:
         """The caller whose session it is."""
         text = credential or ""
         found = await self._sessions.find(digest(text)) if _TEXT.fullmatch(text) else None
-        if found is None:
+        if found is None or not self._good(found.id):
             raise Unauthenticated("the session has ended: log in again")
         return Caller(
             found.consumer,
@@ -72,9 +78,9 @@ class SessionIdentity:
     async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:
         """Which of the credentials are sessions that have ended."""
         ids = {one.removeprefix(KIND) for one in credentials if one.startswith(KIND)}
-        if not ids:
-            return {}
-        return {
-            KIND + id: Revoked("the session has ended: log in again")
-            for id in ids - await self._sessions.alive(ids)
-        }
+        good = {id for id in ids if self._good(id)}
+        alive = await self._sessions.alive(good) if good else set()
+        return {KIND + id: Revoked("the session has ended: log in again") for id in ids - alive}
+
+    def _good(self, id: str) -> bool:
+        return self.rule is not None and id.startswith(self.rule)

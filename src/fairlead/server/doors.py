@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -39,9 +39,18 @@ from fairlead.stores.sqlite_sessions import SqliteSessions
 from fairlead.stores.sqlite_tickets import SqliteTickets
 
 
-class Doors(msgspec.Struct, frozen=True, kw_only=True):
+class Prepared(NamedTuple):
+    """What another configuration says of callers, ready to be gone by."""
+
+    ways: Ways
+    login: Login | None
+    cookie: str
+
+
+class Doors(msgspec.Struct, kw_only=True):
     """``identity`` names callers, and knows what has ended. ``login``: with a browser; None: there
-    is none. ``cookie`` names the one that holds a session's credential; empty: none does."""
+    is none. ``cookie`` names the one that holds a session's credential; empty: none does. A reload
+    puts others of these two into it. ``secret`` is the deployment's."""
 
     identity: Chain | OwnIdentity
     keys: Keys
@@ -51,6 +60,7 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
     login: Login | None
     cookie: str
     client: Client
+    secret: bytes
 
     async def any_stored(self) -> bool:
         """Whether API keys were made in the data folder."""
@@ -58,16 +68,23 @@ class Doors(msgspec.Struct, frozen=True, kw_only=True):
 
     async def prepared(
         self, config: Config, current: Config, plugins: Mapping[str, Recognise]
-    ) -> Ways:
+    ) -> Prepared:
         """What ``config`` and its ``plugins`` say of callers, for :meth:`change`; ``current`` is in
         force. Raises :class:`~fairlead.errors.Misconfigured`."""
         old = self.identity.ways if isinstance(self.identity, Chain) else None
-        return await _ways(config, self.client, plugins, current, old)
+        ways = await _ways(config, self.client, plugins, current, old)
+        login = self.login
+        if config.oidc != current.oidc:
+            login = _login(config, self.client, self.sessions, self.secret)
+        return Prepared(ways, login, _cookie(config))
 
-    def change(self, ways: Ways) -> None:
-        """Know callers so from now on. A program's own identity stays."""
+    def change(self, prepared: Prepared) -> None:
+        """Know callers so from now on; who logged in under other rules has to do so again. A
+        program's own identity stays."""
         if isinstance(self.identity, Chain):
-            self.identity.change(ways)
+            self.identity.change(prepared.ways)
+        self.login, self.cookie = prepared.login, prepared.cookie
+        self.sessions.rule = None if self.login is None else self.login.rule
 
 
 async def open_doors(
@@ -101,12 +118,8 @@ async def open_doors(
     secrets = ClientSecrets(kept_tickets)
     client = Client()
     stack.push_async_callback(client.close)
-    login = _login(config, client, sessions, secret) if config.oidc.issuer else None
-    cookie = ""
-    if login is not None:
-        # The prefix: it was set by this host, over TLS, and for all its paths (RFC 6265bis,
-        # section 4.1.3.2), so that no other host of the site can plant one.
-        cookie = "__Host-fairlead" if config.oidc.secure else "fairlead"
+    login = _login(config, client, sessions, secret)
+    sessions.rule = None if login is None else login.rule
     if own is not None:
         identity: Chain | OwnIdentity = OwnIdentity(own, tickets, secrets)
     else:
@@ -126,8 +139,9 @@ async def open_doors(
         secrets=secrets,
         sessions=sessions,
         login=login,
-        cookie=cookie,
+        cookie=_cookie(config),
         client=client,
+        secret=secret,
     )
 
 
@@ -204,8 +218,21 @@ def _introspection(config: Config, client: Client) -> Introspection:
     return Introspection(rules, ask)
 
 
-def _login(config: Config, client: Client, sessions: SessionIdentity, secret: bytes) -> Login:
+def _cookie(config: Config) -> str:
+    """The name of the cookie that holds a session's credential; empty: there are none."""
+    if not config.oidc.issuer:
+        return ""
+    # The prefix: it was set by this host, over TLS, and for all its paths (RFC 6265bis, section
+    # 4.1.3.2), so that no other host of the site can plant one.
+    return "__Host-fairlead" if config.oidc.secure else "fairlead"
+
+
+def _login(
+    config: Config, client: Client, sessions: SessionIdentity, secret: bytes
+) -> Login | None:
     table = config.oidc
+    if not table.issuer:
+        return None
     discovery = Discovery(client, table.issuer)
     rules = JwtRules(
         issuer=table.issuer,

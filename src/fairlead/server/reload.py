@@ -57,6 +57,7 @@ LIVE = frozenset(
         "max_sockets_each",
         "model",
         "oauth2",
+        "oidc",
         "orphan_window",
         "page_background",
         "plugins",
@@ -144,7 +145,7 @@ class Reload:
             policy = policy_of(config, plugins.judges)
             budgets = budgets_of(config, plugins.keys)
             limits = limits_of(config)
-            ways = await system.doors.prepared(config, current, plugins.identities)
+            doors = await system.doors.prepared(config, current, plugins.identities)
             applications = system.applications.following(config.apps)
             offer = system.offer.following(config, plugins.models)
         except BaseException:
@@ -156,7 +157,8 @@ class Reload:
         system.engine.transforms = plugins.transforms
         system.engine.knowledge = merged(documents_of(system.engine.knowledge), plugins.sources)
         system.entrance.change(policy)
-        system.doors.change(ways)
+        system.doors.change(doors)
+        system.callers.cookie = system.doors.cookie
         system.engine.metering.replace(budgets)
         system.engine.change(
             offer.models, limits, {each.consumer: each.share for each in config.consumers}
