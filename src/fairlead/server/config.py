@@ -1,38 +1,43 @@
-"""The configuration: every setting of a server, its default and what it may be.
+"""The configuration: every setting of a server and its default.
 
-One table serves all: a field with a description is a setting, with a flag, an environment variable
-and a key in the file (:mod:`fairlead.server.settings`). :func:`fairlead.server.sources.load` reads
-those; nothing else in the package reads files or the environment for configuration.
+What each means and may be stands in :mod:`fairlead.server.values`, by the headings that they stand
+under. One table serves all: a field with a description is a setting, with a flag, an environment
+variable and a key in the file (:mod:`fairlead.server.settings`).
+:func:`fairlead.server.sources.load` reads those; nothing else in the package reads files or the
+environment for configuration.
 """
 
 from __future__ import annotations
 
 import ipaddress
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
 from fairlead.errors import Misconfigured
 from fairlead.framing.message import MAX_HEAD
-from fairlead.policy.addresses import Networks
-from fairlead.policy.attachments import DEFAULT_TYPES, MEDIA_TYPE
+from fairlead.policy.attachments import DEFAULT_TYPES
 from fairlead.server.settings import Secret, Setting, settings_of, show
-from fairlead.server.tables.app import App
-from fairlead.server.tables.budget import BudgetTable, PriceTable, unpriced
-from fairlead.server.tables.consumer import Consumer
+from fairlead.server.tables.budget import unpriced
 from fairlead.server.tables.jwt import Jwt
-from fairlead.server.tables.key import Key
 from fairlead.server.tables.oauth2 import OAuth2
 from fairlead.server.tables.oidc import Oidc
-from fairlead.server.tables.plugin import PluginTable
-from fairlead.server.tables.route import AliasTable, RouteTable, check_routing
-from fairlead.server.tables.rule import Rule
+from fairlead.server.tables.route import check_routing
 from fairlead.server.tables.table import Table
 from fairlead.server.tables.traces import Traces
-from fairlead.server.tables.upstream import Upstream, address, check_url
+from fairlead.server.tables.upstream import Upstream
+from fairlead.server.tables.upstream import address as safe_address
+from fairlead.server.values import (
+    address,
+    answers,
+    connections,
+    identity,
+    limits,
+    log,
+    protection,
+    storage,
+)
 
 #: How a model is added, and what is said to those who have none yet.
 ADD_A_MODEL = "fairlead serve --upstream http://127.0.0.1:11434/v1 --model llama3.2"
@@ -43,20 +48,6 @@ NO_MODEL = (
 #: What the upstream of the short form (``--upstream``) is called.
 SHORT = "upstream"
 
-_DAY = 24 * 3600.0
-_BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
-_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
-
-
-def _meta(group: str, description: str, **more: Any) -> msgspec.Meta:
-    limits = {name: more.pop(name) for name in ("gt", "ge", "le") if name in more}
-    return msgspec.Meta(description=description, extra={"group": group, **more}, **limits)
-
-
-_SECONDS = {"unit": "seconds", "le": 7 * _DAY}
-_BYTES = {"unit": "bytes", "ge": 1024, "le": 1 << 40}
-_TABLE = {"flag": False, "env": ""}
-
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A complete, checked configuration.
@@ -65,362 +56,81 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     where each value came from, by name; what is missing there is a default.
     """
 
-    host: Annotated[str, _meta("Address", "Address to listen on; loopback unless told.")] = (
-        "127.0.0.1"
-    )
-    port: Annotated[int, _meta("Address", "Port; 0 takes any free one.", ge=0, le=65535)] = 8000
-    grpc_port: Annotated[
-        int, _meta("Address", "Port for gRPC (HTTP/2, cleartext); 0: none.", ge=0, le=65535)
-    ] = 0
-    base_path: Annotated[
-        str, _meta("Address", "Path that a proxy puts before every address, such as /api.")
-    ] = ""
-    cors_origins: Annotated[
-        tuple[str, ...],
-        _meta("Address", "Web pages that may call this server, such as https://app.example."),
-    ] = ()
-    insecure: Annotated[
-        bool, _meta("Identity", "Serve a public address although everybody may ask.")
-    ] = False
-    keys: Annotated[
-        tuple[Key, ...],
-        _meta(
-            "Identity",
-            "API keys, as consumer=secret,… (the variable), or as [[keys]] in the file.",
-            flag=False,
-            env="FAIRLEAD_API_KEYS",
-            why="flags show in process lists; use the variable FAIRLEAD_API_KEYS",
-        ),
-    ] = ()
-    jwt: Annotated[
-        Jwt,
-        _meta(
-            "Identity",
-            "Signed tokens of an issuer, as [jwt] in the file.",
-            why="several values belong together: write [jwt] in the configuration file",
-            **_TABLE,
-        ),
-    ] = Jwt()
-    oauth2: Annotated[
-        OAuth2,
-        _meta(
-            "Identity",
-            "Opaque tokens, by asking their issuer, as [oauth2] in the file.",
-            why="several values belong together: write [oauth2] in the configuration file",
-            **_TABLE,
-        ),
-    ] = OAuth2()
-    oidc: Annotated[
-        Oidc,
-        _meta(
-            "Identity",
-            "Logging in with a browser, as [oidc] in the file.",
-            why="several values belong together: write [oidc] in the configuration file",
-            **_TABLE,
-        ),
-    ] = Oidc()
+    host: address.Host = "127.0.0.1"
+    port: address.Port = 8000
+    grpc_port: address.GrpcPort = 0
+    base_path: address.BasePath = ""
+    cors_origins: address.CorsOrigins = ()
 
-    trusted_proxies: Annotated[
-        tuple[str, ...],
-        _meta("Protection", "Addresses of proxies that are believed whom they speak for."),
-    ] = ()
-    proxy_header: Annotated[
-        Literal["x-forwarded-for", "forwarded", "proxy-protocol"],
-        _meta("Protection", "Where these say it; nothing else is looked at."),
-    ] = "x-forwarded-for"
-    allow_addresses: Annotated[
-        tuple[str, ...],
-        _meta("Protection", "Networks that may use this server; none given: all."),
-    ] = ()
-    deny_addresses: Annotated[
-        tuple[str, ...], _meta("Protection", "Networks that may not, such as 203.0.113.0/24.")
-    ] = ()
-    rules: Annotated[
-        tuple[Rule, ...],
-        _meta(
-            "Protection",
-            "Which requests may come in, and how often.",
-            why="several values belong together: write [[rules]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    max_connections: Annotated[
-        int, _meta("Protection", "Connections at once; 0: no cap.", ge=0, le=10_000_000)
-    ] = 20_000
-    max_connections_each: Annotated[
-        int,
-        _meta(
-            "Protection",
-            "Connections from one address, but this machine and trusted proxies; 0: no cap.",
-            ge=0,
-            le=10_000_000,
-        ),
-    ] = 1000
-    head_timeout: Annotated[
-        float,
-        _meta("Protection", "How long the head of a request may take.", gt=0, **_SECONDS),
-    ] = 10.0
+    insecure: identity.Insecure = False
+    keys: identity.Keys = ()
+    jwt: identity.Jwt = Jwt()
+    oauth2: identity.Oauth2 = OAuth2()
+    oidc: identity.Oidc = Oidc()
 
-    upstream: Annotated[
-        str,
-        _meta("Answers", "A model server's base URL, such as http://127.0.0.1:11434/v1."),
-    ] = ""
-    model: Annotated[
-        str, _meta("Answers", "The model to ask there; with [[upstreams]], the default model.")
-    ] = ""
-    upstream_key: Annotated[
-        Secret,
-        _meta(
-            "Answers",
-            "The API key for it.",
-            flag=False,
-            file=False,
-            why="flags show in process lists and files get shared; "
-            "use the variable FAIRLEAD_UPSTREAM_KEY",
-        ),
-    ] = Secret()
-    upstreams: Annotated[
-        tuple[Upstream, ...],
-        _meta(
-            "Answers",
-            "Several model servers, each with name, base_url, models, api_key_env, …",
-            why="several values belong together: write [[upstreams]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    routes: Annotated[
-        tuple[RouteTable, ...],
-        _meta(
-            "Answers",
-            "Which upstreams and models the questions of some callers go to.",
-            why="several values belong together: write [[routes]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    aliases: Annotated[
-        tuple[AliasTable, ...],
-        _meta(
-            "Answers",
-            "Other names for models.",
-            why="several values belong together: write [[aliases]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    apps: Annotated[
-        tuple[App, ...],
-        _meta(
-            "Answers",
-            "Applications of your own behind Fairlead, each at a path.",
-            why="several values belong together: write [[apps]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    plugins: Annotated[
-        tuple[PluginTable, ...],
-        _meta(
-            "Answers",
-            'Your own parts of the server, such as "./pii.py:Mask", in their order.',
-            why="they belong together with their options: write plugins in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    knowledge: Annotated[bool, _meta("Answers", "Search the documents before answering.")] = True
-    vendor_documents: Annotated[
-        bool,
-        _meta(
-            "Answers",
-            "Do so for questions in a vendor's dialect (OpenAI's), too, if an upstream answers.",
-        ),
-    ] = False
-    documents: Annotated[
-        tuple[Path, ...],
-        _meta("Answers", "Files and folders to take in at the start.", separator=":"),
-    ] = ()
-    extractive_pace: Annotated[
-        float,
-        _meta(
-            "Answers",
-            "Pause between the tokens of the embedded answerer.",
-            unit="seconds",
-            ge=0,
-            le=10,
-        ),
-    ] = 0.015
+    trusted_proxies: protection.TrustedProxies = ()
+    proxy_header: protection.ProxyHeader = "x-forwarded-for"
+    allow_addresses: protection.AllowAddresses = ()
+    deny_addresses: protection.DenyAddresses = ()
+    rules: protection.Rules = ()
+    max_connections: protection.MaxConnections = 20_000
+    max_connections_each: protection.MaxConnectionsEach = 1000
+    head_timeout: protection.HeadTimeout = 10.0
 
-    data_dir: Annotated[
-        Path,
-        _meta(
-            "Storage",
-            "Folder of all that is kept: $XDG_DATA_HOME/fairlead, else ~/.local/share/fairlead.",
-            shown="in your home",
-        ),
-    ]
-    durability: Annotated[
-        Literal["memory", "process", "power"],
-        _meta("Storage", "What an answer survives: nothing, a killed process, a power cut."),
-    ] = "process"
-    retention_days: Annotated[
-        float,
-        _meta("Storage", "How long finished answers are kept.", unit="days", gt=0, le=36500),
-    ] = 30.0
-    retention_stream_bytes: Annotated[
-        int, _meta("Storage", "How much of one answer is kept, newest first.", **_BYTES)
-    ] = 256 << 20
+    upstream: answers.Upstream = ""
+    model: answers.Model = ""
+    upstream_key: answers.UpstreamKey = Secret()
+    upstreams: answers.Upstreams = ()
+    routes: answers.Routes = ()
+    aliases: answers.Aliases = ()
+    apps: answers.Apps = ()
+    plugins: answers.Plugins = ()
+    knowledge: answers.Knowledge = True
+    vendor_documents: answers.VendorDocuments = False
+    documents: answers.Documents = ()
+    extractive_pace: answers.ExtractivePace = 0.015
 
-    max_readers: Annotated[
-        int, _meta("Limits", "Connections that read answers at once.", ge=1, le=10_000_000)
-    ] = 1000
-    max_readers_each: Annotated[
-        int, _meta("Limits", "Of these, one consumer's; 0: no cap.", ge=0, le=10_000_000)
-    ] = 0
-    max_sockets_each: Annotated[
-        int,
-        _meta(
-            "Limits",
-            "WebSockets of one consumer at once, whether they read or not; 0: no cap.",
-            ge=0,
-            le=10_000_000,
-        ),
-    ] = 0
-    max_generations: Annotated[
-        int, _meta("Limits", "Answers being written at once.", ge=1, le=1_000_000)
-    ] = 200
-    max_generations_each: Annotated[
-        int,
-        _meta(
-            "Limits",
-            "Answers of one consumer at once; 0: all there is room for.",
-            ge=0,
-            le=1_000_000,
-        ),
-    ] = 0
-    queue: Annotated[
-        int, _meta("Limits", "Questions that wait for room; 0: none does.", ge=0, le=100_000)
-    ] = 100
-    queue_each: Annotated[
-        int,
-        _meta("Limits", "Of these, one consumer's; 0: as many as all.", ge=0, le=100_000),
-    ] = 20
-    queue_wait: Annotated[
-        float, _meta("Limits", "How long a question waits for room.", gt=0, **_SECONDS)
-    ] = 60.0
-    consumers: Annotated[
-        tuple[Consumer, ...],
-        _meta(
-            "Limits",
-            "Consumers that get another share than the rest.",
-            why="several values belong together: write [[consumers]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    budgets: Annotated[
-        tuple[BudgetTable, ...],
-        _meta(
-            "Limits",
-            "How many tokens and requests, and how much money, may be used in which time.",
-            why="several values belong together: write [[budgets]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    prices: Annotated[
-        tuple[PriceTable, ...],
-        _meta(
-            "Limits",
-            "What models cost, for budgets of money and for the ledger of usage.",
-            why="several values belong together: write [[prices]] in the configuration file",
-            **_TABLE,
-        ),
-    ] = ()
-    tokenizer: Annotated[
-        str,
-        _meta(
-            "Limits",
-            "File with a vocabulary of tiktoken to count prompts by; none: by their characters.",
-        ),
-    ] = ""
-    max_body_bytes: Annotated[
-        int, _meta("Limits", "Size of a request's body or of a socket's message.", **_BYTES)
-    ] = 1 << 20
-    max_prompt_chars: Annotated[
-        int, _meta("Limits", "Characters of one message.", ge=1, le=100_000_000)
-    ] = 100_000
-    max_event_bytes: Annotated[int, _meta("Limits", "Size of one event.", **_BYTES)] = 1 << 20
-    attachment_types: Annotated[
-        tuple[str, ...],
-        _meta("Limits", "Media types of attachments that a question may have."),
-    ] = DEFAULT_TYPES
-    max_attachments: Annotated[
-        int, _meta("Limits", "Attachments of one question; 0: none are taken.", ge=0, le=1000)
-    ] = 8
-    max_attachment_bytes: Annotated[int, _meta("Limits", "Size of one attachment.", **_BYTES)] = (
-        5 << 20
-    )
-    max_attached_bytes: Annotated[
-        int, _meta("Limits", "Size of one question's attachments together.", **_BYTES)
-    ] = 10 << 20
-    deadline: Annotated[
-        float, _meta("Limits", "How long one answer may take.", gt=0, **_SECONDS)
-    ] = 3600.0
-    orphan_window: Annotated[
-        float,
-        _meta("Limits", "How long an answer goes on that nobody watches.", ge=0, **_SECONDS),
-    ] = 60.0
-    page_background: Annotated[
-        bool,
-        _meta("Limits", "The page's answers go on to their end, though nobody watches."),
-    ] = True
+    data_dir: storage.DataDir
+    durability: storage.Durability = "process"
+    retention_days: storage.RetentionDays = 30.0
+    retention_stream_bytes: storage.RetentionStreamBytes = 256 << 20
 
-    heartbeat: Annotated[
-        float,
-        _meta("Connections", "A sign of life at least this often.", gt=0, unit="seconds", le=3600),
-    ] = 30.0
-    stall_timeout: Annotated[
-        float,
-        _meta("Connections", "Until a reader is cut that does not read.", gt=0, **_SECONDS),
-    ] = 30.0
-    retry: Annotated[
-        float,
-        _meta("Connections", "When a cut-off client comes back.", ge=0, unit="seconds", le=3600),
-    ] = 5.0
-    realtime_seconds: Annotated[
-        float,
-        _meta("Connections", "How long a Realtime session may last.", gt=0, **_SECONDS),
-    ] = 3600.0
-    drain_grace: Annotated[
-        float,
-        _meta("Connections", "What running answers get to finish on SIGTERM.", ge=0, **_SECONDS),
-    ] = 30.0
-    compression: Annotated[
-        Literal["off", "on"],
-        _meta("Connections", "Compress streams for clients that ask for it (gzip, zstd)."),
-    ] = "off"
-    websocket_deflate: Annotated[
-        bool, _meta("Connections", "Compress sockets, at the cost of memory and time for each.")
-    ] = False
-    direct: Annotated[
-        bool, _meta("Connections", "Write to sockets directly; false is plain ASGI.")
-    ] = True
+    max_readers: limits.MaxReaders = 1000
+    max_readers_each: limits.MaxReadersEach = 0
+    max_sockets_each: limits.MaxSocketsEach = 0
+    max_generations: limits.MaxGenerations = 200
+    max_generations_each: limits.MaxGenerationsEach = 0
+    queue: limits.Queue = 100
+    queue_each: limits.QueueEach = 20
+    queue_wait: limits.QueueWait = 60.0
+    consumers: limits.Consumers = ()
+    budgets: limits.Budgets = ()
+    prices: limits.Prices = ()
+    tokenizer: limits.Tokenizer = ""
+    max_body_bytes: limits.MaxBodyBytes = 1 << 20
+    max_prompt_chars: limits.MaxPromptChars = 100_000
+    max_event_bytes: limits.MaxEventBytes = 1 << 20
+    attachment_types: limits.AttachmentTypes = DEFAULT_TYPES
+    max_attachments: limits.MaxAttachments = 8
+    max_attachment_bytes: limits.MaxAttachmentBytes = 5 << 20
+    max_attached_bytes: limits.MaxAttachedBytes = 10 << 20
+    deadline: limits.Deadline = 3600.0
+    orphan_window: limits.OrphanWindow = 60.0
+    page_background: limits.PageBackground = True
 
-    metrics_addresses: Annotated[
-        tuple[str, ...],
-        _meta("Log", "Networks that may read /metrics without a key, such as 10.0.0.0/8."),
-    ] = ()
-    traces: Annotated[
-        Traces,
-        _meta(
-            "Log",
-            "Where traces of answers go, as [traces] in the file.",
-            why="several values belong together: write [traces] in the configuration file",
-            **_TABLE,
-        ),
-    ] = Traces()
-    log_format: Annotated[
-        Literal["auto", "json", "console"],
-        _meta("Log", "auto: for people on a terminal, else JSON."),
-    ] = "auto"
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], _meta("Log", "The least that is logged.")
-    ] = "info"
+    heartbeat: connections.Heartbeat = 30.0
+    stall_timeout: connections.StallTimeout = 30.0
+    retry: connections.Retry = 5.0
+    realtime_seconds: connections.RealtimeSeconds = 3600.0
+    drain_grace: connections.DrainGrace = 30.0
+    compression: connections.Compression = "off"
+    websocket_deflate: connections.WebsocketDeflate = False
+    direct: connections.Direct = True
+
+    metrics_addresses: log.MetricsAddresses = ()
+    traces: log.Traces = Traces()
+    log_format: log.LogFormat = "auto"
+    log_level: log.LogLevel = "info"
 
     origins: dict[str, str] = {}
 
@@ -517,7 +227,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             if setting.table is not None:
                 shown = ", ".join(table.summary() for table in self.tables(setting.name))
             elif setting.name == "upstream":
-                shown = address(value)
+                shown = safe_address(value)
             else:
                 shown = show(value, setting.extra("unit"))
             yield Row(setting.name, shown, self.origins.get(setting.name, "default"))
@@ -550,42 +260,8 @@ def check(name: str, value: Any) -> str:
     if table is not None:
         tables = value if isinstance(value, tuple) else (value,)
         return table.check(tuple(each for each in tables if isinstance(each, Table)))
-    checker = CHECKS.get(name)
+    checker = BY_NAME[name].extra("check", None)
     return checker(value) if checker is not None else ""
-
-
-def _check_host(host: str) -> str:
-    if not host or not re.fullmatch(r"[A-Za-z0-9.:_%-]{1,255}", host):
-        return "it must be an address such as 127.0.0.1, ::1 or 0.0.0.0, or a host name"
-    return ""
-
-
-def _check_base_path(path: str) -> str:
-    if path and not _BASE_PATH.fullmatch(path):
-        return "it must begin with a slash and not end with one, such as /api"
-    return ""
-
-
-def _check_origins(origins: tuple[str, ...]) -> str:
-    for origin in origins:
-        if origin == "*":
-            return (
-                "* would let every web page use its visitors' access; name the pages, "
-                "such as https://app.example"
-            )
-        if not _ORIGIN.fullmatch(origin):
-            return (
-                f"{origin[:80]!r} is no origin; it must be scheme, host and port as browsers send "
-                "them, such as https://app.example (small letters, no path, no slash at the end)"
-            )
-    return ""
-
-
-def _check_types(types: tuple[str, ...]) -> str:
-    for type in types:
-        if not MEDIA_TYPE.fullmatch(type):
-            return f"{type[:80]!r} is no media type; write them such as image/png"
-    return ""
 
 
 def _check_together(config: Config) -> None:
@@ -619,25 +295,3 @@ def _check_together(config: Config) -> None:
     answering |= {app.name for app in config.apps if app.metered}
     if wrong := unpriced(config.budgets, config.prices, answering):
         raise Misconfigured(wrong, setting="prices")
-
-
-def _check_networks(networks: tuple[str, ...]) -> str:
-    try:
-        Networks(networks)
-    except ValueError as error:
-        return str(error)
-    return ""
-
-
-#: What no type can say, by setting: each tells what is wrong and what would be right.
-CHECKS: dict[str, Callable[[Any], str]] = {
-    "host": _check_host,
-    "attachment_types": _check_types,
-    "base_path": _check_base_path,
-    "trusted_proxies": _check_networks,
-    "allow_addresses": _check_networks,
-    "deny_addresses": _check_networks,
-    "metrics_addresses": _check_networks,
-    "cors_origins": _check_origins,
-    "upstream": lambda url: check_url(url) if url else "",
-}

@@ -8,6 +8,7 @@ A setting is a field annotated with ``msgspec.Meta``: its ``description`` is the
 - ``env``: the variable's name, where it is not the usual one
 - ``separator``: what stands between the items of a list in a variable
 - ``unit``: of a number, for the help; with ``bytes`` "16 MiB" is understood
+- ``check``: a function that says what is wrong with a value that no type can tell; empty: nothing
 """
 
 from __future__ import annotations
