@@ -26,6 +26,8 @@ name = "month"
 limit = {LIMIT}
 per = "month"
 """
+#: Connections that are made at once: a server has room for 1000 readers.
+_AT_ONCE = 500
 REFUSED = (413, 429, 503)
 CODES = ("budget_exhausted", "too_many", "busy", "too_large")
 
@@ -54,6 +56,20 @@ async def _asked(session: aiohttp.ClientSession, server: ServerProcess, **fields
                 assert response.headers["RateLimit"].startswith('"month";r=0;t=')
         response.close()
         return response.status
+
+
+async def waves(
+    session: aiohttp.ClientSession, *servers: ServerProcess, **fields: object
+) -> list[int]:
+    """Ask ever so often, the servers in turn, as many at once as one process can make; the
+    statuses."""
+    statuses: list[int] = []
+    while len(statuses) < TIMES:
+        wave = range(len(statuses), min(TIMES, len(statuses) + _AT_ONCE))
+        statuses += await asyncio.gather(
+            *(ask(session, servers[n % len(servers)], **fields) for n in wave)
+        )
+    return statuses
 
 
 async def over(
@@ -96,7 +112,7 @@ async def test_many_connections_at_once(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
     async with serve(BUDGET, "--queue-each", "0", "--max-generations", "500") as server:
-        statuses = await asyncio.gather(*(ask(session, server) for _ in range(TIMES)))
+        statuses = await waves(session, server)
         assert 0 < statuses.count(200) < TIMES
         await over(upstream, session, server)
 
@@ -105,7 +121,7 @@ async def test_two_processes_at_once(
     serve: Serve, upstream: ScriptedUpstream, session: aiohttp.ClientSession
 ) -> None:
     async with serve(BUDGET) as one, serve(BUDGET) as two:
-        statuses = await asyncio.gather(*(ask(session, (one, two)[n % 2]) for n in range(TIMES)))
+        statuses = await waves(session, one, two)
         assert 0 < statuses.count(200) < TIMES
         await over(upstream, session, one, two)
         assert await standing(session, one, "month") == await standing(session, two, "month")
@@ -116,12 +132,7 @@ async def test_the_same_key_again_and_again(
 ) -> None:
     async with serve(BUDGET) as server:
         same = {"Idempotency-Key": "the same"}
-        # As many at once as the server has connections for.
-        for begin in range(0, TIMES, 200):
-            statuses = await asyncio.gather(
-                *(ask(session, server, headers=same) for _ in range(begin, min(TIMES, begin + 200)))
-            )
-            assert set(statuses) == {200}
+        assert set(await waves(session, server, headers=same)) == {200}
         assert len(upstream.requests) == 1
         await over(upstream, session, server)
         # What was begun can be read though nothing is left; nothing new can be begun.
