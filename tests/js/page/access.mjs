@@ -2,7 +2,7 @@ import { createRequire } from "node:module";
 
 const AXE = createRequire(import.meta.url).resolve("axe-core/axe.min.js");
 
-async function serious(page) {
+export async function serious(page) {
   // Its source is given to the page by the driver, past the page's own policy.
   const { readFile } = await import("node:fs/promises");
   await page.evaluate(await readFile(AXE, "utf8"));
@@ -38,6 +38,12 @@ export async function axe({ visit, options }) {
     await page.setViewportSize({ width: 390, height: 844 });
     await v.button("Open the list of conversations").click();
     await look("list on a phone");
+    await page.getByRole("link", { name: "Lab" }).click();
+    await v.button("Ask and measure").click();
+    await page.locator(".results").waitFor();
+    await look("lab on a phone");
+    await page.setViewportSize({ width: 1280, height: 800 });
+    await look("lab");
     await v.context.close();
   }
   return { found };

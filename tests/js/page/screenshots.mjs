@@ -72,6 +72,7 @@ export async function lab({ visit, options }) {
     await v.button("Ask and measure").click();
     await page.locator(".lane-text", { hasText: "mainland" }).nth(3).waitFor();
     await v.button("Cut the lines").click();
+    if (options.all) await page.screenshot({ path: `${options.folder}/lab-${name}-writing.png` });
     await page.locator(".results canvas").first().waitFor();
     const { width, height } = look.viewport;
     // All of it in one picture, or as much as a phone shows at once.

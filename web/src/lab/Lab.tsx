@@ -121,7 +121,7 @@ function said({ state, error, lanes }: Run): string {
   if (state === "reading") return labWords.reading;
   if (state === "opening") return labWords.opening;
   if (error) return "";
-  const cuts = lanes.reduce((sum, { track }) => sum + track.cuts.length, 0);
+  const cuts = Math.max(...lanes.map(({ track }) => track.cuts.length));
   const exact = lanes.every(({ exact }) => exact);
   return exact ? labWords.nothingLost(lanes.length, cuts) : labWords.somethingLost;
 }

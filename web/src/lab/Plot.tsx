@@ -1,6 +1,7 @@
 import { useEffect, useRef, useSyncExternalStore } from "react";
 import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
+import { words } from "../words/words.js";
 import { inkOf, type Drawing } from "./drawings.js";
 
 interface Props {
@@ -9,10 +10,12 @@ interface Props {
   drawing: Drawing;
   /** Pixels. */
   height: number;
+  /** Say which line is whose. */
+  legend?: boolean;
 }
 
 /** A drawing as wide as there is room for it. Its figures stand in a table as well. */
-export function Plot({ title, hint, drawing, height }: Props) {
+export function Plot({ title, hint, drawing, height, legend = false }: Props) {
   const place = useRef<HTMLDivElement>(null);
   const dark = useSyncExternalStore(subscribe, isDark);
   useEffect(() => {
@@ -33,6 +36,15 @@ export function Plot({ title, hint, drawing, height }: Props) {
       <figcaption>
         <strong>{title}</strong> <span>{hint}</span>
       </figcaption>
+      {legend && (
+        <ul className="legend">
+          {drawing.of.map((transport) => (
+            <li key={transport} data-transport={transport}>
+              <span className="swatch" aria-hidden="true" /> {words.transports[transport]}
+            </li>
+          ))}
+        </ul>
+      )}
       <div ref={place} role="img" aria-label={`${title}. ${hint}`} style={{ height }} />
     </figure>
   );

@@ -26,7 +26,10 @@ export function Results({ run, info }: { run: Run; info: Info }) {
       spreads: spreads(measured),
       first: bars(figures.map(({ transport, firstToken }) => [transport, firstToken])),
       setup: bars(figures.map(({ transport, setup }) => [transport, setup])),
-      bytes: bars(figures.map(({ transport, bytes }) => [transport, bytes])),
+      bytes: bars(
+        figures.map((one) => [one.transport, one.bytes]),
+        bytes,
+      ),
       reconnect: bars(figures.map(({ transport, reconnect }) => [transport, reconnect])),
     }),
     [measured, figures],
@@ -59,12 +62,14 @@ export function Results({ run, info }: { run: Run; info: Info }) {
           title={labWords.overTime}
           hint={labWords.overTimeHint}
           drawing={drawn.overTime}
+          legend
           height={TALL}
         />
         <Plot
           title={labWords.spreadTitle}
           hint={labWords.spreadHint}
           drawing={drawn.spreads}
+          legend
           height={TALL}
         />
       </div>

@@ -14,6 +14,8 @@ export interface Ink {
 
 /** What is drawn, and how. */
 export interface Drawing {
+  /** Whose lines or bars it has. */
+  readonly of: readonly Compared[];
   readonly options: (ink: Ink) => Omit<uPlot.Options, "width" | "height">;
   readonly data: uPlot.AlignedData;
 }
@@ -63,11 +65,12 @@ export function overTime(all: readonly Measured[]): Drawing {
     return [x, y];
   });
   return {
+    of: all.map(({ transport }) => transport),
     data: uPlot.join(tables),
     options: (ink) => ({
-      ...frame(ink),
+      ...FRAME,
       scales: { x: { time: false }, y: { range: (_, __, most) => [0, Math.max(1, most)] } },
-      axes: [axis(ink), { ...axis(ink), size: 52 }],
+      axes: [below(ink), { ...axis(ink), size: 52 }],
       series: [{}, ...all.map(({ transport }) => lines(ink, transport))],
       hooks: { draw: [(plot) => marks(plot, ink, all)] },
     }),
@@ -81,14 +84,17 @@ export function spreads(all: readonly Measured[]): Drawing {
     return x.length ? [x, y] : [[1], [null]];
   });
   return {
+    of: all.map(({ transport }) => transport),
     data: uPlot.join(tables),
     options: (ink) => ({
-      ...frame(ink),
+      ...FRAME,
       scales: { x: { time: false, distr: 3 }, y: { range: [0, 100] } },
       axes: [
         {
-          ...axis(ink),
-          values: (_, splits) => splits.map((at) => (tenfold(at) ? number(at) : null)),
+          ...below(ink),
+          filter: tenfolds,
+          grid: { ...axis(ink).grid, filter: tenfolds },
+          values: (_, splits) => splits.map((at) => (at === null ? null : number(at))),
         },
         { ...axis(ink), values: (_, splits) => splits.map((at) => `${at}%`), size: 52 },
       ],
@@ -97,26 +103,32 @@ export function spreads(all: readonly Measured[]): Drawing {
   };
 }
 
-const tenfold = (value: number) => Math.abs(Math.log10(value) % 1) < 1e-6;
+/** Of the marks of such an axis those that are ten times the one before. */
+const tenfolds: uPlot.Axis.Filter = (_, splits) =>
+  splits.map((at) => (Math.abs(Math.log10(at) - Math.round(Math.log10(at))) < 1e-6 ? at : null));
 
 /** One figure of each transport as a bar, with the figure above it. */
-export function bars(values: readonly (readonly [Compared, number | null])[]): Drawing {
+export function bars(
+  values: readonly (readonly [Compared, number | null])[],
+  said: (value: number) => string = number,
+): Drawing {
   const places = values.map((_, index) => index);
   return {
+    of: values.map(([transport]) => transport),
     data: [
       places,
       ...values.map(([, value], own) => places.map((at) => (at === own ? value : null))),
     ] as uPlot.AlignedData,
     options: (ink) => ({
-      ...frame(ink),
-      padding: [20, 8, 0, 8],
+      ...FRAME,
+      padding: [20, 0, 0, 0],
       scales: {
-        x: { time: false, range: [-0.6, values.length - 0.4] },
+        x: { time: false, range: [-0.5, values.length - 0.5] },
         y: { range: (_, __, most) => [0, most > 0 ? most : 1] },
       },
       axes: [
         {
-          ...axis(ink),
+          ...below(ink),
           grid: { show: false },
           splits: places,
           values: (_, splits) => splits.map((at) => words.transports[values[at]![0]]),
@@ -133,15 +145,16 @@ export function bars(values: readonly (readonly [Compared, number | null])[]): D
           paths: uPlot.paths.bars!({ size: [0.6, 72], radius: 0.08 }),
         })),
       ],
-      hooks: { draw: [(plot) => figuresAbove(plot, ink, values)] },
+      hooks: { draw: [(plot) => figuresAbove(plot, ink, values, said)] },
     }),
   };
 }
 
-function frame(ink: Ink): Pick<uPlot.Options, "legend" | "cursor" | "padding"> {
-  void ink;
-  return { legend: { show: false }, cursor: { show: false }, padding: [10, 12, 0, 0] };
-}
+const FRAME = {
+  legend: { show: false },
+  cursor: { show: false },
+  padding: [10, 24, 0, 0],
+} satisfies Partial<uPlot.Options>;
 
 function axis(ink: Ink): uPlot.Axis {
   return {
@@ -152,6 +165,8 @@ function axis(ink: Ink): uPlot.Axis {
     gap: 4,
   };
 }
+
+const below = (ink: Ink): uPlot.Axis => ({ ...axis(ink), size: 26 });
 
 function lines(ink: Ink, transport: Compared): uPlot.Series {
   return {
@@ -184,15 +199,17 @@ function figuresAbove(
   plot: uPlot,
   ink: Ink,
   values: readonly (readonly [Compared, number | null])[],
+  said: (value: number) => string,
 ): void {
   const { ctx } = plot;
   ctx.save();
   ctx.fillStyle = ink.text;
   ctx.font = `${Math.round(12 * devicePixelRatio)}px ${ink.font}`;
   ctx.textAlign = "center";
+  ctx.textBaseline = "bottom";
   for (const [at, [, value]] of values.entries()) {
-    const y = plot.valToPos(value ?? 0, "y", true) - 6 * devicePixelRatio;
-    ctx.fillText(value === null ? "–" : number(value), plot.valToPos(at, "x", true), y);
+    const y = plot.valToPos(value ?? 0, "y", true) - 3 * devicePixelRatio;
+    ctx.fillText(value === null ? "–" : said(value), plot.valToPos(at, "x", true), y);
   }
   ctx.restore();
 }

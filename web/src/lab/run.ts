@@ -85,15 +85,24 @@ export class Run {
     if (this.#stream) void this.#session.client.stop(this.#stream).catch(() => {});
   }
 
-  /** Break every line for real. One that is between two polls has nothing to break. */
+  /** Break every line for real. One that is just between two polls is cut at the next. */
   cut(): void {
-    const at = this.#now();
     for (const { line, track } of this.lanes) {
-      if (!line.open) continue;
-      track.cut(at);
-      line.cut();
+      if (track.state === "ended") continue;
+      const cut = () => {
+        track.cut(this.#now());
+        line.cut();
+        this.#tell();
+      };
+      if (line.open) cut();
+      else {
+        const unsubscribe = line.subscribe(() => {
+          if (!line.open) return;
+          unsubscribe();
+          setTimeout(cut);
+        });
+      }
     }
-    this.#tell();
   }
 
   /** Nobody looks any more: the answer is stopped, and nothing of it stays. */
@@ -136,6 +145,8 @@ export class Run {
 
   /** Ask once, and leave the answer to the lines. */
   async #ask(): Promise<void> {
+    // What a line costs is not what it costs to fetch the code that reads it.
+    await Promise.all([import("@fairlead/client/websocket"), import("@fairlead/client/connect")]);
     const { question, model } = this.asked;
     const answer = this.#session.client.ask(question, {
       ...(model && { model }),
@@ -158,7 +169,10 @@ export class Run {
     const record = await this.#session.client.answer(this.#stream);
     for (const lane of this.lanes) {
       lane.exact = lane.track.text === record.text && lane.track.repeated === 0;
-      lane.transferred = transfers.of(lane.track.transport, ended, lane.tally.requests);
+      const { track, tally } = lane;
+      // Of requests that were cut it tells a part.
+      if (!track.cuts.length)
+        lane.transferred = transfers.of(track.transport, ended, tally.requests);
     }
     transfers.end();
     const { error, code, retryable } = record;

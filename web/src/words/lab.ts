@@ -26,7 +26,7 @@ const en = {
   other: "Not what the server has",
   nothingLost: (lines: number, cuts: number) =>
     cuts
-      ? `Nothing lost, nothing repeated: after ${cuts} ${cuts === 1 ? "cut" : "cuts"} all ${lines} texts are letter for letter what the server has.`
+      ? `Nothing lost, nothing repeated: after the lines were cut ${cuts === 1 ? "once" : `${cuts} times`}, all ${lines} texts are letter for letter what the server has.`
       : `All ${lines} texts are letter for letter what the server has.`,
   somethingLost: "Not every line brought the whole answer: see below which did not.",
   verdict: "What it says",
