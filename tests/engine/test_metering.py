@@ -256,6 +256,31 @@ async def test_the_same_that_began_meanwhile_is_found_though_nothing_is_left(
     assert one.stream == other.stream
 
 
+async def test_many_that_start_the_same_at_once_do_not_take_it_from_each_other(
+    bench: Budgeted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # There is enough for one, and the first is slow to be created.
+    bench.budgets(Budget(name="day", limit=PROMPT + MIN_STEP))
+    creating, go_on = asyncio.Event(), asyncio.Event()
+    create = bench.store.create
+
+    async def slowly(*args: Any, **fields: Any) -> Any:
+        creating.set()
+        await go_on.wait()
+        return await create(*args, **fields)
+
+    monkeypatch.setattr(bench.store, "create", slowly)
+    ask = Ask(message=QUESTION)
+    starting = [asyncio.create_task(bench.engine.start(ALICE, ask, "key")) for _ in range(20)]
+    await creating.wait()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    go_on.set()
+    started = await asyncio.gather(*starting)
+    assert len({each.stream for each in started}) == 1
+    assert sum(each.created for each in started) == 1
+
+
 async def test_counters_are_asked_in_steps(bench: Budgeted) -> None:
     bench.budgets(Budget(name="day", limit=1_000_000))
     await bench.answer(*words(2000))

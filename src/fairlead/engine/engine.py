@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+from weakref import WeakValueDictionary
 
 import msgspec
 import structlog
@@ -133,6 +134,8 @@ class Engine:
         self._observers = observers
         self._audit = audit
         self._running: dict[str, Generation] = {}
+        #: By stream, while somebody starts it by its idempotency key.
+        self._starting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.turns = Turns(self.limits.room, shares, patience=self.limits.patience)
         self._idle = asyncio.Event()
         self._idle.set()
@@ -236,20 +239,31 @@ class Engine:
         ask = ask.checked(self.limits)
         model = model or self.models.choose(ask.model, caller)
         stream = self._id(caller, key)
-        if key:
+        if not key:
+            return await self._start(caller, ask, model, stream)
+        # One after the other: side by side they would keep each other from what one of them needs.
+        starting = self._starting.get(stream)
+        if starting is None:
+            starting = self._starting[stream] = asyncio.Lock()
+        async with starting:
             # Found before any limit is charged: a repetition costs nothing.
             with contextlib.suppress(NotFound):
                 return self._same(await self.store.info(stream), ask)
+            try:
+                return await self._start(caller, ask, model, stream)
+            except BudgetExhausted:
+                # Another node may have begun it meanwhile, with just what is missing now.
+                with contextlib.suppress(NotFound):
+                    return self._same(await self.store.info(stream), ask)
+                raise
+
+    async def _start(self, caller: Caller, ask: Ask, model: Model, stream: str) -> Started:
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
         turn = self._turn(caller)
         try:
             return await self._create(caller, ask, model, stream, turn)
         except BudgetExhausted as error:
-            # The same question may have been begun meanwhile, with just what is missing now.
-            if key:
-                with contextlib.suppress(NotFound):
-                    return self._same(await self.store.info(stream), ask)
             self._refused(error)
             raise
         finally:
