@@ -12,6 +12,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Media,
     Part,
     Progress,
@@ -51,6 +52,7 @@ deltas = st.one_of(
 events: st.SearchStrategy[Event] = st.one_of(
     deltas,
     st.builds(Thinking, at=times, status=texts, message=texts),
+    st.builds(Mark, at=times, upstream=texts, place=extras),
     st.builds(Sources, at=times, sources=st.lists(sources, max_size=3).map(tuple)),
     st.builds(
         Part,

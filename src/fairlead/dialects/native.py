@@ -19,6 +19,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Media,
     Part,
     Progress,
@@ -175,6 +176,8 @@ def _fields(event: Event) -> tuple[str, dict[str, Any]]:
             return "reset", {"reason": event.reason, "text": event.text}
         case Asked():
             return "", {}  # its reader has asked it, in other words
+        case Mark():
+            return "", {}
         case Done():
             done = {"status": event.status, "reason": event.reason, "finish": event.finish}
             return "done", {k: v for k, v in done.items() if v}

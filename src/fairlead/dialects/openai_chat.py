@@ -38,6 +38,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Media,
     Part,
     PartKind,
@@ -165,7 +166,7 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
         if event.extra is NO_EXTRA:
             # The token path: nearly every event comes this way.
             return state, (Frame(b"", state.plain + _encode(event.text) + TAIL),)
-    if isinstance(event, Unknown) or state.ended:
+    if isinstance(event, Unknown | Mark) or state.ended:
         return state, ()
     if not state.head:
         state = _headed(state._replace(created=event.at // 1000))

@@ -20,6 +20,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Media,
     Part,
     Reasoning,
@@ -79,7 +80,7 @@ class Completion:
 
     def add(self, event: Event | Unknown) -> None:
         """Take one more event in."""
-        if isinstance(event, Unknown):
+        if isinstance(event, Unknown | Mark):
             return
         if self._created is None:
             self._created = event.at // 1000

@@ -27,6 +27,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Part,
     Reset,
     Token,
@@ -142,7 +143,7 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
         data = b'%b%d","delta":%b}' % (plain, number, _encode(event.text))
         after = State(number + 1, plain, (said, event.text, event.at), rest)
         return after, (Frame(DELTA, data),)
-    if isinstance(event, Unknown | Asked) or state.rest.ended:
+    if isinstance(event, Unknown | Asked | Mark) or state.rest.ended:
         return state, ()
     pen = _Pen(state)
     pen.take(event)

@@ -11,14 +11,14 @@ from fairlead.errors import HistoryGone
 from fairlead.events.answer import Answer
 from fairlead.events.codec import decode
 from fairlead.events.meta import GenerationMeta, decode_meta
-from fairlead.events.model import Asked, Error, Event, Progress, Sources, Thinking, Unknown
+from fairlead.events.model import Asked, Error, Event, Mark, Progress, Sources, Thinking, Unknown
 from fairlead.journal.log import Head, position
 from fairlead.journal.position import Position
 from fairlead.ports.conversations import Conversations
 from fairlead.ports.store import Store, StreamInfo
 
 #: What is nothing of an answer yet.
-_BEFORE = (Asked, Thinking, Sources, Progress, Unknown)
+_BEFORE = (Asked, Mark, Thinking, Sources, Progress, Unknown)
 
 
 class Snapshot(NamedTuple):

@@ -40,6 +40,16 @@ class Asked(_Base, frozen=True, tag="asked"):
     input: msgspec.Raw
 
 
+class Mark(_Base, frozen=True, tag="mark"):
+    """How the work can be gone on with from here, should its process end: ``upstream`` names who
+    does it, ``place`` is that one's own (a JSON object). It holds for what stands before it, until
+    the next one; one that names nobody takes those before back. No reader is shown it."""
+
+    at: int
+    upstream: str = ""
+    place: msgspec.Raw = NO_EXTRA
+
+
 class Thinking(_Base, frozen=True, tag="thinking"):
     """What is being done before (or between) pieces of the answer: ``status`` is a word for
     programs (``queued``, ``retrieving``, ``reading``, ``writing``), ``message`` one for people.
@@ -221,6 +231,7 @@ Delta = Token | Reasoning | Tool
 Terminal = Done | Error
 Event = (
     Asked
+    | Mark
     | Thinking
     | Sources
     | Part

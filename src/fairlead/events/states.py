@@ -16,6 +16,7 @@ from fairlead.events.model import (
     Done,
     Error,
     Event,
+    Mark,
     Media,
     Part,
     PartKind,
@@ -44,12 +45,12 @@ _P, _A, _E = Phase.PREPARING, Phase.ANSWERING, Phase.ENDED
 
 MOVES: dict[Phase, dict[type[Event], Phase]] = {
     _P: {
-        Asked: _P, Thinking: _P, Sources: _P, Progress: _P, Usage: _P, Reset: _P,
+        Asked: _P, Mark: _P, Thinking: _P, Sources: _P, Progress: _P, Usage: _P, Reset: _P,
         Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A, Relayed: _A,
         Done: _E, Error: _E,
     },
     _A: {
-        Thinking: _A, Sources: _A, Progress: _A, Usage: _A, Reset: _P,
+        Mark: _A, Thinking: _A, Sources: _A, Progress: _A, Usage: _A, Reset: _P,
         Part: _A, Token: _A, Reasoning: _A, Tool: _A, Media: _A, Relayed: _A,
         Done: _E, Error: _E,
     },
@@ -72,13 +73,15 @@ class IllegalEvent(ValueError):
 class Grammar:
     """Follows one stream and refuses what may not stand in it.
 
-    A reset takes back everything written so far: it closes all parts but the main one.
+    A reset takes back everything written so far: it closes all parts but the main one. ``mark`` is
+    the last one that names somebody, if it was not taken back.
     """
 
-    __slots__ = ("open", "phase")
+    __slots__ = ("mark", "open", "phase")
 
     def __init__(self) -> None:
         self.phase = Phase.PREPARING
+        self.mark: Mark | None = None
         self.open: dict[int, PartKind] = {MAIN_PART: "text"}
 
     def step(self, event: Event | Unknown) -> None:
@@ -100,6 +103,8 @@ class Grammar:
             self._part(event)
         elif isinstance(event, Reset):
             self.open = {MAIN_PART: "text"}
+        elif isinstance(event, Mark):
+            self.mark = event if event.upstream else None
         self.phase = phase
 
     def _part(self, event: Part) -> None:

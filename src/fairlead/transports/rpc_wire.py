@@ -83,7 +83,7 @@ class RpcWire:
     def step(
         self, state: Any, event: model.Event | model.Unknown, position: bytes
     ) -> tuple[Any, bytes]:
-        if isinstance(event, model.Unknown | model.Asked):
+        if isinstance(event, model.Unknown | model.Asked | model.Mark):
             return state, b""
         made = self._event(event)
         made.stream = self._stream
