@@ -113,28 +113,36 @@ class ReceivedRequest:
 
     def message_texts(self, role: str | None = None) -> list[str]:
         """The texts of the messages (of that role), text parts joined."""
-        messages = self.json.get("messages") if isinstance(self.json, dict) else None
         return [
             _text_of(message.get("content"))
-            for message in (messages if isinstance(messages, list) else [])
-            if isinstance(message, dict) and role in (None, message.get("role"))
+            for message in self._messages()
+            if role in (None, message.get("role"))
         ]
 
     def message_pictures(self, role: str | None = None) -> list[Picture]:
         """The pictures in the messages (of that role) that came as ``data:`` addresses."""
-        messages = self.json.get("messages") if isinstance(self.json, dict) else None
         return [
             picture
-            for message in (messages if isinstance(messages, list) else [])
-            if isinstance(message, dict) and role in (None, message.get("role"))
+            for message in self._messages()
+            if role in (None, message.get("role"))
             for picture in _pictures_of(message.get("content"))
         ]
+
+    def _messages(self) -> Iterator[dict[str, Any]]:
+        """The messages of a chat, or the input of a response, which may be one text."""
+        body = self.json if isinstance(self.json, dict) else {}
+        given = body.get("messages", body.get("input"))
+        if isinstance(given, str):
+            yield {"role": "user", "content": given}
+        for message in given if isinstance(given, list) else []:
+            if isinstance(message, dict):
+                yield message
 
 
 def _pictures_of(content: Any) -> Iterator[Picture]:
     for part in content if isinstance(content, list) else []:
         image = part.get("image_url") if isinstance(part, dict) else None
-        address = image.get("url") if isinstance(image, dict) else None
+        address = image.get("url") if isinstance(image, dict) else image
         found = _DATA.fullmatch(address) if isinstance(address, str) else None
         if found is not None:
             yield Picture(found[1], base64.b64decode(found[2], validate=True))

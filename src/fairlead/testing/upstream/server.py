@@ -11,10 +11,11 @@ from typing import Self, cast
 import msgspec
 
 from fairlead.testing.upstream import chat, http
-from fairlead.testing.upstream.behaviours import Behaviour, Echo, Pace, Status
+from fairlead.testing.upstream.behaviours import Answer, Behaviour, Echo, Pace, Status, split_tokens
 from fairlead.testing.upstream.playback import Gate, Playback, Wheel
 from fairlead.testing.upstream.requests import Changes, Ending, ReceivedRequest
-from fairlead.testing.upstream.steps import Send, Step, pace_of, play, status_response
+from fairlead.testing.upstream.responses import Reading, Run
+from fairlead.testing.upstream.steps import Send, Step, pace_of, play, status_response, whole
 
 Script = Behaviour | Callable[[ReceivedRequest], Behaviour]
 
@@ -30,6 +31,7 @@ class ScriptedUpstream:
     tokens_sent: tokens of all answers handed to sockets so far.
     open_connections, connections_made: connections open now, and all ever accepted.
     closed_by_client: connections that the client closed first.
+    responses: those of ``POST /v1/responses`` that are kept, by id.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class ScriptedUpstream:
         self.tokens_sent = 0
         self.connections_made = 0
         self.closed_by_client = 0
+        self.responses: dict[str, Run] = {}
         self._host = host
         self._port = port
         self._models = models
@@ -189,8 +192,8 @@ class ScriptedUpstream:
         self._changes.notify()
         return request
 
-    def _behaviour(self, request: ReceivedRequest) -> Behaviour | bytes:
-        """What a request gets: a behaviour, or a response as it stands."""
+    def _behaviour(self, request: ReceivedRequest) -> Behaviour | Reading | bytes:
+        """What a request gets: a behaviour, a response's events, or what stands as it is."""
         if self._authorization not in (None, request.headers.get("authorization")):
             return Status(401)
         match request.method, request.path:
@@ -204,10 +207,58 @@ class ScriptedUpstream:
             case "POST", "/v1/chat/completions":
                 if not isinstance(request.json, dict):
                     return Status(400)
-                script = self._script[0] if len(self._script) == 1 else self._script.popleft()
-                return script(request) if callable(script) else script
+                return self._scripted(request)
+            case "POST", "/v1/responses":
+                if not isinstance(request.json, dict):
+                    return Status(400)
+                return self._respond(request, self._scripted(request))
+            case method, path if path.startswith("/v1/responses/"):
+                return self._of_response(method, path.split("/")[3:], request)
             case _:
                 return Status(404, f"Invalid URL ({request.method} {request.path})")
+
+    def _scripted(self, request: ReceivedRequest) -> Behaviour:
+        script = self._script[0] if len(self._script) == 1 else self._script.popleft()
+        return script(request) if callable(script) else script
+
+    def _respond(
+        self, request: ReceivedRequest, behaviour: Behaviour
+    ) -> Behaviour | Reading | bytes:
+        if isinstance(behaviour, Echo):
+            texts = request.message_texts("user")
+            tokens = split_tokens(texts[-1] if texts else "")
+            behaviour = Answer(tokens=tokens, pace=behaviour.pace, wire=behaviour.wire)
+        if not isinstance(behaviour, Answer):
+            return behaviour
+        run = Run(behaviour, request)
+        if run.background:
+            if request.json.get("store") is False:
+                return Status(400, "Background mode requires store=true.")
+            self.responses[run.id] = run
+        streams = request.asks_stream if behaviour.stream is None else behaviour.stream
+        if streams:
+            return Reading(run)
+        body = run.whole() if run.background else run.completed()
+        return b"".join(step.data for step in whole(behaviour, body, 0) if isinstance(step, Send))
+
+    def _of_response(
+        self, method: str, path: list[str], request: ReceivedRequest
+    ) -> Reading | Status | bytes:
+        """What is asked about a response that is kept."""
+        run = self.responses.get(path[0])
+        if run is None:
+            return Status(404, f"Response with id '{path[0]}' not found.")
+        query = dict(part.partition("=")[::2] for part in request.query.split("&"))
+        match method, path[1:]:
+            case "GET", [] if query.get("stream") == "true":
+                return Reading(run, int(query.get("starting_after") or "-1"))
+            case "POST", ["cancel"]:
+                run.cancelled = not run.ended()
+            case "GET", []:
+                pass
+            case _:
+                return Status(404, f"Invalid URL ({request.method} {request.path})")
+        return http.whole(200, "application/json", run.whole(), {})
 
 
 class _Connection(asyncio.Protocol):

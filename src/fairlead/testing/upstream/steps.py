@@ -33,6 +33,7 @@ from fairlead.testing.upstream.behaviours import (
 )
 from fairlead.testing.upstream.chat import Chat, error_object
 from fairlead.testing.upstream.requests import ReceivedRequest
+from fairlead.testing.upstream.responses import Event, Reading, Run
 
 #: One write; larger events are sent in slices, so that the socket's buffer is respected.
 MAX_WRITE_BYTES = 64 << 10
@@ -70,12 +71,16 @@ class Cut(Enum):
 Step = Send | Turn | Cut
 
 
-def play(behaviour: Behaviour, request: ReceivedRequest, *, chunkable: bool) -> Iterator[Step]:
+def play(
+    behaviour: Behaviour | Reading, request: ReceivedRequest, *, chunkable: bool
+) -> Iterator[Step]:
     """The steps that answer a request.
 
     chunkable: the client understands a chunked body (HTTP/1.1).
     """
     match behaviour:
+        case Reading(run=run, after=after):
+            return _read(run, after, chunkable)
         case Answer():
             streams = request.asks_stream if behaviour.stream is None else behaviour.stream
             if streams:
@@ -94,8 +99,10 @@ def play(behaviour: Behaviour, request: ReceivedRequest, *, chunkable: bool) -> 
             return iter((Cut.RESET,))
 
 
-def pace_of(behaviour: Behaviour) -> Pace:
+def pace_of(behaviour: Behaviour | Reading) -> Pace:
     """The pace of a behaviour; those without one act at once."""
+    if isinstance(behaviour, Reading):
+        return behaviour.run.answer.pace
     return behaviour.pace if isinstance(behaviour, Answer | Echo) else Pace()
 
 
@@ -117,7 +124,11 @@ def status_response(status: Status) -> bytes:
 
 def _whole(answer: Answer, request: ReceivedRequest) -> Iterator[Step]:
     chat = Chat(answer, request)
-    body = chat.completion()
+    return whole(answer, chat.completion(), sum(1 for _ in chat.tokens()))
+
+
+def whole(answer: Answer, body: bytes, tokens: int) -> Iterator[Step]:
+    """The steps of an answer that is one JSON object, of so many tokens."""
     response = http.whole(200, "application/json", body, {})
     yield Turn.TOKEN
     for fault in answer.faults:
@@ -125,7 +136,7 @@ def _whole(answer: Answer, request: ReceivedRequest) -> Iterator[Step]:
             yield Send(response[: len(response) - len(body) // 2])
             yield _END_OF[type(fault)]
             return
-    yield Send(response, tokens=sum(1 for _ in chat.tokens()))
+    yield Send(response, tokens=tokens)
 
 
 _END_OF: dict[type[Fault], Step] = {
@@ -171,7 +182,42 @@ def _stream(answer: Answer, request: ReceivedRequest, chunkable: bool) -> Iterat
     yield from body.end()
 
 
-def _strike(fault: Fault, chat: Chat, body: Body, upcoming: bytes) -> Iterator[Step]:
+def _read(run: Run, after: int, chunkable: bool) -> Iterator[Step]:
+    """A response's events after one of them, in the pace in which they come to be."""
+    answer = run.answer
+    body = Body(answer.wire, chunked=answer.wire.chunked and chunkable)
+    yield Send(_stream_head(answer.content_type, body.chunked))
+    if answer.wire.bom:
+        yield Send(body.frame(b"\xef\xbb\xbf"))
+    faults = sorted(enumerate(answer.faults), key=lambda each: each[1].after)
+    for index, group in enumerate(run.groups):
+        new = index >= run.reached
+        for number, fault in faults if new and index else ():
+            if number in run.struck or isinstance(fault, HugeLine) or fault.after > index - 1:
+                continue
+            run.struck.add(number)
+            yield from _strike(fault, run, body, group[0].data)
+            if not isinstance(fault, Insert):
+                return
+        if new and index:
+            yield Turn.TOKEN
+        if run.cancelled:
+            yield from _named(body, run.cancellation(), 0)
+            break
+        # Before it is written: with the last byte the reader may be gone.
+        run.reached = max(run.reached, index + 1)
+        is_token = new and 0 < index < len(run.groups) - 1
+        for event in group:
+            if event.number > after:
+                yield from _named(body, event, int(is_token and event is group[-1]))
+    yield from body.end()
+
+
+def _named(body: Body, event: Event, tokens: int) -> Iterator[Step]:
+    return body.event(event.data, tokens, event.type)
+
+
+def _strike(fault: Fault, chat: Chat | Run, body: Body, upcoming: bytes) -> Iterator[Step]:
     """The steps of a fault; ``upcoming`` is the JSON that would have been sent next."""
     if not isinstance(fault, Stall):
         yield Turn.TOKEN
@@ -195,6 +241,7 @@ def _strike(fault: Fault, chat: Chat, body: Body, upcoming: bytes) -> Iterator[S
         case Insert(data=data):
             yield from body.raw(data)
         case HugeLine(size=size):
+            assert isinstance(chat, Chat)  # a response has them among its events
             yield from body.event(chat.of_line_length(size - body.prefix_bytes))
 
 
@@ -223,9 +270,9 @@ class Body:
         """One HTTP chunk, or the bytes as they are."""
         return http.chunk(data) if self.chunked else data
 
-    def event(self, payload: bytes, tokens: int = 0) -> Iterator[Step]:
-        """One event with that JSON."""
-        return self.raw(self._block(payload), tokens)
+    def event(self, payload: bytes, tokens: int = 0, name: str = "") -> Iterator[Step]:
+        """One event with that JSON, and that name if it has one."""
+        return self.raw(self._block(payload, name=name), tokens)
 
     def done(self) -> Iterator[Step]:
         """The ``[DONE]`` event."""
@@ -256,13 +303,16 @@ class Body:
                 yield Turn.PIECE
         yield Send(self.frame(pieces[-1]), tokens)
 
-    def _block(self, payload: bytes, *, json: bool = True) -> bytes:
+    def _block(self, payload: bytes, *, json: bool = True, name: str = "") -> bytes:
         if self._plain:
-            return self._prefix + payload + b"\n\n"
+            named = b"event: %b\n" % name.encode() if name else b""
+            return named + self._prefix + payload + b"\n\n"
         wire = self._wire
         if wire.multiline and json:
             payload = msgspec.json.format(payload, indent=1)
         lines = [self._prefix + line for line in payload.split(b"\n")]
+        if name:
+            lines.insert(0, b"event: " + name.encode())
         if wire.comment:
             lines.insert(0, b": " + wire.comment.encode())
         return wire.newline.join([*lines, b"", b""])
