@@ -102,7 +102,7 @@ async def farm() -> AsyncGenerator[Farm]:
 
 
 async def ask(provider: Provider, request: GenerationRequest = REQUEST) -> list[Event]:
-    async with asyncio.timeout(20), contextlib.aclosing(provider.generate(request)) as events:
+    async with asyncio.timeout(90), contextlib.aclosing(provider.generate(request)) as events:
         return [event async for event in events]
 
 
@@ -218,7 +218,7 @@ async def test_breaker_opens_probes_once_and_closes(farm: Farm) -> None:
 
     farm.clock.advance(15)
     probe = asyncio.create_task(ask(provider))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while len(farm.servers["a"].requests) < 5:
             await farm.servers["a"].wait_request()
     assert farm.health("a").state is State.HALF_OPEN
@@ -237,7 +237,7 @@ async def test_probe_that_is_given_up_keeps_nobody_out(farm: Farm) -> None:
     assert farm.asked()["a"] == 3
     farm.clock.advance(15)
     probe = asyncio.create_task(ask(provider))
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         while len(farm.servers["a"].requests) < 4:
             await farm.servers["a"].wait_request()
     probe.cancel()
@@ -303,7 +303,7 @@ async def test_cap_of_concurrent_answers_holds_and_waiters_come_in_order(farm: F
 
     tasks = [asyncio.create_task(one(number)) for number in range(20)]
     server = farm.servers["a"]
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(90):
         held = [await server.wait_request(), await server.wait_request()]
         for number in range(2, 20):
             held.pop(0).release(3)
@@ -377,7 +377,8 @@ async def test_least_loaded_goes_where_the_least_is_under_way(farm: Farm) -> Non
     for n in range(6):
         farm.entropy = bytes([n])
         tasks.append(asyncio.create_task(ask(provider)))
-        await asyncio.sleep(0)  # its first step chooses
+        for _ in range(2):  # its first step begins to pour, and that one's chooses
+            await asyncio.sleep(0)
     assert [gate.in_flight for gate in farm.gates.values()] == [2, 2, 2]
     for server in farm.servers.values():
         server.release(10)

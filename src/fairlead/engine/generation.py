@@ -11,6 +11,7 @@ import structlog
 
 from fairlead.engine.course import Course
 from fairlead.engine.meter import Meter
+from fairlead.engine.tap import Tap
 from fairlead.engine.turns import Turn
 from fairlead.engine.writer import Writer
 from fairlead.errors import (
@@ -23,11 +24,12 @@ from fairlead.errors import (
 )
 from fairlead.events.answer import Answer
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import Done, Error, Event, Source, Sources, Thinking, Usage
+from fairlead.events.model import Done, Error, Event, Source, Sources, Thinking
 from fairlead.events.states import IllegalEvent
 from fairlead.policy.caller import Caller
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.knowledge import Knowledge, Passage
+from fairlead.ports.pouring import pour
 from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.provider import Turn as Said
 from fairlead.ports.store import StreamInfo
@@ -257,36 +259,9 @@ class Generation:
         if passages is not None:
             request = msgspec.structs.replace(request, passages=tuple(passages))
         await meter.asked(request.passages)
-        events = self._provider.generate(request)
-        writer, answer, silent = self.writer, self._answer, True
-        async with contextlib.aclosing(events) as running:
-            async for event in running:
-                if tokens := meter.add(event):
-                    # Before it is shown: nobody sees more than there was a budget for.
-                    await meter.room(tokens)
-                if type(event) is Usage:
-                    event = await meter.settle(event)
-                elif type(event) is Done:
-                    # The end is written now: what the provider still has to tidy up holds up
-                    # nobody who reads.
-                    event = msgspec.structs.replace(event, at=self._now(), status="completed")
-                if transform is None:
-                    writer.write(event)
-                    answer.add(event)
-                else:
-                    # After it was counted: what the provider wrote is charged, shown or not.
-                    for shown in await transform.write(event):
-                        writer.write(shown)
-                        answer.add(shown)
-                if silent and meter.output:
-                    silent = False
-                    self.course.first()
-                if writer.full:
-                    await writer.room()
-            if transform is not None and not writer.ended:
-                for shown in await transform.end(self._now()):
-                    writer.write(shown)
-                    answer.add(shown)
+        tap = Tap(self.writer, self._answer, meter, self.course, transform, self._now)
+        await pour(self._provider, request, tap)
+        await tap.end()
 
     async def _retrieve(self, question: str, before: str) -> list[Passage] | None:
         if self._knowledge is None:

@@ -1,17 +1,14 @@
 """Several upstreams as one provider: picks, fails over before the first piece, falls back.
 
-Once an upstream has begun to answer, its events come from its own generator: nothing stands between
-it and whoever reads.
+Once an upstream has begun to answer, it writes to whoever asked by itself: nothing stands between.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
-from typing import Self
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 
 import msgspec
 import structlog
@@ -29,8 +26,10 @@ from fairlead.policy.balance import Candidate, Obstacle, Strategy, preferred
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.health import UpstreamHealth
 from fairlead.ports.passing import Passed, Passing
-from fairlead.ports.provider import Events, GenerationRequest, Provider, speaks
+from fairlead.ports.pouring import Sink, pour
+from fairlead.ports.provider import GenerationRequest, Provider, speaks
 from fairlead.providers.gate import Gate, Visit, counts
+from fairlead.providers.poured import poured
 
 _log = structlog.get_logger("fairlead.providers")
 
@@ -112,14 +111,63 @@ class BalancedProvider:
         #: With one upstream alone there is nothing to tell that the answer's metadata does not.
         self._tells = len(providers) > 1
 
-    def generate(self, request: GenerationRequest) -> Events:
-        """The events of the answer; see :class:`~fairlead.ports.provider.Provider`. Where there was
-        a choice, a ``thinking`` event says who answers, before the first piece.
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """What :meth:`pour` writes, one after the other."""
+        return poured(self, request)
+
+    async def pour(self, request: GenerationRequest, sink: Sink) -> None:
+        """Write the events of the answer; see :class:`~fairlead.ports.pouring.Pouring`. Where there
+        was a choice, a ``thinking`` event says who answers, before the first piece.
 
         Raises what the last upstream raised; :class:`~fairlead.errors.Busy` when none had room in
         time, :class:`~fairlead.errors.UpstreamUnavailable` when all of them rest after failures.
         """
-        return _BalancedAnswer(self, request)
+        failure: FairleadError | None = None
+        for choice in self.choices:
+            key = self._key(choice, request)
+            deadline = self._clock() + max(gate.max_wait for gate in choice.gates)
+            untried = list(choice.gates)
+            queued = False
+            while untried:
+                gate = self._first(choice, untried, key, queued)
+                if gate is None:
+                    wait = self._worth_waiting(untried, deadline)
+                    if wait is None:
+                        break
+                    if not queued:
+                        queued = True
+                        if not sink.write((self._thinking("queued", request),)):
+                            await sink.room()
+                    await self._wait(untried, wait)
+                    continue
+                untried.remove(gate)
+                once = self._others(choice, untried)
+                asked = msgspec.structs.replace(request, model=choice.model, once=once)
+                told: tuple[Event, ...] = ()
+                if self._tells:
+                    told = (self._thinking("writing", request, gate.name, choice.model),)
+                visit = gate.enter()
+                mouth = _Mouth(sink, visit, told)
+                try:
+                    await pour(gate.provider, asked, mouth)
+                    visit.leave(True)
+                    return
+                except FairleadError as error:
+                    if mouth.open:
+                        visit.leave(error if isinstance(error, UpstreamError) else None)
+                        raise
+                    visit.leave(error)
+                    if not counts(error):
+                        raise
+                    failure = error
+                    _log.warning(
+                        "upstream_failed", stream=request.stream, upstream=gate.name,
+                        model=choice.model, code=error.code, error=error.message,
+                    )  # fmt: skip
+                finally:
+                    visit.leave(None)
+                    mouth.close()
+        raise failure or self._nobody()
 
     async def close(self) -> None:
         """There is nothing to free: the upstreams are the server's."""
@@ -155,57 +203,6 @@ class BalancedProvider:
         raise failure or self._nobody()
 
     # -- choosing ----------------------------------------------------------------------------------
-
-    async def begin(
-        self, request: GenerationRequest, answer: _BalancedAnswer
-    ) -> AsyncGenerator[Event, None]:
-        """What comes before the upstream's own events are handed on: who waits, who answers, and
-        the first piece. Then ``answer`` has its source."""
-        failure: FairleadError | None = None
-        for choice in self.choices:
-            key = self._key(choice, request)
-            deadline = self._clock() + max(gate.max_wait for gate in choice.gates)
-            untried = list(choice.gates)
-            queued = False
-            while untried:
-                gate = self._first(choice, untried, key, queued)
-                if gate is None:
-                    wait = self._worth_waiting(untried, deadline)
-                    if wait is None:
-                        break
-                    if not queued:
-                        queued = True
-                        yield self._thinking("queued", request)
-                    await self._wait(untried, wait)
-                    continue
-                untried.remove(gate)
-                once = self._others(choice, untried)
-                visit = gate.enter()
-                events = gate.provider.generate(
-                    msgspec.structs.replace(request, model=choice.model, once=once)
-                )
-                answer.visiting(events, visit)
-                try:
-                    first = await anext(aiter(events))
-                except StopAsyncIteration:
-                    visit.leave(True)
-                    return
-                except FairleadError as error:
-                    visit.leave(error)
-                    if not counts(error):
-                        raise
-                    failure = error
-                    _log.warning(
-                        "upstream_failed", stream=request.stream, upstream=gate.name,
-                        model=choice.model, code=error.code, error=error.message,
-                    )  # fmt: skip
-                    continue
-                visit.answering()
-                if self._tells:
-                    yield self._thinking("writing", request, gate.name, choice.model)
-                yield first
-                return
-        raise failure or self._nobody()
 
     def _thinking(
         self, status: str, request: GenerationRequest, provider: str = "", model: str = ""
@@ -286,57 +283,31 @@ class BalancedProvider:
         return max(1.0, min((o.until - now for o in obstacles if o.until is not None), default=1.0))
 
 
-class _BalancedAnswer:
-    """An answer under way: at first what :meth:`BalancedProvider.begin` gives, then the chosen
-    upstream's own generator. Implements :class:`~fairlead.ports.provider.Events`."""
+class _Mouth:
+    """What one upstream pours into: once it has begun to answer, the sink itself."""
 
-    # A slot of this name is what ``async for`` calls, with no call of ours in between.
-    __slots__ = ("__anext__", "_beginning", "_events", "_visit")
+    # A slot of this name is what is called, with no call of ours in between.
+    __slots__ = ("_sink", "_told", "_visit", "open", "room", "write")
 
-    __anext__: Callable[[], Awaitable[Event]]
+    write: Callable[[Sequence[Event]], bool]
 
-    def __init__(self, provider: BalancedProvider, request: GenerationRequest) -> None:
-        self._beginning = provider.begin(request, self)
-        self._events: Events | None = None
-        self._visit: Visit | None = None
-        self.__anext__ = self._begin
-
-    def visiting(self, events: Events, visit: Visit) -> None:
-        """These are the events of who is being asked."""
-        self._events = events
+    def __init__(self, sink: Sink, visit: Visit, told: tuple[Event, ...]) -> None:
+        self.open = False
+        self.room = sink.room
+        self.write = self._first
+        self._sink = sink
         self._visit = visit
+        self._told = told
 
-    def __aiter__(self) -> Self:
-        return self
+    def close(self) -> None:
+        """It is over; no cycle is left behind."""
+        self.write = self._sink.write
 
-    async def _begin(self) -> Event:
-        with contextlib.suppress(StopAsyncIteration):
-            return await anext(self._beginning)
-        if self._events is None:
-            raise StopAsyncIteration
-        self.__anext__ = self._events.__anext__
-        return await self.__anext__()
-
-    async def aclose(self) -> None:
-        """Stop the work at once.
-
-        The error that the answer broke off with has passed by here without being seen, because
-        events are handed on by the upstream's own generator; but it is being handled while its
-        consumer closes what it consumed.
-        """
-        error = sys.exception()
-        await self._beginning.aclose()
-        self.__anext__ = self._beginning.__anext__  # which is over; and no cycle is left behind
-        events = self._events
-        if events is None:
-            return
-        whole = getattr(events, "ag_frame", None) is None
-        await events.aclose()
-        assert self._visit is not None
-        if isinstance(error, UpstreamError):
-            self._visit.leave(error)
-        else:
-            self._visit.leave(True if error is None and whole else None)
+    def _first(self, events: Sequence[Event]) -> bool:
+        self.open = True
+        self.write = self._sink.write
+        self._visit.answering()
+        return self._sink.write((*self._told, *events))
 
 
 def _spoken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:

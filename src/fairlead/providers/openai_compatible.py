@@ -27,18 +27,20 @@ from fairlead.errors import (
 )
 from fairlead.events.model import Event
 from fairlead.ports.passing import Passed
+from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest
 from fairlead.providers import openai_errors, openai_passed, retry
-from fairlead.providers.openai_answer import AbortingResponse, Answer
+from fairlead.providers.body import STREAM, Response
+from fairlead.providers.openai_answer import Answer, Fold
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.providers.openai_question import SPEAKS, Question
 from fairlead.providers.openai_wire import ChunkFold
+from fairlead.providers.poured import poured
 
 __all__ = ["OpenAICompatibleConfig", "OpenAICompatibleProvider"]
 
 # Larger bodies are handed to aiohttp as a file: it writes those piece by piece.
 _BODY_AT_ONCE: Final = 1 << 16
-_STREAM: Final = "text/event-stream"
 
 
 class OpenAICompatibleProvider:
@@ -72,16 +74,22 @@ class OpenAICompatibleProvider:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
         # What is being read. The session's own closing would leave its readers waiting for ever.
-        self._responses: set[aiohttp.ClientResponse] = set()
+        self._responses: set[Response] = set()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self._config!r})"
 
-    async def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
-        """The events of the answer: parts, deltas, ``usage``, ``done``.
+    def generate(self, request: GenerationRequest) -> AsyncGenerator[Event, None]:
+        """What :meth:`pour` writes, one after the other. Closing the iterator or cancelling whoever
+        waits for it drops the upstream's connection at once."""
+        return poured(self, request)
 
-        Until the first event has been given, passing failures are tried again. Closing the iterator
-        or cancelling whoever waits for it drops the upstream's connection at once.
+    async def pour(self, request: GenerationRequest, sink: Sink) -> None:
+        """Write the events of the answer: parts, deltas, ``usage``, ``done``; see
+        :class:`~fairlead.ports.pouring.Pouring`.
+
+        Until the first event has been written, passing failures are tried again. Cancelling drops
+        the upstream's connection at once.
 
         Raises the upstream errors of :mod:`fairlead.errors`; Draining after :meth:`close`;
         Misconfigured where the upstream redirects.
@@ -91,10 +99,10 @@ class OpenAICompatibleProvider:
         )
         answer, events = await self._ask(question)
         try:
-            while events:
-                for event in events:
-                    yield event
-                events = [] if answer is None else await answer.read()
+            if not sink.write(events):
+                await sink.room()
+            if answer is not None:
+                await answer.pour(sink)
         finally:
             if answer is not None:
                 self._responses.discard(answer.response)
@@ -133,8 +141,8 @@ class OpenAICompatibleProvider:
         by = asyncio.get_running_loop().time() + timeout
         try:
             async with asyncio.timeout_at(by):
-                response = await self._open_session().get(
-                    self._config.beside(path), allow_redirects=False
+                response = _ours(
+                    await self._open_session().get(self._config.beside(path), allow_redirects=False)
                 )
         except TimeoutError:
             return UpstreamTimeout(f"the upstream {self.name!r} gave no answer to its health check")
@@ -145,6 +153,8 @@ class OpenAICompatibleProvider:
         except Draining as closed:
             return closed
         try:
+            if response.body.streams:
+                return None
             if 200 <= response.status < 300:
                 await self._read_bounded(response, self._config.max_error_bytes, by, cut=True)
                 return None
@@ -212,7 +222,7 @@ class OpenAICompatibleProvider:
                 clock_ms=self._clock_ms,
                 first_token_by=first_token_by,
             )
-            return answer, await answer.read()
+            return answer, await answer.begin()
         except BaseException:
             # Also when this task is cancelled: nobody else knows of the connection.
             self._responses.discard(response)
@@ -228,7 +238,7 @@ class OpenAICompatibleProvider:
         if self._session is None:
             config = self._config
             headers = {
-                "Accept": f"{_STREAM}, application/json",
+                "Accept": f"{STREAM}, application/json",
                 "Accept-Encoding": "identity",
                 "Content-Type": "application/json",
                 "User-Agent": f"fairlead/{__version__}",
@@ -242,7 +252,7 @@ class OpenAICompatibleProvider:
                 connector=aiohttp.TCPConnector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
-                response_class=AbortingResponse,
+                response_class=Response,
                 # The other clocks are ours: they tell which wait it was.
                 timeout=aiohttp.ClientTimeout(total=None, connect=config.connect_timeout),
                 auto_decompress=False,
@@ -251,14 +261,22 @@ class OpenAICompatibleProvider:
         return self._session
 
     async def _post(
-        self, address: str, body: bytes, headers: Mapping[str, str], first_token_by: float
-    ) -> aiohttp.ClientResponse:
+        self,
+        address: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        first_token_by: float,
+        *,
+        method: str = "POST",
+    ) -> Response:
         session = self._open_session()
         data = body if len(body) <= _BODY_AT_ONCE else io.BytesIO(body)
         try:
             async with asyncio.timeout_at(first_token_by):
-                return await session.post(
-                    address, data=data, headers=headers, allow_redirects=False
+                return _ours(
+                    await session.request(
+                        method, address, data=data or None, headers=headers, allow_redirects=False
+                    )
                 )
         except aiohttp.ConnectionTimeoutError:
             error: FairleadError = self._late("connection", "connect_timeout", "connect")
@@ -295,9 +313,7 @@ class OpenAICompatibleProvider:
         # Outside of the handlers: the cause may hold the request and with it the key.
         raise error
 
-    async def _is_stream(
-        self, response: aiohttp.ClientResponse, model: str, first_token_by: float
-    ) -> bool:
+    async def _is_stream(self, response: Response, model: str, first_token_by: float) -> bool:
         """True for an event stream, False for JSON; raises for everything else."""
         status = response.status
         if status != 200:
@@ -320,20 +336,20 @@ class OpenAICompatibleProvider:
                 upstream=self.name,
             )
         kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind == _STREAM:
+        if response.body.streams:
             return True
         if kind == "application/json" or kind.endswith("+json"):
             return False
         body = await self._read_bounded(response, 1024, first_token_by, cut=True)
         raise UpstreamProtocol(
             f"the upstream {self.name!r} answered with"
-            f" {self._redact.excerpt(kind, 60) or 'no content type'} instead of {_STREAM}:"
+            f" {self._redact.excerpt(kind, 60) or 'no content type'} instead of {STREAM}:"
             f" {self._redact.excerpt(body, 200)}",
             upstream=self.name,
         )
 
     async def _whole(
-        self, response: aiohttp.ClientResponse, fold: ChunkFold, by: float
+        self, response: aiohttp.ClientResponse, fold: Fold, by: float
     ) -> list[Event]:
         """The events of an answer that is not streamed."""
         limit = self._config.max_answer_bytes
@@ -389,6 +405,11 @@ class OpenAICompatibleProvider:
             upstream=self.name,
             phase=phase,
         )
+
+
+def _ours(response: aiohttp.ClientResponse) -> Response:
+    assert isinstance(response, Response)  # it is the session's response_class
+    return response
 
 
 def _passing(error: FairleadError) -> bool:
