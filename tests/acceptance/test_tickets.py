@@ -186,8 +186,9 @@ async def test_what_a_ticket_opened_ends_with_the_key_it_was_got_with(
         f"{client.url}/streams/{stream}?ticket={ticket}", headers={"Accept": "application/x-ndjson"}
     ) as response:
         lines = response.content
-        while json.loads(await lines.readline() or b"{}").get("type") != "token":
-            pass
+        async for line in lines:
+            if line.strip() and json.loads(line)["type"] == "token":
+                break
         await Desk(tmp_path).revoke(key)
         async with asyncio.timeout(PROMISE):
             last = [json.loads(line) async for line in lines if line.strip()][-1]

@@ -161,7 +161,8 @@ async def test_top_goes_on_until_it_is_stopped(server: ServerProcess, tmp_path: 
     seen = b""
     async with asyncio.timeout(90):
         while seen.count(b"Nothing runs") < 2:
-            seen += await process.stdout.read(4096)
+            seen += (data := await process.stdout.read(4096))
+            assert data, (seen, await process.communicate())
         process.send_signal(signal.SIGINT)
         await process.communicate()
     assert process.returncode == 130
