@@ -19,6 +19,7 @@ from fairlead.server import (
     about,
     admin,
     budgets,
+    calls,
     chat,
     dialogues,
     documents,
@@ -81,6 +82,7 @@ def build_app(system: System) -> ASGIApp:
     )
     app.state.system = system
     app.state.outside = Outside(system.engine)
+    app.state.calls = calls.Calls()
     system.metrics.watch(system.engine, lambda: system.offer.upstreams)
     routers = (
         admin.router,
@@ -95,6 +97,7 @@ def build_app(system: System) -> ASGIApp:
         openai_responses.router,
         openai_responses_socket.router,
         realtime.router,
+        calls.router,
         documents.router,
         about.router,
         budgets.router,
@@ -139,6 +142,7 @@ def build_app(system: System) -> ASGIApp:
                 "Fairlead-Stream",
                 "Fairlead-Conversation",
                 "Fairlead-Protocol",
+                "Location",
                 "Retry-After",
                 HEADER,
                 *rate_limit.NAMES,

@@ -17,7 +17,7 @@ from starlette.websockets import WebSocket
 
 from fairlead.dialects.openai_body import decoded
 from fairlead.dialects.openai_realtime import error_event
-from fairlead.errors import BadRequest, FairleadError
+from fairlead.errors import BadRequest, FairleadError, TooMany
 from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.primitives import random_id
@@ -49,7 +49,7 @@ _OVER = 1001
 #: Seconds that a client secret is good for: unless told, at least, at most.
 _LIFE, _SHORTEST, _LONGEST = 600, 10, 7200
 
-_settings = msgspec.json.Decoder(Settings)
+SETTINGS = msgspec.json.Decoder(Settings)
 
 
 class Opening(NamedTuple):
@@ -80,7 +80,7 @@ async def opening(
     ``asked`` (empty: whichever). Raises :class:`~fairlead.errors.BadRequest`."""
     kept = await system.doors.secrets.settings(secret or "")
     if kept:
-        bound = decoded(kept.encode(), _settings)
+        bound = decoded(kept.encode(), SETTINGS)
         if settings is not None:
             raise BadRequest(
                 "the client secret says what the session is like: send no other 'session'",
@@ -148,10 +148,23 @@ async def _serve(system: System, websocket: WebSocket, found: Opening) -> None:
     async with Socket(
         system.engine, system.connections, websocket.scope, websocket.receive, websocket.send
     ) as opened:
-        await Talk(system, opened, found.caller, found.session(system)).run()
+        await converse(system, opened, found)
 
 
-class Talk:
+async def converse(system: System, socket: Socket, found: Opening) -> None:
+    """A session on a socket, from its opening to its end."""
+    session = found.session(system)
+    try:
+        place = system.places.take(found.caller.consumer)
+    except TooMany as error:
+        socket.say(session.refusal(error))
+        socket.end(OVERLOAD, error.code)
+        return
+    with place:
+        await _Talk(system, socket, found.caller, session).run()
+
+
+class _Talk:
     """Does what the events of a session's client ask, one after the other, and says what came of
     it."""
 
