@@ -82,15 +82,18 @@ class Window(msgspec.Struct, frozen=True, gc=False):
 
 def window(per: Per, now: float) -> Window:
     """The window that ``now`` (seconds since 1970, UTC) is in."""
-    if per == "month":
-        return _month(int(now // 86_400))
-    length = _SECONDS[per]
-    start = int(now)
-    start -= start % length
-    return Window(start, start + length)
+    return _window(per, int(now))
 
 
 @lru_cache(maxsize=64)
+def _window(per: Per, second: int) -> Window:
+    if per == "month":
+        return _month(second // 86_400)
+    length = _SECONDS[per]
+    start = second - second % length
+    return Window(start, start + length)
+
+
 def _month(day: int) -> Window:
     first = datetime.fromtimestamp(day * 86_400, UTC).replace(day=1)
     year, month = first.year + first.month // 12, first.month % 12 + 1
@@ -179,7 +182,14 @@ class Budgets:
         self._names = frozenset(budget.name for budget in self.all)
         known = plugins or {}
         self._parts = tuple(
-            (b, b.name, tuple(_part(item, known) for item in b.keyed_by)) for b in self.all
+            (
+                b,
+                b.name,
+                tuple(_part(item, known) for item in b.keyed_by),
+                # Whether it is for some callers or models only, or has to know what they cost.
+                bool(b.models or b.quota or b.unit == "money"),
+            )
+            for b in self.all
         )
 
     def lines(self, caller: Caller, model: str, answers: str = "") -> tuple[Line, ...]:
@@ -192,16 +202,17 @@ class Budgets:
             for name in named:
                 if name not in self._names:
                     raise UnknownQuota(name)
-        for budget, name, parts in self._parts:
-            if budget.models and model not in budget.models:
-                continue
-            if budget.quota and name not in named:
-                continue
+        for budget, name, parts, special in self._parts:
             price = None
-            if budget.unit == "money":
-                price = self.prices.of(answers or model, budget.currency)
-                if price is None:
-                    raise Unpriced(budget, answers or model)
+            if special:
+                if budget.models and model not in budget.models:
+                    continue
+                if budget.quota and name not in named:
+                    continue
+                if budget.unit == "money":
+                    price = self.prices.of(answers or model, budget.currency)
+                    if price is None:
+                        raise Unpriced(budget, answers or model)
             found.append(Line(budget, _key(name, parts, caller, model), price))
         return tuple(found)
 
@@ -237,22 +248,37 @@ def _part(item: str, plugins: Mapping[str, KeyPart]) -> KeyPart:
             asked = plugins[name]
             return lambda caller, model: _short(asked(caller, model))
         case "consumer":
-            return lambda caller, model: _short(caller.consumer)
+            return _consumer
         case "credential":
             return lambda caller, model: _short(caller.credential)
         case "address":
-            return lambda caller, model: network(caller.facts.address)
+            return _address
         case "model":
             return lambda caller, model: _short(model)
         case "claim":
             return lambda caller, model: _short(caller.claims.get(name, ""))
         case "header":
             lower = name.lower()
-            return lambda caller, model: _hidden(caller.facts.headers.get(lower, ""))
+
+            def header(caller: Caller, model: str) -> str:
+                text = caller.facts.headers.get(lower)
+                return _digest(text) if text else ""
+
+            return header
         case "query":
             return lambda caller, model: _hidden(caller.facts.query.get(name, ""))
         case _:
             return lambda caller, model: _hidden(caller.facts.cookies.get(name, ""))
+
+
+def _consumer(caller: Caller, model: str) -> str:
+    text = caller.consumer
+    return text if len(text) <= _LONGEST else _digest(text)
+
+
+def _address(caller: Caller, model: str) -> str:
+    address = caller.facts.address
+    return address if ":" not in address else _network(address)
 
 
 def _short(text: str) -> str:

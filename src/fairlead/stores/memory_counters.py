@@ -40,9 +40,11 @@ class MemoryCounters:
             count = known.get(claim.counter)
             if count is None:
                 count = known[claim.counter] = _Count()
-            if not fits(count.taken, claim.limit, claim.amount):
-                _lapse(count, now)
-                fit = fit and fits(count.taken, claim.limit, claim.amount)
+            # Mostly there is room: that is seen without a call.
+            if count.taken + claim.amount > claim.limit:
+                if not fits(count.taken, claim.limit, claim.amount):
+                    _lapse(count, now)
+                    fit = fit and fits(count.taken, claim.limit, claim.amount)
             counts.append(count)
         if fit:
             until = now + ttl
