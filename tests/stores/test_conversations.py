@@ -272,6 +272,8 @@ async def test_a_file_of_the_layout_before_attachments_is_led_to_this_one(tmp_pa
     await store.close()
     db = apsw.Connection(str(path))
     db.execute("ALTER TABLE messages DROP COLUMN attachments; DROP TABLE attachments")
+    db.execute("ALTER TABLE messages DROP COLUMN items")
+    db.execute("ALTER TABLE conversations DROP COLUMN metadata")
     db.execute("PRAGMA user_version = 1")
     db.close()
     store = SqliteConversations(path)
@@ -282,6 +284,29 @@ async def test_a_file_of_the_layout_before_attachments_is_led_to_this_one(tmp_pa
         assert await store.attachments("c", ["p"]) == {"p": PICTURE_OF["p"]}
     finally:
         await store.close()
+
+
+async def test_what_is_noted_of_a_conversation_and_of_messages_in_a_vendors_words(
+    stores: Both,
+) -> None:
+    here, there = stores
+    noted = msgspec.structs.replace(conversation(), metadata={"topic": "tides"})
+    assert (await here.put(noted, [])).metadata == {"topic": "tides"}
+    assert (await there.get("c")).metadata == {"topic": "tides"}
+    assert (await there.annotate("c", {"a": "b"})).metadata == {"a": "b"}
+    assert [one.metadata for one in (await here.page("ann")).items] == [{"a": "b"}]
+    said = msgspec.structs.replace(question("q1"), items=b'[{"type":"message"}]')
+    await here.put(noted, [said, answer("a1", "q1")])
+    assert await there.path("c") == [said, answer("a1", "q1")]
+    assert (await there.get("c")).metadata == {"a": "b"}
+    await there.rewrite("q1", "Less", b"[]")
+    found = (await here.messages("c"))[0]
+    assert (found.text, found.items) == ("Less", b"[]")
+    await here.annotate("c", {})
+    assert (await there.get("c")).metadata == {}
+    await there.rewrite("absent", "x", b"[]")
+    with pytest.raises(NotFound):
+        await here.annotate("absent", {})
 
 
 async def test_a_search_finds_titles_and_texts_of_ones_own(

@@ -36,7 +36,7 @@ def status_of(code: str) -> int:
 def word_for(code: str, vendor_code: str = "") -> str:
     """The vendor's word for an error code, where it has one; else ours. An upstream that finds the
     request wrong has said it in its own (``vendor_code``); some faults have one of their own."""
-    if vendor_code and code in ("upstream_rejected", "bad_request", "not_found"):
+    if vendor_code and code in ("upstream_rejected", "bad_request", "not_found", "conflict"):
         return vendor_code
     return _CODES.get(code, code)
 

@@ -20,6 +20,14 @@ from fairlead.ports.store import StreamInfo
 MAX_NAME = 128
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """A question as a conversation keeps it: its ``text``, and the vendor's ``items`` that have it,
+    a JSON array."""
+
+    text: str
+    items: bytes
+
+
 class Ask(msgspec.Struct, frozen=True, kw_only=True):
     """One question.
 
@@ -33,8 +41,9 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     ``turns``: the whole dialogue, oldest first, where the caller keeps it itself. It then stands in
     place of ``message``, ``conversation`` and what belongs to them: nothing of it is stored, and
     the question is its last turn of a user. ``vendor``: the same in the caller's own words;
-    ``asked``: what of them is kept with the answer, for dialects that show it again. ``whole``:
-    nothing of it may be left out for want of room.
+    ``kept``: what of them is added to ``conversation``, which then is there already. ``asked``:
+    what of them is kept with the answer, for dialects that show it again. ``whole``: nothing of it
+    may be left out for want of room.
     """
 
     message: str = ""
@@ -50,6 +59,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     turns: tuple[Turn, ...] = ()
     vendor: Vendor | None = None
     asked: Asked | None = None
+    kept: Kept | None = None
     whole: bool = False
 
     def fingerprint(self) -> bytes:
@@ -60,6 +70,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
             attachments=msgspec.UNSET,
             vendor=msgspec.UNSET,
             asked=msgspec.UNSET,
+            kept=msgspec.UNSET,
             whole=msgspec.UNSET,
         )
         if self.vendor is not None or not self.turns:
@@ -77,7 +88,8 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
         :class:`~fairlead.errors.TooLarge` or :class:`~fairlead.errors.UnsupportedAttachment`,
         naming the field, if this cannot be asked."""
         if self.turns:
-            if self.message or self.conversation or self.parent is not None or self.regenerate:
+            placed = self.conversation and self.kept is None
+            if self.message or placed or self.parent is not None or self.regenerate:
                 raise BadRequest("'turns' are a whole dialogue: give no other one beside them")
             if self.attachments:
                 raise BadRequest("attachments belong to their turns here")

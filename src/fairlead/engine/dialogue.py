@@ -168,6 +168,41 @@ async def exchange(
     return Exchange(known, tuple(messages), turns, path[-1].text, attachments)
 
 
+async def kept(
+    conversations: Conversations,
+    ask: Ask,
+    placed: Exchange,
+    *,
+    stream: str,
+    owner: str,
+    now: float,
+) -> Exchange:
+    """A question in a vendor's words as the next one of its conversation. Raises
+    :class:`~fairlead.errors.NotFound` if the owner has none of this id."""
+    known = await _known(conversations, ask, owner)
+    if known is None or ask.kept is None:
+        raise NotFound(f"there is no conversation {ask.conversation!r}", param="conversation")
+    question = Message(
+        id=derived_id(stream, "question"),
+        parent=known.leaf,
+        role="user",
+        text=ask.kept.text,
+        created=now,
+        items=ask.kept.items,
+    )
+    answer = Message(
+        id=derived_id(stream, "answer"),
+        parent=question.id,
+        role="assistant",
+        text="",
+        created=now,
+        stream=stream,
+        status="running",
+    )
+    known = msgspec.structs.replace(known, updated=now)
+    return msgspec.structs.replace(placed, conversation=known, messages=(question, answer))
+
+
 def _check_taken(provider: Provider, attached: Attached | Attachment) -> None:
     if not takes(provider.takes, attached.type):
         raise UnsupportedAttachment(

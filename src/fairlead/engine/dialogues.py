@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -83,6 +83,27 @@ class Dialogues:
         """Take the branch that ends in ``leaf`` into use."""
         await self._find(caller, Verb.CHANGE, id)
         return await self._conversations.select(id, leaf)
+
+    async def create(self, caller: Caller, conversation: Conversation) -> Conversation:
+        """Begin a conversation without any message, unless it is there."""
+        self._authority.allow(caller, Verb.START, None)
+        return await self._conversations.put(conversation, ())
+
+    async def annotate(self, caller: Caller, id: str, metadata: Mapping[str, str]) -> Conversation:
+        """Give a conversation other metadata."""
+        await self._find(caller, Verb.CHANGE, id)
+        return await self._conversations.annotate(id, metadata)
+
+    async def add(self, caller: Caller, id: str, messages: Sequence[Message]) -> None:
+        """Add messages to a conversation, that were written elsewhere."""
+        found = await self._find(caller, Verb.CHANGE, id)
+        updated = max((message.created for message in messages), default=found.updated)
+        await self._conversations.put(msgspec.structs.replace(found, updated=updated), messages)
+
+    async def rewrite(self, caller: Caller, id: str, message: str, text: str, items: bytes) -> None:
+        """Give a message of a conversation another text and other items."""
+        await self._find(caller, Verb.CHANGE, id)
+        await self._conversations.rewrite(message, text, items)
 
     async def delete(self, caller: Caller, id: str) -> None:
         """Remove a conversation, its messages and their streams."""

@@ -22,7 +22,7 @@ from fairlead.engine.answers import Snapshot, add_up, beginning, replay, settle,
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
 from fairlead.engine.course import Course, Pulse
-from fairlead.engine.dialogue import Exchange, exchange, given
+from fairlead.engine.dialogue import Exchange, exchange, given, kept
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
@@ -416,6 +416,15 @@ class Engine:
         now = self._clock()
         if ask.turns:
             placed = given(ask, model.provider, self.limits)
+            if ask.kept is not None:
+                placed = await kept(
+                    self.conversations,
+                    ask,
+                    placed,
+                    stream=stream,
+                    owner=caller.consumer,
+                    now=now,
+                )
         else:
             placed = await exchange(
                 self.conversations,

@@ -29,7 +29,8 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     so that edits and regenerations are siblings. An assistant's message names its stream; its text
     is filled in when the generation has ended. ``shown``: how many characters of it the person had
     seen when interrupting it (None: it was not interrupted). ``attachments`` came with a question.
-    ``created`` in seconds since 1970."""
+    ``items``: the same in a vendor's words, where it was said in them: a JSON array. ``created`` in
+    seconds since 1970."""
 
     id: str
     parent: str | None
@@ -41,11 +42,13 @@ class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     sources: tuple[Source, ...] = ()
     shown: int | None = None
     attachments: tuple[Attached, ...] = ()
+    items: bytes = b""
 
 
 class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     """A dialogue without its messages. ``leaf`` is the newest message of the branch in use, and
-    ``status`` how that stands, which only a listing tells."""
+    ``status`` how that stands, which only a listing tells. ``metadata`` is what its owner has noted
+    of it."""
 
     id: str
     owner: str
@@ -54,6 +57,7 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     updated: float
     leaf: str | None = None
     status: Status | None = None
+    metadata: dict[str, str] = {}
 
 
 class ConversationPage(msgspec.Struct, frozen=True):
@@ -131,6 +135,14 @@ class Conversations(Protocol):
 
     async def rename(self, id: str, title: str) -> Conversation:
         """Give it another title."""
+        ...
+
+    async def annotate(self, id: str, metadata: Mapping[str, str]) -> Conversation:
+        """Give it other metadata."""
+        ...
+
+    async def rewrite(self, message: str, text: str, items: bytes) -> None:
+        """Give a message another text and other items. An unknown id is passed over."""
         ...
 
     async def delete(self, id: str) -> list[str]:

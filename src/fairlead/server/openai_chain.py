@@ -9,15 +9,20 @@ from typing import Any
 import msgspec
 
 from fairlead.dialects.openai_responses import PREFIX, Response
-from fairlead.errors import BadRequest, NotFound, TooLarge
+from fairlead.engine.ask import Ask, Kept
+from fairlead.errors import BadRequest, Conflict, NotFound, TooLarge
 from fairlead.events.meta import decode_meta
 from fairlead.policy.caller import Caller
+from fairlead.server.openai_items import PREFIX as CONVERSATION
+from fairlead.server.openai_items import held, kept
 from fairlead.server.openai_requests import ours
 from fairlead.server.openai_responses_request import Asked
 from fairlead.server.system import System
 
 #: A dialogue of more answers than this is refused.
 _MAX_CHAIN = 1000
+#: Characters that are taken for a title.
+_TITLE = 200
 #: Items of an answer that whoever answers next is given.
 _SAID = ("message", "function_call", "custom_tool_call")
 #: The id of an item that an answer has: its stream stands in it.
@@ -60,6 +65,19 @@ def said_by(sum: Response) -> list[Any]:
     ]
 
 
+async def ask_of(
+    system: System, caller: Caller, question: Asked, recall: Recall | None = None
+) -> tuple[Ask, list[Any]]:
+    """A question as the engine is asked it, and the items that it is about. Raises as
+    :func:`items_of`."""
+    items = await items_of(system, caller, question, recall)
+    ask = question.about(items)
+    if not question.conversation:
+        return ask, items
+    id = question.conversation.removeprefix(CONVERSATION)
+    return msgspec.structs.replace(ask, conversation=id, kept=kept(question.items)), items
+
+
 async def items_of(
     system: System, caller: Caller, question: Asked, recall: Recall | None = None
 ) -> list[Any]:
@@ -68,7 +86,10 @@ async def items_of(
     Raises :class:`~fairlead.errors.NotFound` and :class:`~fairlead.errors.BadRequest` for what it
     cannot go on with, :class:`~fairlead.errors.TooLarge`.
     """
-    earlier = await _earlier(system, caller, question.previous, recall)
+    if question.conversation:
+        earlier = await _before(system, caller, question.conversation, kept(question.items))
+    else:
+        earlier = await _earlier(system, caller, question.previous, recall)
     return earlier + await _resolved(system, caller, question.items)
 
 
@@ -111,6 +132,31 @@ async def _earlier(
         # What is known is known with all before it.
         previous = "" if known is not None else sum.previous
     return [item for items in reversed(told) for item in items]
+
+
+async def _before(system: System, caller: Caller, id: str, said: Kept) -> list[Any]:
+    """What has been said in a conversation before something is. One that has no title gets it of
+    that."""
+    try:
+        found = await held(system, caller, id)
+    except NotFound:
+        raise NotFound(f"there is no conversation {id[:100]!r}", param="conversation") from None
+    if found.running:
+        raise Conflict(
+            "an answer is being written in this conversation: wait for it, or cancel it",
+            param="conversation",
+            vendor_code="conversation_locked",
+        )
+    title = said.text.strip()
+    if title and not found.conversation.title:
+        await system.engine.dialogues.rename(caller, found.conversation.id, title[:_TITLE])
+    items = [item for item in found.items if item["type"] != "reasoning"]
+    if len(msgspec.json.encode(items)) > system.config.max_ask_bytes:
+        raise TooLarge(
+            f"the conversation is larger than {system.config.max_ask_bytes} bytes, which is the "
+            "limit: remove items from it"
+        )
+    return await _resolved(system, caller, items)
 
 
 async def _resolved(system: System, caller: Caller, items: list[Any]) -> list[Any]:

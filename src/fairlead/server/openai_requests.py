@@ -58,6 +58,22 @@ LAST_EVENT = header("Last-Event-ID")
 STARTING = [LAST_EVENT, header("Idempotency-Key"), header(ORPHAN_WINDOW, "number")]
 
 
+# All that it may name stands in the answer, or there is none of it here.
+INCLUDE: dict[str, Any] = {
+    "name": "include",
+    "in": "query",
+    "schema": {"type": "array", "items": {"type": "string"}},
+}
+
+
+def body(properties: dict[str, Any], *required: str) -> dict[str, Any]:
+    """A JSON body of these fields, as the OpenAPI document has it."""
+    schema: dict[str, Any] = {"type": "object", "properties": properties}
+    if required:
+        schema["required"] = list(required)
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
 def answered(description: str) -> dict[int | str, dict[str, Any]]:
     """The responses of what gives an answer, streamed or whole."""
     return {
@@ -89,6 +105,24 @@ def headers_of(request: Request, stream: str) -> dict[str, str]:
     """What a response says of the budgets that an answer is charged to."""
     standings = http.system(request).engine.standings(stream)
     return rate_limit.headers(standings) | rate_limit.vendor_headers(standings)
+
+
+def page_of(items: list[Any], after: str, limit: int) -> dict[str, Any]:
+    """The items that follow the one of the id ``after`` (empty: from the first on), as the vendor
+    pages lists."""
+    if after:
+        ids = [item["id"] for item in items]
+        if after not in ids:
+            raise BadRequest("'after' names none of the items", param="after")
+        items = items[ids.index(after) + 1 :]
+    page = items[:limit]
+    return {
+        "object": "list",
+        "data": page,
+        "first_id": page[0]["id"] if page else None,
+        "last_id": page[-1]["id"] if page else None,
+        "has_more": len(items) > limit,
+    }
 
 
 async def whole(request: Request, reader: Reader[WholeWire]) -> Response:

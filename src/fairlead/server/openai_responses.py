@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -18,14 +16,16 @@ from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.server import http
 from fairlead.server.attach import after_parameter, last_event, stream_headers
-from fairlead.server.openai_chain import found, input_of, items_of, sum_of
+from fairlead.server.openai_chain import ask_of, found, input_of, sum_of
 from fairlead.server.openai_requests import (
+    INCLUDE,
     LAST_EVENT,
     STARTING,
     answered,
     headers_of,
     orphan_window,
     ours,
+    page_of,
     query,
     whole,
 )
@@ -47,12 +47,6 @@ _BODY_SCHEMA = {
         "background": {"type": "boolean"},
         "store": {"type": "boolean"},
     },
-}
-# All that it may name stands in the answer, or there is none of it here.
-INCLUDE: dict[str, Any] = {
-    "name": "include",
-    "in": "query",
-    "schema": {"type": "array", "items": {"type": "string"}},
 }
 _RESPONSES = answered("A response, or its events as they come.")
 
@@ -84,7 +78,7 @@ async def create(request: Request) -> HttpResponse:
         if question.stream:
             return await _attach(request, caller, known.stream, question.obfuscated)
         return await whole(request, await engine.attach(caller, known.stream, None, _sum))
-    ask = question.about(await items_of(system, caller, question))
+    ask, _ = await ask_of(system, caller, question)
     key = request.headers.get("idempotency-key", "")
     if ask.background and not question.stream:
         started = await engine.start(caller, ask, key)
@@ -189,24 +183,6 @@ async def input_items(request: Request, response: str) -> HttpResponse:
         items.reverse()
     after = request.query_params.get("after", "")
     return http.json_response(page_of(items, after, limit))
-
-
-def page_of(items: list[Any], after: str, limit: int) -> dict[str, Any]:
-    """The items that follow the one of the id ``after`` (empty: from the first on), as the vendor
-    pages lists."""
-    if after:
-        ids = [item["id"] for item in items]
-        if after not in ids:
-            raise BadRequest("'after' names none of the items", param="after")
-        items = items[ids.index(after) + 1 :]
-    page = items[:limit]
-    return {
-        "object": "list",
-        "data": page,
-        "first_id": page[0]["id"] if page else None,
-        "last_id": page[-1]["id"] if page else None,
-        "has_more": len(items) > limit,
-    }
 
 
 def _so_far(stream: str, sum: Response) -> HttpResponse:

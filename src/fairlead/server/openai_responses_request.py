@@ -246,7 +246,11 @@ def _check(body: _Body) -> None:
     for number, tool in enumerate(body.tools or ()):
         if tool.type in ("function", "custom") and not tool.name:
             raise BadRequest(f"tools[{number}] has no 'name'", param=f"tools[{number}].name")
-    metadata = body.metadata or {}
+    check_metadata(body.metadata or {})
+
+
+def check_metadata(metadata: dict[str, str]) -> None:
+    """Raise :class:`~fairlead.errors.BadRequest` for more than the vendor keeps."""
     if len(metadata) > _MAX_PAIRS or any(
         len(key) > _MAX_KEY or len(value) > _MAX_VALUE for key, value in metadata.items()
     ):
@@ -255,6 +259,17 @@ def _check(body: _Body) -> None:
             f"{_MAX_VALUE} characters",
             param="metadata",
         )
+
+
+def items_in(given: list[dict[str, Any]], field: str) -> list[Any]:
+    """The items of a list as the vendor writes them out. Raises
+    :class:`~fairlead.errors.BadRequest`, which names the ``field`` that they came in."""
+    items = _items(given)
+    try:
+        msgspec.convert(items, list[_Item])
+    except msgspec.ValidationError as error:
+        raise BadRequest(f"{field}: {error}", param=field) from None
+    return items
 
 
 def _unsaid(body: _Body) -> Iterator[Unsaid]:

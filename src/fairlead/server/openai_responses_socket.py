@@ -23,7 +23,7 @@ from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.protocols import responses
 from fairlead.providers.silent import SilentProvider
-from fairlead.server.openai_chain import items_of
+from fairlead.server.openai_chain import ask_of
 from fairlead.server.openai_requests import orphan_window, ours
 from fairlead.server.openai_responses_request import asked
 from fairlead.server.socket import foreign, refuse
@@ -175,8 +175,8 @@ class _Talk:
             raise TooLarge(f"the message is larger than {most} bytes, which is the limit")
         if question.conversation and not act.generate:
             raise BadRequest("a conversation is not gone on with by what writes nothing")
-        items = await items_of(self._system, self.caller, question, self._unstored.recall)
-        return question.about(items), None if question.stored else items
+        ask, items = await ask_of(self._system, self.caller, question, self._unstored.recall)
+        return ask, None if question.stored else items
 
     async def _stop(self, act: responses.Stop) -> None:
         stream = act.response.removeprefix(PREFIX) or self._writing.get(act.lane, "")

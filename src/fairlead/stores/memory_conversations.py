@@ -146,6 +146,15 @@ class MemoryConversations:
     async def rename(self, id: str, title: str) -> Conversation:
         return self._replace(replace(await self.get(id), title=bounded_title(title)))
 
+    async def annotate(self, id: str, metadata: Mapping[str, str]) -> Conversation:
+        return self._replace(replace(await self.get(id), metadata=dict(metadata)))
+
+    async def rewrite(self, message: str, text: str, items: bytes) -> None:
+        home = self._home.get(message)
+        if home is not None:
+            there = self._messages[home][message]
+            self._messages[home][message] = replace(there, text=text, items=items)
+
     def _replace(self, conversation: Conversation) -> Conversation:
         self._conversations[conversation.id] = conversation
         return conversation

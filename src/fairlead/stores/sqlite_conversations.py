@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 #: Marks the file as ours ("Fric").
 APPLICATION_ID = 0x46726963
-VERSION = 2
+VERSION = 3
 
 # attachments.id: as messages name it; the same only within a conversation.
 _ATTACHMENTS = """
@@ -57,7 +57,7 @@ CREATE TABLE attachments (
 );
 """
 
-# messages.num: order of arrival. sources, attachments: JSON, empty for none.
+# messages.num: order of arrival. sources, attachments, items, metadata: JSON, empty for none.
 _TABLES = """
 CREATE TABLE conversations (
     id TEXT PRIMARY KEY,
@@ -65,7 +65,8 @@ CREATE TABLE conversations (
     title TEXT NOT NULL,
     created REAL NOT NULL,
     updated REAL NOT NULL,
-    leaf TEXT
+    leaf TEXT,
+    metadata BLOB NOT NULL DEFAULT x''
 );
 CREATE INDEX conversations_of_owner ON conversations (owner, updated, id);
 CREATE TABLE messages (
@@ -80,29 +81,33 @@ CREATE TABLE messages (
     status TEXT NOT NULL,
     sources BLOB NOT NULL,
     shown INTEGER,
-    attachments BLOB NOT NULL DEFAULT x''
+    attachments BLOB NOT NULL DEFAULT x'',
+    items BLOB NOT NULL DEFAULT x''
 );
 CREATE INDEX messages_of_conversation ON messages (conversation, num);
 """
 
 # From each earlier layout to the next.
 _STEPS = {
-    1: "ALTER TABLE messages ADD COLUMN attachments BLOB NOT NULL DEFAULT x'';" + _ATTACHMENTS
+    1: "ALTER TABLE messages ADD COLUMN attachments BLOB NOT NULL DEFAULT x'';" + _ATTACHMENTS,
+    2: "ALTER TABLE conversations ADD COLUMN metadata BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE messages ADD COLUMN items BLOB NOT NULL DEFAULT x'';",
 }
 
-_CONVERSATION = "SELECT id, owner, title, created, updated, leaf FROM conversations "
+_CONVERSATION = "SELECT id, owner, title, created, updated, leaf, metadata FROM conversations "
 _LISTED = (
-    "SELECT id, owner, title, created, updated, leaf,"
+    "SELECT id, owner, title, created, updated, leaf, metadata,"
     " (SELECT status FROM messages WHERE id = leaf) FROM conversations "
 )
 _SEARCH = (
     "AND (title LIKE ? ESCAPE '\\' OR EXISTS (SELECT 1 FROM messages"
     " WHERE conversation = conversations.id AND text LIKE ? ESCAPE '\\')) "
 )
-_COLUMNS = "id, parent, role, text, created, stream, status, sources, shown, attachments"
-_MARKS = ", ".join("?" * 11)
+_COLUMNS = "id, parent, role, text, created, stream, status, sources, shown, attachments, items"
+_MARKS = ", ".join("?" * 12)
 
 _sources: msgspec.json.Decoder[tuple[Source, ...]] = msgspec.json.Decoder(tuple[Source, ...])
+_metadata: msgspec.json.Decoder[dict[str, str]] = msgspec.json.Decoder(dict[str, str])
 _attached: msgspec.json.Decoder[tuple[Attached, ...]] = msgspec.json.Decoder(tuple[Attached, ...])
 
 
@@ -203,19 +208,31 @@ class SqliteConversations:
     async def rename(self, id: str, title: str) -> Conversation:
         return await self._write(partial(_rename, id=id, title=title))
 
+    async def annotate(self, id: str, metadata: Mapping[str, str]) -> Conversation:
+        return await self._write(partial(_annotate, id=id, metadata=metadata))
+
+    async def rewrite(self, message: str, text: str, items: bytes) -> None:
+        await self._write(partial(_rewrite, message=message, text=text, items=items))
+
     async def delete(self, id: str) -> list[str]:
         return await self._write(partial(_delete, id=id))
 
 
 def _conversation(row: tuple[Any, ...]) -> Conversation:
-    id, owner, title, created, updated_at, leaf = row
+    id, owner, title, created, updated_at, leaf, metadata = row
     return Conversation(
-        id=id, owner=owner, title=title, created=created, updated=updated_at, leaf=leaf
+        id=id,
+        owner=owner,
+        title=title,
+        created=created,
+        updated=updated_at,
+        leaf=leaf,
+        metadata=_metadata.decode(metadata) if metadata else {},
     )
 
 
 def _message(row: tuple[Any, ...]) -> Message:
-    id, parent, role, text, created, stream, status, sources, shown, attachments = row
+    id, parent, role, text, created, stream, status, sources, shown, attachments, items = row
     return Message(
         id=id,
         parent=parent,
@@ -227,11 +244,16 @@ def _message(row: tuple[Any, ...]) -> Message:
         sources=_sources.decode(sources) if sources else (),
         shown=shown,
         attachments=_attached.decode(attachments) if attachments else (),
+        items=items,
     )
 
 
 def _column(structs: Sequence[Source] | Sequence[Attached]) -> bytes:
     return msgspec.json.encode(structs) if structs else b""
+
+
+def _noted(metadata: Mapping[str, str]) -> bytes:
+    return msgspec.json.encode(metadata) if metadata else b""
 
 
 def _put(
@@ -259,10 +281,18 @@ def _put(
     if fresh:
         there = updated(there, conversation, ours[-1].id)
     db.execute(
-        "INSERT INTO conversations (id, owner, title, created, updated, leaf) "
-        "VALUES (?, ?, ?, ?, ?, ?) "
+        "INSERT INTO conversations (id, owner, title, created, updated, leaf, metadata) "
+        "VALUES (?, ?, ?, ?, ?, ?, ?) "
         "ON CONFLICT (id) DO UPDATE SET updated = excluded.updated, leaf = excluded.leaf",
-        (there.id, there.owner, there.title, there.created, there.updated, there.leaf),
+        (
+            there.id,
+            there.owner,
+            there.title,
+            there.created,
+            there.updated,
+            there.leaf,
+            _noted(there.metadata),
+        ),
     )
     db.executemany(
         f"INSERT INTO messages (conversation, {_COLUMNS}) VALUES ({_MARKS})",
@@ -279,6 +309,7 @@ def _put(
                 _column(m.sources),
                 m.shown,
                 _column(m.attachments),
+                m.items,
             )
             for m in fresh
         ],
@@ -385,6 +416,16 @@ def _rename(db: apsw.Connection, id: str, title: str) -> Conversation:
     title = bounded_title(title)
     db.execute("UPDATE conversations SET title = ? WHERE id = ?", (title, id))
     return replace(conversation, title=title)
+
+
+def _annotate(db: apsw.Connection, id: str, metadata: Mapping[str, str]) -> Conversation:
+    conversation = _get(db, id)
+    db.execute("UPDATE conversations SET metadata = ? WHERE id = ?", (_noted(metadata), id))
+    return replace(conversation, metadata=dict(metadata))
+
+
+def _rewrite(db: apsw.Connection, message: str, text: str, items: bytes) -> None:
+    db.execute("UPDATE messages SET text = ?, items = ? WHERE id = ?", (text, items, message))
 
 
 def _delete(db: apsw.Connection, id: str) -> list[str]:
