@@ -128,6 +128,12 @@ async def create(request: Request) -> Response:
     asked = request.query_params.get("model", "")
     found = await opening(system, caller, credential(request.scope), asked, settings)
     found = found._replace(orphan_window=orphan_window(request))
+    if found.elsewhere:
+        raise BadRequest(
+            f"the sessions of {found.model!r} are held by an upstream, audio included: open them "
+            "over a WebSocket",
+            param="model",
+        )
     found.session(system)  # whatever is wrong with its settings is said now
     # Here, and not before there are calls: it takes a second, and 40 MB.
     webrtc = await asyncio.to_thread(importlib.import_module, "fairlead.transports.webrtc")

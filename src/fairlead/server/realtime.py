@@ -34,8 +34,10 @@ from fairlead.protocols.realtime import (
 from fairlead.protocols.realtime_settings import Settings
 from fairlead.server import http
 from fairlead.server.openai_requests import orphan_window
+from fairlead.server.realtime_relay import Relay, line
 from fairlead.server.socket import foreign, refuse
 from fairlead.server.system import System
+from fairlead.server.tables.upstream import Upstream
 from fairlead.transports.body import UNWINDING
 from fairlead.transports.callers import OPENAI_KEY_PROTOCOL, credential
 from fairlead.transports.replies import ReplyWire
@@ -53,11 +55,15 @@ SETTINGS = msgspec.json.Decoder(Settings)
 
 
 class Opening(NamedTuple):
-    """What a session is opened with: by whom, and what is asked for."""
+    """What a session is opened with: by whom, and what is asked for. ``elsewhere``: the upstreams
+    that hold such sessions themselves, and know the model by ``named_there``; none: it is held
+    here."""
 
     caller: Caller
     model: str
     settings: Settings | None
+    elsewhere: tuple[Upstream, ...]
+    named_there: str
     orphan_window: float | None = None
 
     def session(self, system: System) -> Session:
@@ -94,7 +100,13 @@ async def opening(
         settings = bound
     named = asked or (settings.model if settings is not None else "") or ""
     model = system.engine.models.choose(named, caller)
-    return Opening(caller, named or model.name, settings)
+    name = model.upstream_name or model.name
+    elsewhere = tuple(
+        upstream
+        for upstream in system.config.answerers
+        if upstream.realtime and name in upstream.models
+    )
+    return Opening(caller, named or model.name, settings, elsewhere, name)
 
 
 @router.websocket("")
@@ -145,10 +157,35 @@ async def _handshake(system: System, websocket: WebSocket) -> Opening | None:
 
 
 async def _serve(system: System, websocket: WebSocket, found: Opening) -> None:
+    if found.elsewhere:
+        await _pass_on(system, websocket, found)
+        return
     async with Socket(
         system.engine, system.connections, websocket.scope, websocket.receive, websocket.send
     ) as opened:
         await converse(system, opened, found)
+
+
+async def _pass_on(system: System, websocket: WebSocket, found: Opening) -> None:
+    """A session that an upstream holds."""
+    try:
+        with system.places.take(found.caller.consumer):
+            async with line(system, found.elsewhere, found.named_there) as there:
+                if found.settings is not None:
+                    settings = msgspec.to_builtins(found.settings) | {"type": "realtime"}
+                    settings.pop("model", None)
+                    await there.send_json({"type": "session.update", "session": settings})
+                relay = Relay(system, found.caller, found.named_there, websocket, there)
+                system.connections.add(relay)
+                system.engine.vigil.others.add(relay)
+                try:
+                    await relay.run()
+                finally:
+                    system.engine.vigil.others.discard(relay)
+                    system.connections.remove(relay)
+    except FairleadError as error:
+        await websocket.send_text(error_event(error, f"event_{_name()}").decode())
+        await websocket.close(OVERLOAD if error.retryable else POLICY, error.code)
 
 
 async def converse(system: System, socket: Socket, found: Opening) -> None:
@@ -290,15 +327,19 @@ async def client_secret(request: Request) -> Response:
             "'expires_after.anchor' must be 'created_at'", param="expires_after.anchor"
         )
     found = await opening(system, caller, None, "", settings)
-    # Whatever is wrong with the settings is said now, not to those who get the secret.
-    session = found.session(system)
+    if found.elsewhere:
+        session = {"object": "realtime.session", "model": found.model}
+        session |= msgspec.to_builtins(settings) | {"type": "realtime"}
+    else:
+        # Whatever is wrong with the settings is said now, not to those who get the secret.
+        session = found.session(system).object()
     kept = msgspec.json.encode(settings).decode()
     issued = await system.doors.secrets.issue(caller, after.seconds, kept)
     return http.json_response(
         {
             "value": issued.value,
             "expires_at": int(issued.expires_at),
-            "session": session.object(),
+            "session": session,
         }
     )
 

@@ -25,7 +25,7 @@ _log = structlog.get_logger("fairlead.server")
 
 NORMAL, TOO_BIG, BAD_GATEWAY = 1000, 1009, 1014
 #: Codes that say how a connection ended, and must not be sent (RFC 6455, section 7.4.1).
-_NO_STATUS, _UNSENDABLE = 1005, frozenset({1004, 1006, 1015})
+NO_STATUS, _UNSENDABLE = 1005, frozenset({1004, 1006, 1015})
 #: Bytes of a close frame's reason (section 5.5).
 _REASON = 123
 
@@ -134,7 +134,7 @@ class Tunnel:
             if isinstance(result, Exception):
                 _log.warning("socket_cut", app=self._app.name, error=type(result).__name__)
         await asyncio.gather(
-            self._application.close(code=code, message=_short(reason)),
+            self._application.close(code=code, message=short(reason)),
             self._close_client(code, reason),
         )
 
@@ -163,7 +163,7 @@ class Tunnel:
         while True:
             message = await self._client.receive()
             if message["type"] == "websocket.disconnect":
-                self._end(message.get("code") or _NO_STATUS, message.get("reason") or "")
+                self._end(message.get("code") or NO_STATUS, message.get("reason") or "")
                 return
             text: str | None = message.get("text")
             data: bytes = message.get("bytes") or b""
@@ -192,7 +192,7 @@ class Tunnel:
                     await self._pay(message.data)
                     await self._client.send_bytes(message.data)
                 case aiohttp.WSMsgType.CLOSE:
-                    self._end(message.data or _NO_STATUS, message.extra or "")
+                    self._end(message.data or NO_STATUS, message.extra or "")
                     return
                 case _:
                     code = self._application.close_code
@@ -221,23 +221,23 @@ class Tunnel:
 
     def _end(self, code: int, reason: str) -> None:
         if not self._over.done():
-            self._over.set_result((_sendable(code), reason))
+            self._over.set_result((sendable(code), reason))
 
     async def _close_client(self, code: int, reason: str) -> None:
         with contextlib.suppress(RuntimeError, OSError):  # it has closed by itself
-            await self._client.close(code, _short(reason).decode())
+            await self._client.close(code, short(reason).decode())
 
 
-def _sendable(code: int) -> int:
+def sendable(code: int) -> int:
     """A close code as it may be sent on: one that only says that none was sent, or that the
     connection broke, stands for that."""
-    if code == _NO_STATUS:
+    if code == NO_STATUS:
         return NORMAL
     if code in _UNSENDABLE or not 1000 <= code < 5000:
         return BAD_GATEWAY
     return code
 
 
-def _short(reason: str) -> bytes:
+def short(reason: str) -> bytes:
     """A reason, cut to what a close frame holds, at a whole character."""
     return reason.encode()[:_REASON].decode(errors="ignore").encode()

@@ -43,6 +43,10 @@ class Upstream(Table, frozen=True, kw_only=True):
         str, says("the environment variable that holds the key; none: no key is sent")
     ] = ""
     api_key: Secret = Secret()
+    realtime: Annotated[
+        bool,
+        says("it holds Realtime sessions with its models itself, at `{base_url}/realtime`: audio"),
+    ] = False
     connect_timeout: Annotated[float, says("seconds for name, TCP and TLS")] = 10.0
     first_token_timeout: Annotated[
         float, says("seconds from the request to the first piece of the answer")
