@@ -340,6 +340,40 @@ async def test_a_withdrawn_key_is_good_no_more_once_the_keys_are_loaded_anew() -
         await identity.identify(issuer.token())
 
 
+async def test_a_token_that_is_known_is_judged_all_the_same() -> None:
+    issuer = Issuer()
+    identity = issuer.identity()
+    token = issuer.token()
+    other = f"{token.rpartition('.')[0]}.{issuer.token(sub='bob').rpartition('.')[2]}"
+    for _ in range(3):
+        assert (await identity.identify(token)).consumer == "alice"
+        with pytest.raises(Unauthenticated, match="signature"):
+            await identity.identify(other)
+    # Nor does it outlive its key, or itself.
+    issuer.published = {"keys": [EC.as_dict(private=False)]}
+    issuer.moment += 300
+    with pytest.raises(Unauthenticated, match="signature"):
+        await identity.identify(token)
+    issuer = Issuer()
+    identity = issuer.identity()
+    token = issuer.token()
+    await identity.identify(token)
+    issuer.clock.advance(100)
+    with pytest.raises(Unauthenticated, match="expired"):
+        await identity.identify(token)
+
+
+async def test_more_tokens_than_are_remembered_are_good(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fairlead.identity.jwt._REMEMBERED", 2)
+    issuer = Issuer()
+    identity = issuer.identity()
+    tokens = {name: issuer.token(sub=name) for name in ("ann", "bob", "eve")}
+    for _ in range(2):
+        for name, token in tokens.items():
+            assert (await identity.identify(token)).consumer == name
+    assert len(identity._signatures) == 2
+
+
 async def test_other_rules_end_what_was_judged_by_these() -> None:
     issuer = Issuer()
     before = issuer.identity(grants={"a": frozenset({"admin", "ask"}), "b": frozenset({"read"})})

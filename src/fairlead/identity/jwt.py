@@ -6,10 +6,11 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from joserfc.errors import JoseError
+from joserfc.jwk import Key as Jwk
 from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
 
 from fairlead.errors import Unauthenticated
@@ -20,10 +21,21 @@ from fairlead.primitives import base32
 
 #: Longer tokens are refused unread.
 MAX_TOKEN = 16_384
+#: Tokens whose signatures are remembered. To check one costs more than all the rest of a request's
+#: way in, and a client sends the same token with many.
+_REMEMBERED = 4096
 #: What callers' credentials begin with that are tokens which nobody can take back.
 KIND = "jwt:"
 
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
+
+
+class _Signed(NamedTuple):
+    """What a token says that the key ``key`` has signed; it names it by ``kid``."""
+
+    key: Jwk
+    kid: str | None
+    claims: dict[str, Any]
 
 
 def has_shape(credential: str) -> bool:
@@ -98,6 +110,8 @@ class JwtIdentity:
         #: Names the rules, in six characters.
         self.rule = base32(hashlib.sha256(text).digest())[:6]
         self._kind = f"{KIND}{self.rule}:"
+        #: By the tokens' SHA-256, oldest first.
+        self._signatures: dict[bytes, _Signed] = {}
 
     async def identify(self, credential: str | None) -> Caller:
         """The caller whom the token names."""
@@ -115,9 +129,21 @@ class JwtIdentity:
             if one.startswith(KIND) and not one.startswith(self._kind)
         }
 
-    async def verified(self, token: str) -> dict[str, Any]:
+    async def verified(self, token: str) -> Mapping[str, Any]:
         """What the token says, its signature being one of the issuer's keys'. Raises
         :class:`~fairlead.errors.Unauthenticated`."""
+        digest = hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        found = self._signatures.get(digest)
+        # Good for as long as the key is one of the issuer's, and no longer.
+        if found is None or all(key is not found.key for key in await self._keys.find(found.kid)):
+            self._signatures.pop(digest, None)
+            found = await self._verify(token)
+            self._signatures[digest] = found
+            if len(self._signatures) > _REMEMBERED:
+                del self._signatures[next(iter(self._signatures))]
+        return found.claims
+
+    async def _verify(self, token: str) -> _Signed:
         if not has_shape(token):
             raise Unauthenticated("this is no signed token: it must have three parts")
         try:
@@ -126,7 +152,9 @@ class JwtIdentity:
             raise Unauthenticated("the token cannot be read") from error
         algorithm, kid = parsed.headers().get("alg"), parsed.headers().get("kid")
         self._registry.get_alg(algorithm if isinstance(algorithm, str) else "")
-        if not await self._signed(parsed, kid if isinstance(kid, str) else None):
+        kid = kid if isinstance(kid, str) else None
+        key = await self._signer(parsed, kid)
+        if key is None:
             raise Unauthenticated("the token's signature is none of its issuer's")
         try:
             claims = msgspec.json.decode(parsed.payload)
@@ -134,16 +162,16 @@ class JwtIdentity:
             claims = None
         if not isinstance(claims, dict):
             raise Unauthenticated("the token holds no claims")
-        return claims
+        return _Signed(key, kid, claims)
 
-    async def _signed(self, parsed: CompactSignature, kid: str | None) -> bool:
+    async def _signer(self, parsed: CompactSignature, kid: str | None) -> Jwk | None:
         for key in await self._keys.find(kid):
             try:
                 if validate_compact(parsed, key, None, self._registry):
-                    return True
+                    return key
             except (JoseError, ValueError):
                 continue  # a key of another kind than the algorithm's
-        return False
+        return None
 
 
 def _time(claims: Mapping[str, Any], name: str) -> float | None:
