@@ -20,8 +20,11 @@ STORY = "".join(WORDS).strip()
 At = Callable[[str], Awaitable[object] | None]
 
 
-async def drive(scenario: str, url: str, at: At | None = None, **options: Any) -> dict[str, Any]:
-    """Run ``file.scenario``; what it found out. The page may have complained of nothing."""
+async def drive(
+    scenario: str, url: str, at: At | None = None, *, within: float = 90, **options: Any
+) -> dict[str, Any]:
+    """Run ``file.scenario``, for so many seconds at most; what it found out. The page may have
+    complained of nothing."""
     process = await asyncio.create_subprocess_exec(
         "node",
         str(SCRIPT),

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Growing, parse } from "../src/markdown/parse.js";
+import { Groups, Growing, parse } from "../src/markdown/parse.js";
 
 const TEXT = `# Title
 
@@ -74,4 +74,18 @@ test("nothing is passed over, however deep it is", () => {
   const [deep, after] = parse(text);
   expect(deep!.plain).toContain("deep");
   expect(after!.plain).toBeNull();
+});
+
+test("groups of blocks that stay the same are the same", () => {
+  const text = (count: number) =>
+    Array.from({ length: count }, (_, n) => `block ${n}`).join("\n\n");
+  const growing = new Growing();
+  const groups = new Groups();
+  const before = groups.update(growing.update(text(100)));
+  const after = groups.update(growing.update(text(130)));
+  expect(before.map(({ length }) => length)).toEqual([40, 40, 20]);
+  expect(after.map(({ length }) => length)).toEqual([40, 40, 40, 10]);
+  expect(after[0]).toBe(before[0]);
+  expect(after[1]).toBe(before[1]);
+  expect(after.flat()).toHaveLength(130);
 });

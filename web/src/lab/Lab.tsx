@@ -42,7 +42,7 @@ export function Lab({ info, me }: { info: Info; me: Me }) {
   return (
     <PageFrame page="lab" me={me}>
       <main className="page-main">
-        <div className="lab">
+        <div className="lab" data-run={run ? "" : undefined}>
           <header>
             <h1>{labWords.title}</h1>
             <p className="text-soft">{labWords.intro}</p>
@@ -102,7 +102,6 @@ function RunView({ run, info }: { run: Run; info: Info }) {
           </>
         )}
       </div>
-      {reading && run.protocol === "http/1.1" && <p className="note">{labWords.few}</p>}
       {(!error || began) && (
         <div className="lanes" data-state={state}>
           {lanes.map((lane) => (
@@ -110,6 +109,7 @@ function RunView({ run, info }: { run: Run; info: Info }) {
           ))}
         </div>
       )}
+      {reading && run.protocol === "http/1.1" && <p className="note">{labWords.few}</p>}
       {state === "ended" && !error && <Results run={run} info={info} />}
     </>
   );

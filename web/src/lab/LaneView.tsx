@@ -7,7 +7,7 @@ import { milliseconds } from "./said.js";
 /** One line: its text as it comes, and how it does. */
 export function LaneView({ lane }: { lane: Lane }) {
   const { track, tally, exact } = lane;
-  const { transport, text, state, cuts, problem } = track;
+  const { transport, text, cuts, problem } = track;
   const name = words.transports[transport];
   const shown = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => {
@@ -15,6 +15,9 @@ export function LaneView({ lane }: { lane: Lane }) {
     element.scrollTop = element.scrollHeight;
   }, [text.length]);
   const cut = cuts.at(-1);
+  // One poll after the other is no break.
+  const flows = track.state !== "ended" && track.firstEvent !== null && cut?.healed !== null;
+  const state = flows ? "open" : track.state;
   return (
     <article className="lane" data-transport={transport} data-state={state}>
       <header>

@@ -3,6 +3,11 @@ import { useEffect, useRef, useState } from "react";
 /** How much of what waits is shown with the next frame: the eye sees a flow, and no lag grows. */
 const SHARE = 1 / 5;
 
+let motion: MediaQueryList | undefined;
+
+/** Whether the person has asked for less motion. */
+const reduced = () => (motion ??= matchMedia("(prefers-reduced-motion: reduce)")).matches;
+
 /**
  * How far a text is shown, frame by frame: it flows in at the pace at which it comes, however
  * unevenly that is. What is there at first is shown at once, and so is the rest at the end.
@@ -13,7 +18,7 @@ export function useReveal(text: string, running: boolean): string {
   now.current.text = text;
   useEffect(() => {
     if (!running) return;
-    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    if (reduced()) return;
     let frame = 0;
     const step = () => {
       frame = requestAnimationFrame(step);
@@ -26,8 +31,7 @@ export function useReveal(text: string, running: boolean): string {
     frame = requestAnimationFrame(step);
     return () => cancelAnimationFrame(frame);
   }, [running]);
-  const still =
-    !running || document.hidden || matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const still = !running || document.hidden || reduced();
   if (still) now.current.shown = text.length;
   return still ? text : text.slice(0, shown);
 }

@@ -1,5 +1,5 @@
 import { memo, useMemo, useRef } from "react";
-import { Growing, parse, type Block } from "./parse.js";
+import { Groups, Growing, parse, type Block } from "./parse.js";
 import { render } from "./render.js";
 
 interface Props {
@@ -13,6 +13,7 @@ interface Props {
 /** Markdown as elements. Of a text that grows only the blocks are made anew that changed. */
 export const Markdown = memo(function Markdown({ text, open, sources }: Props) {
   const growing = useRef<Growing | null>(null);
+  const groups = useRef<Groups | null>(null);
   const blocks = useMemo(() => {
     if (!open) return parse(text);
     growing.current ??= new Growing();
@@ -20,11 +21,20 @@ export const Markdown = memo(function Markdown({ text, open, sources }: Props) {
   }, [text, open]);
   return (
     <div className="prose">
-      {blocks.map((block, at) => (
-        <BlockView key={at} block={block} sources={sources} />
+      {(groups.current ??= new Groups()).update(blocks).map((group, at) => (
+        <GroupView key={at} group={group} sources={sources} />
       ))}
     </div>
   );
+});
+
+interface GroupProps {
+  group: readonly Block[];
+  sources: number;
+}
+
+const GroupView = memo(function GroupView({ group, sources }: GroupProps) {
+  return group.map((block, at) => <BlockView key={at} block={block} sources={sources} />);
 });
 
 const BlockView = memo(function BlockView({ block, sources }: { block: Block; sources: number }) {

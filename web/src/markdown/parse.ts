@@ -8,6 +8,8 @@ export interface Block {
   readonly plain: string | null;
 }
 
+/** Blocks that settled together are one group; a page compares groups before it looks into one. */
+const GROUP = 40;
 /** Longer than this (UTF-16 units), what has no blocks yet is shown as it is. */
 const MOST = 60_000;
 /** More levels than this nobody means (Markdown's reader stops at 100). */
@@ -76,6 +78,26 @@ export class Growing {
       this.#at += lines[found[sure]!.line] ?? 0;
     }
     return all;
+  }
+}
+
+/**
+ * Blocks in groups, of which those that are complete stay the same arrays for as long as their
+ * blocks stay the same.
+ */
+export class Groups {
+  #groups: (readonly Block[])[] = [];
+
+  update(blocks: readonly Block[]): readonly (readonly Block[])[] {
+    const found: (readonly Block[])[] = [];
+    for (let at = 0; at < blocks.length; at += GROUP) {
+      const before = this.#groups[found.length];
+      const same =
+        before?.length === Math.min(GROUP, blocks.length - at) &&
+        before.every((block, index) => block === blocks[at + index]);
+      found.push(same ? before : blocks.slice(at, at + GROUP));
+    }
+    return (this.#groups = found);
   }
 }
 

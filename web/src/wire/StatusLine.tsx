@@ -1,15 +1,16 @@
-import { useSyncExternalStore } from "react";
+import { memo, useSyncExternalStore } from "react";
 import { useSession } from "../lib/session.js";
 import { language, words } from "../words/words.js";
 import type { Reading } from "./meter.js";
 
-const number = (value: number) =>
-  value.toLocaleString(language, { maximumFractionDigits: value < 10 ? 1 : 0 });
+const small = new Intl.NumberFormat(language, { maximumFractionDigits: 1 });
+const large = new Intl.NumberFormat(language, { maximumFractionDigits: 0 });
+const number = (value: number) => (value < 10 ? small : large).format(value);
 const time = (milliseconds: number) =>
   milliseconds < 1000 ? `${Math.round(milliseconds)} ms` : `${(milliseconds / 1000).toFixed(1)} s`;
 
 /** What the line of an answer did, in one line. */
-export function StatusLine({ meterKey }: { meterKey: string }) {
+export const StatusLine = memo(function StatusLine({ meterKey }: { meterKey: string }) {
   const { meters } = useSession();
   const reading = useSyncExternalStore(meters.subscribe, () => meters.reading(meterKey));
   if (!reading) return null;
@@ -30,7 +31,7 @@ export function StatusLine({ meterKey }: { meterKey: string }) {
       )}
     </p>
   );
-}
+});
 
 function numbers({ firstToken, rate, tokens }: Reading): string[] {
   const said: string[] = [];

@@ -79,10 +79,14 @@ export class Meter {
 
 type Mutable = { -readonly [K in keyof Reading]: Reading[K] };
 
+/** Milliseconds between two looks at figures that change all the time. */
+const LOOK = 200;
+
 /** The meters of the answers that were read here, by their message's key; observable. */
 export class Meters {
   readonly #meters = new Map<string, Meter>();
   readonly #listeners = new Set<() => void>();
+  #telling: ReturnType<typeof setTimeout> | undefined;
 
   connection(key: string, state: ConnectionState): void {
     this.#of(key).connection(state);
@@ -93,6 +97,7 @@ export class Meters {
     this.#of(key).event(event, performance.now());
     // Tokens come too fast to be counted one by one before people's eyes.
     if (event.type !== "token" && event.type !== "reasoning") this.#tell();
+    else this.#telling ??= setTimeout(() => this.#tell(), LOOK);
   }
 
   /** What is known of the line of a message's answer; undefined: it was not read here. */
@@ -113,6 +118,8 @@ export class Meters {
   }
 
   #tell(): void {
+    clearTimeout(this.#telling);
+    this.#telling = undefined;
     for (const listener of this.#listeners) listener();
   }
 }

@@ -16,6 +16,12 @@ import {
   type ChatMessage,
 } from "./messages.js";
 
+/** Milliseconds between two renderings while text comes: more of them nobody could see. */
+const PACE = 30;
+
+/** Events that come one after the other, and of which the next one tells as much. */
+const FLOWING: ReadonlySet<string> = new Set(["token", "reasoning", "tool"]);
+
 /** Settings of {@link useConversation}. */
 export interface ConversationOptions {
   /** The dialogue to show and go on with. None: a new one. */
@@ -93,6 +99,8 @@ export function useConversation(
     answers: [] as readonly Answer[],
     client: null as Fairlead | null,
     made: 0,
+    /** Shows what has come since the last rendering. */
+    showing: undefined as ReturnType<typeof setTimeout> | undefined,
     onConversation,
     onEvent,
     onConnection,
@@ -105,9 +113,16 @@ export function useConversation(
     now.current.ask = ask;
   });
 
-  const show = useCallback((next: readonly ChatMessage[]) => {
-    now.current.messages = next;
-    setMessages(next);
+  const show = useCallback((next: readonly ChatMessage[], flowing = false) => {
+    const state = now.current;
+    state.messages = next;
+    const render = () => {
+      clearTimeout(state.showing);
+      state.showing = undefined;
+      setMessages(state.messages);
+    };
+    if (flowing) state.showing ??= setTimeout(render, PACE);
+    else render();
   }, []);
 
   const read = useCallback(
@@ -123,7 +138,7 @@ export function useConversation(
       const ended = await made.result((state, event) => {
         if (!own()) return;
         if (event) now.current.onEvent?.(key, event);
-        show(updated(now.current.messages, key, state));
+        show(updated(now.current.messages, key, state), FLOWING.has(event?.type ?? ""));
         if (state.conversationId && state.conversationId !== now.current.id) {
           now.current.id = state.conversationId;
           setId(state.conversationId);
@@ -209,6 +224,8 @@ export function useConversation(
     const state = now.current;
     return () => {
       leave(state);
+      clearTimeout(state.showing);
+      state.showing = undefined;
       state.client = null; // mounted again, it begins anew
     };
   }, []);
