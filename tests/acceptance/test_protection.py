@@ -284,8 +284,26 @@ async def test_one_consumer_has_so_many_sockets_though_they_read_nothing(folder:
         await one_too_many(ann)
 
 
+async def test_the_sockets_of_all_protocols_are_counted_together(folder: Path) -> None:
+    keys = {"FAIRLEAD_API_KEYS": "ann=a-secret,bob=b-secret"}
+    args = ["--max-sockets-each", "1"]
+    async with ServerProcess(folder, *args, env=keys) as server:
+        url = server.url.replace("http", "ws", 1)
+        ann = {"Authorization": "Bearer a-secret"}
+        async with connect(f"{url}/v1/responses", additional_headers=ann) as kept:
+            for path in ("/ws", "/v1/responses", "/v1/realtime"):
+                async with connect(url + path, additional_headers=ann) as refused:
+                    assert "WebSockets are open" in str(await refused.recv())
+                    await refused.wait_closed()
+                    assert (refused.close_code, refused.close_reason) == (1013, "too_many"), path
+            bob = {"Authorization": "Bearer b-secret"}
+            async with connect(f"{url}/v1/realtime", additional_headers=bob) as other:
+                assert "session.created" in str(await other.recv())
+            assert kept.close_code is None
+
+
 async def test_who_drips_the_head_of_a_request_is_let_go(folder: Path) -> None:
-    async with ServerProcess(folder, "--head-timeout", "0.5") as server:
+    async with ServerProcess(folder, "--head-timeout", "3") as server:
         async with opened(server) as (silent, _), opened(server) as (dripping, writer):
 
             async def drip() -> None:
@@ -304,7 +322,7 @@ async def test_who_drips_the_head_of_a_request_is_let_go(folder: Path) -> None:
         # One that is quick may keep its connection, and ask on after a pause.
         async with httpx.AsyncClient() as client:
             assert (await client.get(server.url + "/models")).status_code == 200
-            await asyncio.sleep(1)
+            await asyncio.sleep(4)
             assert (await client.get(server.url + "/models")).status_code == 200
 
 

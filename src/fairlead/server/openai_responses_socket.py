@@ -18,7 +18,15 @@ from fairlead.dialects.openai_error import socket_error
 from fairlead.dialects.openai_responses import PREFIX
 from fairlead.engine.ask import Ask
 from fairlead.engine.models import Model
-from fairlead.errors import BadRequest, Busy, Draining, FairleadError, NotFound, TooLarge
+from fairlead.errors import (
+    BadRequest,
+    Busy,
+    Draining,
+    FairleadError,
+    NotFound,
+    TooLarge,
+    TooMany,
+)
 from fairlead.events.meta import GenerationMeta
 from fairlead.policy.caller import Caller
 from fairlead.protocols import responses
@@ -30,7 +38,7 @@ from fairlead.server.socket import foreign, refuse
 from fairlead.server.system import System
 from fairlead.transports.body import UNWINDING
 from fairlead.transports.response_messages import ResponseMessages
-from fairlead.transports.websocket import POLICY, TOO_BIG, Socket
+from fairlead.transports.websocket import OVERLOAD, POLICY, TOO_BIG, Socket
 
 router = APIRouter(prefix="/v1/responses", tags=["openai"])
 
@@ -79,7 +87,14 @@ async def _serve(
     async with Socket(
         system.engine, system.connections, websocket.scope, websocket.receive, websocket.send
     ) as opened:
-        await _Talk(system, opened, caller, window).run()
+        try:
+            place = system.places.take(caller.consumer)
+        except TooMany as error:
+            opened.say(socket_error(error))
+            opened.end(OVERLOAD, error.code)
+            return
+        with place:
+            await _Talk(system, opened, caller, window).run()
 
 
 class _Talk:
