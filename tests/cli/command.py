@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 from pathlib import Path
 from typing import NamedTuple
 
-COMMAND = str(Path(sys.executable).parent / "fairlead")
+from tests.support.forked import FAIRLEAD, fork
+
+COMMAND = FAIRLEAD
 
 
 class Result(NamedTuple):
@@ -45,12 +46,26 @@ async def run(
     *args: str,
     cwd: Path | None = None,
     given: str = "",
-    program: str = COMMAND,
+    program: str = "",
     **environ: str,
 ) -> Result:
-    """A whole run; ``given`` on its standard input."""
-    process = await start(*args, cwd=cwd, program=program, **environ)
+    """A whole run; ``given`` on its standard input. It is forked, unless the ``program`` itself is
+    to be started."""
     async with asyncio.timeout(90):
-        out, err = await process.communicate(given.encode())
-    assert process.returncode is not None
-    return Result(process.returncode, out.decode(), err.decode())
+        if program:
+            process = await start(*args, cwd=cwd, program=program, **environ)
+            out, err = await process.communicate(given.encode())
+            assert process.returncode is not None
+            return Result(process.returncode, out.decode(), err.decode())
+        forked = await fork(
+            *(COMMAND, *args),
+            env=environment(**environ),
+            folder=cwd,
+            stdin=given.encode(),
+            stdout=True,
+            stderr=True,
+        )
+        assert forked.stdout is not None
+        assert forked.stderr is not None
+        out, err = await asyncio.gather(forked.stdout.read(), forked.stderr.read())
+        return Result(await forked.wait(), out.decode(), err.decode())

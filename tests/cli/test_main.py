@@ -9,18 +9,18 @@ import pytest
 
 import fairlead
 from fairlead.server.config import SETTINGS
-from tests.cli.command import run
+from tests.cli.command import COMMAND, run
 
 
 async def test_help_names_the_commands_with_examples() -> None:
-    result = await run("--help")
+    result = await run("--help", program=COMMAND)
     assert result.status == 0
     for word in ("serve", "ask", "ingest", "config", "--version", 'fairlead ask "'):
         assert word in result.out
 
 
 async def test_version() -> None:
-    result = await run("--version")
+    result = await run("--version", program=COMMAND)
     assert (result.status, result.out) == (0, f"fairlead {fairlead.__version__}\n")
 
 

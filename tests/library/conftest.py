@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from tests.support.forked import fork
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -50,12 +51,12 @@ async def served(app: ASGIApp, **options: Any) -> AsyncGenerator[str, None]:
 @contextlib.asynccontextmanager
 async def example(name: str, data_dir: Path, **env: str) -> AsyncGenerator[str, None]:
     """Serve an example as a process; its address."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "uvicorn", f"{name}:app", "--port", "0",
-        cwd=EXAMPLES,
+    process = await fork(
+        *("-m", "uvicorn", f"{name}:app", "--port", "0"),
+        folder=EXAMPLES,
         env=os.environ | {"DATA_DIR": str(data_dir)} | env,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
+        stderr=True,
+    )
     assert process.stderr is not None
     lines = b""
     try:
@@ -66,6 +67,6 @@ async def example(name: str, data_dir: Path, **env: str) -> AsyncGenerator[str, 
                 lines += line
         yield lines.decode().partition("running on ")[2].split()[0]
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
+        process.kill()
+        await process.stderr.read()
+        await process.wait()

@@ -26,7 +26,7 @@ _TEMPLATE = Path(__file__).with_name("template.py")
 #: What the interpreter, and what it imports, reads of the environment as it begins.
 _READ_EARLY = ("PYTHON", "LD_", "LC_", "LANG", "SSL_", "OTEL_")
 #: Seconds that suffice for the template to begin, on a busy machine.
-_ENOUGH = 120.0
+_ENOUGH = 240.0
 
 
 class Forked:
@@ -106,12 +106,14 @@ async def fork(
     *arguments: str,
     env: Mapping[str, str],
     folder: Path | None = None,
+    stdin: bytes = b"",
     stdout: bool = False,
     stderr: bool = False,
     limit: int = 1 << 16,
 ) -> Forked:
-    """Start :data:`FAIRLEAD`, or ``-m`` a module, with its arguments. ``stdout`` and ``stderr`` can
-    be read where that is wanted, in lines of at most ``limit`` bytes."""
+    """Start :data:`FAIRLEAD`, or ``-m`` a module, with its arguments, and ``stdin`` to read.
+    ``stdout`` and ``stderr`` can be read where that is wanted, in lines of at most ``limit``
+    bytes."""
     with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
 
         def pipe() -> tuple[int, int]:
@@ -122,11 +124,14 @@ async def fork(
 
         nowhere = os.open(os.devnull, os.O_RDWR)
         theirs.callback(os.close, nowhere)
+        given = os.memfd_create("stdin")
+        theirs.callback(os.close, given)
+        os.pwrite(given, stdin, 0)
         status, told = pipe()
         out, written = pipe() if stdout else (-1, nowhere)
         err, complained = pipe() if stderr else (-1, nowhere)
         request = {"arguments": arguments, "env": dict(env), "folder": str(folder or Path.cwd())}
-        _template().ask(request, [nowhere, written, complained, told])
+        _template().ask(request, [given, written, complained, told])
         # Now, so that the pipe of a template that has ended does.
         theirs.close()
         process = Forked(_born(status), status)

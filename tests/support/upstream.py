@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import sys
 from types import TracebackType
 from typing import Self
+
+from tests.support.forked import Forked, fork
 
 
 class UpstreamProcess:
@@ -15,15 +17,13 @@ class UpstreamProcess:
     def __init__(self, *args: str) -> None:
         self.base_url = ""
         self._args = args
-        self._process: asyncio.subprocess.Process | None = None
+        self._process: Forked | None = None
 
     async def start(self) -> None:
         """Start, and wait until it listens."""
         port = self.base_url.removesuffix("/v1").rpartition(":")[2] or "0"
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fairlead.testing.upstream", "--port", port, *self._args,
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        arguments = ("-m", "fairlead.testing.upstream", "--port", port, *self._args)
+        self._process = await fork(*arguments, env=os.environ, stdout=True)
         assert self._process.stdout is not None
         async with asyncio.timeout(90):
             self.base_url = (await self._process.stdout.readline()).decode().strip()
