@@ -675,12 +675,15 @@ async def test_authority_lasts_as_long_as_it_lasts(
     backend: Backend, relayed: Any, tmp_path: Path
 ) -> None:
     async def keys(*args: str) -> str:
-        return (await run("keys", *args, "--data-dir", str(tmp_path / "data"))).out.strip()
+        result = await run("keys", *args, "--data-dir", str(tmp_path / "data"))
+        assert result.status == 0, result
+        return result.out.strip()
 
     shop = await relayed(FAIRLEAD_API_KEYS=KEYS)
     key = await keys("create", "carol")
     carol = {"Authorization": f"Bearer {key}"}
     async with shop.session.post(shop.server.url + "/tickets", headers=carol) as response:
+        assert response.status == 200, await response.text()
         ticket = (await response.json())["ticket"]
     url = f"{shop.url}/events?ticket={ticket}"
     async with shop.session.get(url) as response:
@@ -695,7 +698,7 @@ async def test_authority_lasts_as_long_as_it_lasts(
         ):
             assert again.status == 401  # it was good once
             await keys("revoke", key[4:14])
-            message = await socket.receive(timeout=20)
+            message = await socket.receive(timeout=90)
             assert (message.data, message.extra) == (1008, "revoked")
         (end,) = await shop.read(response)
         assert json.loads(end.data)["code"] == "revoked"

@@ -148,7 +148,7 @@ async def test_a_silent_connection_is_dead() -> None:
     talk = Talk(
         Reply([head(), thinking(), token(2, "a")], "hang"),
         Reply([head(), token(3, "b"), done(4)]),
-        silence=0.05,
+        silence=0.5,
     )
     assert text(await talk.ask()) == "ab"
     assert talk.reconnects[0].reason == "nothing came for too long"

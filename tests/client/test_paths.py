@@ -152,7 +152,7 @@ async def test_a_path_that_holds_everything_back_is_polled(
     after = behaviour if isinstance(behaviour, Buffer) else Pass()
     async with (
         ToxicProxy(server.port, behaviour, after) as proxy,
-        Client(proxy.url, patience=0.5, sleep=at_once, on_reconnect=told.append) as client,
+        Client(proxy.url, patience=2, sleep=at_once, on_reconnect=told.append) as client,
     ):
         async for event in client.ask("Why?"):
             events.append(event)
@@ -179,7 +179,7 @@ async def test_a_path_that_stalls_in_the_middle_is_left(
     upstream.script(Answer(tokens=TOKENS))
     async with (
         ToxicProxy(server.port, Swallow(700), Pass()) as proxy,
-        Client(proxy.url, silence=0.5, sleep=at_once) as client,
+        Client(proxy.url, silence=2, sleep=at_once) as client,
     ):
         check_once([event async for event in client.ask("Why?")])
         assert proxy.connections == 2
@@ -211,8 +211,8 @@ async def test_what_keeps_silent_is_left_and_what_is_late_is_waited_for(
                 proxy.url,
                 transport=transport,
                 interruptible=n == 1,
-                silence=0.5,
-                patience=0.5,
+                silence=2,
+                patience=2,
                 sleep=at_once,
             ) as client:
                 check_once([event async for event in client.ask(f"Question {n}")])
@@ -226,7 +226,7 @@ async def test_a_path_that_holds_back_all_but_whole_blocks_is_polled(
     upstream.script(Answer(tokens=TOKENS[:60], pace=Pace(gated=True)))
     async with (
         ToxicProxy(server.port, Buffer(1000), Buffer(1000), Pass()) as proxy,
-        Client(proxy.url, silence=0.5, sleep=at_once) as client,
+        Client(proxy.url, silence=2, sleep=at_once) as client,
     ):
 
         def polled() -> bool:
@@ -253,7 +253,7 @@ async def test_an_answer_that_is_polled_climbs_back(
     now = 0.0
     async with (
         ToxicProxy(server.port, Swallow(), Pass()) as proxy,
-        Client(proxy.url, patience=0.5, sleep=at_once, clock=lambda: now) as client,
+        Client(proxy.url, patience=2, sleep=at_once, clock=lambda: now) as client,
     ):
 
         def streamed() -> list[str]:

@@ -157,7 +157,7 @@ async def test_a_socket_that_falls_silent_is_left(
     upstream.script(Answer(tokens=TOKENS))
     async with (
         ToxicProxy(server.port, Swallow(2500), Pass()) as proxy,
-        Client(proxy.url, transport="websocket", silence=1.0, sleep=at_once) as client,
+        Client(proxy.url, transport="websocket", silence=3, sleep=at_once) as client,
     ):
         events = await everything(client.ask("Why?"))
         assert proxy.connections == 2
@@ -492,7 +492,7 @@ async def test_auto_falls_from_one_to_the_next_and_climbs_back(
     clock = Clock()
     async with (
         ToxicProxy(server.port, Swallow(), Swallow(), Pass()) as proxy,
-        Client(proxy.url, interruptible=True, patience=0.5, clock=clock, sleep=at_once) as client,
+        Client(proxy.url, interruptible=True, patience=2, clock=clock, sleep=at_once) as client,
     ):
 
         async def used() -> list[str]:

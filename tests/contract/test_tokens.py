@@ -27,7 +27,7 @@ from tests.support.server import ServerProcess
 __all__ = ["serve", "session", "upstream"]
 
 #: How long the tokens of the expiring kind last, in seconds: time enough to open every transport.
-SHORT = 8
+SHORT = 15
 
 
 @pytest.fixture
