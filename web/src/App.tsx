@@ -17,7 +17,8 @@ const Operator = lazy(() =>
 type Door =
   | { state: "asking" }
   | { state: "closed"; login: string | null; refused: boolean }
-  | { state: "open"; info: Info; me: Me }
+  /** `again`: the sign-in has ended; what is being typed waits for the next one. */
+  | { state: "open"; info: Info; me: Me; again?: { login: string | null; refused: boolean } }
   | { state: "failed"; error: FairleadError };
 
 /** The page: who one is, and then where one is. */
@@ -30,7 +31,7 @@ export function App() {
     try {
       const me = await session.server.me();
       if (me.consumer === null) {
-        setDoor({ state: "closed", login: me.login, refused: false });
+        close(me.login, false);
       } else {
         setDoor({ state: "open", info: await session.server.info(), me });
       }
@@ -44,16 +45,25 @@ export function App() {
       keep("");
       const fresh = begin();
       const me = await fresh.server.me().catch(() => null);
-      setDoor({ state: "closed", login: me?.login ?? null, refused: true });
+      close(me?.login ?? null, true);
+    }
+
+    function close(login: string | null, refused: boolean): void {
+      setDoor((before) =>
+        before.state === "open"
+          ? { ...before, again: { login, refused } }
+          : { state: "closed", login, refused },
+      );
     }
   }, [session]);
+  const lookAgain = useCallback(() => void knock(), [knock]);
   useEffect(() => {
     void knock();
   }, [knock]);
 
   const use = (key: string) => {
     keep(key);
-    setDoor({ state: "asking" });
+    if (door.state !== "open") setDoor({ state: "asking" });
     setSession(begin());
   };
   const leave = async () => {
@@ -70,35 +80,41 @@ export function App() {
   if (door.state === "failed") {
     return (
       <main className="mx-auto grid min-h-dvh max-w-md content-center p-6">
-        <Problem error={door.error} onRetry={() => void knock()} />
+        <Problem error={door.error} onRetry={lookAgain} />
       </main>
     );
   }
+  const { info, me, again } = door;
   return (
     <SessionContext value={session}>
-      {route.page === "chat" ? (
-        <Chat
-          info={door.info}
-          me={door.me}
-          conversation={route.conversation}
-          onSignOut={() => void leave()}
-          onSignedOut={() => void knock()}
-        />
-      ) : (
-        <Suspense fallback={<Loading />}>
-          {route.page === "lab" ? (
-            <Lab info={door.info} me={door.me} />
-          ) : (
-            <Operator
-              info={door.info}
-              me={door.me}
-              onKey={use}
-              onSignOut={() => void leave()}
-              onSignedOut={() => void knock()}
-            />
-          )}
-        </Suspense>
-      )}
+      {again && <SignIn {...again} operator={route.page === "operator"} onKey={use} />}
+      <div hidden={!!again}>
+        {route.page === "chat" ? (
+          <Chat
+            // What somebody else typed is nobody's to see.
+            key={me.consumer}
+            info={info}
+            me={me}
+            conversation={route.conversation}
+            onSignOut={() => void leave()}
+            onSignedOut={lookAgain}
+          />
+        ) : (
+          <Suspense fallback={<Loading />}>
+            {route.page === "lab" ? (
+              <Lab info={info} me={me} />
+            ) : (
+              <Operator
+                info={info}
+                me={me}
+                onKey={use}
+                onSignOut={() => void leave()}
+                onSignedOut={lookAgain}
+              />
+            )}
+          </Suspense>
+        )}
+      </div>
     </SessionContext>
   );
 }

@@ -1,6 +1,7 @@
 import { FairleadError, type Info, type Me, type Source } from "@fairlead/client";
 import { useConversation, type ChatMessage } from "@fairlead/client/react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { save } from "../lib/export.js";
 import * as kept from "../lib/kept.js";
 import { go } from "../lib/route.js";
 import { keepsKey, useSession } from "../lib/session.js";
@@ -16,9 +17,11 @@ import { ModelPicker } from "./ModelPicker.js";
 import { PassagePanel } from "./PassagePanel.js";
 import { Problem } from "./Problem.js";
 import { SettingsDialog } from "./SettingsDialog.js";
+import { Shortcuts } from "./Shortcuts.js";
 import { Sidebar } from "./Sidebar.js";
 import { useConversations } from "./useConversations.js";
 import { useOnline } from "./useOnline.js";
+import { useStop } from "./useStop.js";
 import { Welcome } from "./Welcome.js";
 import type { Chosen } from "../lib/files.js";
 
@@ -43,12 +46,15 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
   const [source, setSource] = useState<{ source: Source; number: number } | null>(null);
   const [menu, setMenu] = useState(false);
   const [tuning, setTuning] = useState(false);
+  const [helping, setHelping] = useState(false);
   const composer = useRef<ComposerHandle>(null);
   const made = useRef("");
   const online = useOnline();
   const documents = useDocuments(info);
 
-  const ask = useMemo(() => ({ background: true, ...kept.options(settings) }), [settings]);
+  // Closing the page ends no answer, unless the server's operator wants that.
+  const background = info.page_background !== false;
+  const ask = useMemo(() => ({ background, ...kept.options(settings) }), [background, settings]);
   const chat = useConversation(client, {
     conversationId: conversation || undefined,
     ask,
@@ -72,6 +78,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
     ),
   });
   const { messages, busy, loading, error, refresh } = chat;
+  const stop = useStop(chat, client, online);
   const list = useConversations(conversation, busy);
   const title = list.items.find(({ conversation_id: id }) => id === conversation)?.title ?? "";
 
@@ -103,7 +110,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
     document.title = `${mark}${title ? `${title} – ` : ""}${words.appName}`;
   }, [title, list.away.finished.length]);
 
-  // Ctrl or Cmd with K: search; with Shift and O: a new conversation; Escape stops the answer.
+  // As `Shortcuts` tells.
   useEffect(() => {
     const key = (event: KeyboardEvent) => {
       const command = event.ctrlKey || event.metaKey;
@@ -118,12 +125,15 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
       } else if (event.key === "Escape" && !event.defaultPrevented) {
         if (menu) setMenu(false);
         else if (source) setSource(null);
-        else if (busy && !document.querySelector("dialog[open]")) chat.stop();
+        else if (busy && !document.querySelector("dialog[open]")) stop.press();
+      } else if (command && event.key === "/") {
+        event.preventDefault();
+        setHelping(true);
       }
     };
     addEventListener("keydown", key);
     return () => removeEventListener("keydown", key);
-  }, [busy, chat.stop, menu, source]);
+  }, [busy, stop.press, menu, source]);
 
   const sent = useRef<readonly Chosen[]>([]);
   const send = async (text: string, attachments: readonly Chosen[]) => {
@@ -202,6 +212,19 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
           />
           <ModelPicker model={settings.model} onModel={(model) => change({ ...settings, model })} />
           <IconButton icon="settings" label={words.settings} onClick={() => setTuning(true)} />
+          <IconButton
+            icon="help"
+            label={words.shortcuts}
+            className="wide-only"
+            onClick={() => setHelping(true)}
+          />
+          {!empty && (
+            <IconButton
+              icon="download"
+              label={words.exportMarkdown}
+              onClick={() => save(title, messages)}
+            />
+          )}
           <h1 className="sr-only">{title || words.newConversation}</h1>
           <WireMenu info={info} />
         </header>
@@ -228,6 +251,11 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
             {error && <Problem error={error} onRetry={() => void refresh()} />}
           </Messages>
         )}
+        {stop.held && (
+          <p className="held" role="status">
+            {words.stopHeld}
+          </p>
+        )}
         <Documents items={documents.items} onClose={documents.clear} />
         <Composer
           ref={composer}
@@ -236,7 +264,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
           limits={info.attachments}
           busy={busy}
           onSend={(text, attachments) => void send(text, attachments)}
-          onStop={chat.stop}
+          onStop={stop.press}
         />
       </DropZone>
       {source && (
@@ -249,6 +277,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
       {tuning && (
         <SettingsDialog settings={settings} onSettings={change} onClose={() => setTuning(false)} />
       )}
+      {helping && <Shortcuts onClose={() => setHelping(false)} />}
       <Announcer message={messages.at(-1)} />
     </div>
   );

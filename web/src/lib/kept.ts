@@ -49,6 +49,29 @@ export function forget(conversation: string): void {
   localStorage.removeItem(place("settings", conversation));
 }
 
+const STOPS = "fairlead.stops";
+
+/** Streams that somebody stopped here, as far as their end was not seen yet. */
+export function stops(): readonly string[] {
+  try {
+    return JSON.parse(localStorage.getItem(STOPS) ?? "[]") as string[];
+  } catch {
+    return [];
+  }
+}
+
+/** Remember that a stream is to be stopped. */
+export function keepStop(stream: string): void {
+  localStorage.setItem(STOPS, JSON.stringify([...new Set([...stops(), stream])]));
+}
+
+/** It has ended. */
+export function forgetStop(stream: string): void {
+  const left = stops().filter((one) => one !== stream);
+  if (left.length) localStorage.setItem(STOPS, JSON.stringify(left));
+  else localStorage.removeItem(STOPS);
+}
+
 /** A question's options. Pure. */
 export function options({ model, system, temperature, maxTokens }: Settings) {
   const parameters = {

@@ -146,7 +146,10 @@ export function Keys({ open, onKey }: Props) {
         <Made
           made={made}
           usable={open && made.scopes.includes("admin")}
-          onUse={() => onKey(made.key)}
+          onUse={() => {
+            setMade(null);
+            onKey(made.key);
+          }}
           onClose={() => {
             setMade(null);
             again();

@@ -1,5 +1,6 @@
 import type { FairleadError } from "@fairlead/client";
 import { en, type Words } from "./en.js";
+export type { Words };
 import { zh } from "./zh.js";
 
 /** The language that the browser prefers, of the two that there are. */
@@ -34,6 +35,10 @@ export function inWords(
 ): { text: string; detail: string } {
   const { code, message, retryAfter, budget } = error;
   const parts = [said.errors[code] ?? said.errors["unknown"]!];
+  // One code for all that a model's server does not accept; this is what the server says of it.
+  if (code === "upstream_rejected" && message.startsWith("the dialogue is too long for")) {
+    parts[0] = said.dialogueTooLong;
+  }
   if (code === "budget_exhausted") {
     if (budget) parts[0] = said.budgetNamed(budget);
     if (retryAfter !== null) parts.push(said.refillsIn(span(retryAfter, said)));
