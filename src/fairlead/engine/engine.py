@@ -34,6 +34,7 @@ from fairlead.engine.overview import Overview
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.relay import Relay, fingerprint
+from fairlead.engine.resuming import Unfinished, unfinished
 from fairlead.engine.turns import Turn, Turns
 from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.vigil import Vigil
@@ -74,8 +75,10 @@ from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.observer import Begun, Observer
 from fairlead.ports.passing import Passed, Passing
+from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.provider import Turn as Said
+from fairlead.ports.resuming import Resuming
 from fairlead.ports.transform import Transforms
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
@@ -157,6 +160,7 @@ class Engine:
             retention or Retention(),
             self.limits.message_chars,
             clock,
+            self._resume,
         )
         self.dialogues = Dialogues(
             conversations,
@@ -171,8 +175,8 @@ class Engine:
 
     async def open(self) -> None:
         """Join the store as an owner and begin the upkeep. Stores must be open already."""
-        await self._upkeep.open()
         self.metering.open(self.node)
+        await self._upkeep.open()
         self.vigil.open()
         self._pulse.open()
         self._signals = self.store.on_signal(self.node, self._signalled)
@@ -195,12 +199,17 @@ class Engine:
         await self._idle.wait()
 
     async def interrupt_all(self) -> None:
-        """End every generation of this node as interrupted, and wait until that is durable."""
+        """End every generation of this node as interrupted, and wait until that is durable. Those
+        that another process can go on with are left to it."""
+        self._upkeep.draining = True
         running = tuple(self._running.values())
         for generation in running:
-            generation.interrupt(
-                Interrupted("the server is restarting; ask again to have the rest", retry_after=1)
-            )
+            if not generation.leave():
+                generation.interrupt(
+                    Interrupted(
+                        "the server is restarting; ask again to have the rest", retry_after=1
+                    )
+                )
         await asyncio.gather(*(generation.wait() for generation in running))
 
     @property
@@ -507,8 +516,11 @@ class Engine:
         meter: Meter,
         turn: Turn,
         caller: Caller,
+        rest: Unfinished | None = None,
+        resuming: Resuming | None = None,
     ) -> Generation:
-        """The generation of a stream that is ours to write, counted as running, yet to start."""
+        """The generation of a stream that is ours to write, counted as running, yet to start.
+        ``rest``: what another process has left of it, which ``resuming`` goes on with."""
         stream = created.info.spec.id
         assert created.epoch is not None
         begun = Begun(
@@ -525,7 +537,15 @@ class Engine:
             created.epoch,
             created.info.head.tail,
             max_event_bytes=self.limits.event_bytes,
+            grammar=None if rest is None else rest.grammar,
         )
+        deadline, work = self.limits.deadline, None
+        if rest is not None and resuming is not None:
+            deadline = max(1.0, deadline + created.info.created - self._clock())
+
+            async def work(request: GenerationRequest, sink: Sink) -> None:
+                await resuming.resume(request, rest.mark, rest.seen, sink)
+
         generation = Generation(
             info=created.info,
             meta=meta,
@@ -537,11 +557,13 @@ class Engine:
             meter=meter,
             turn=turn,
             course=Course(begun, meter, self._observers, self._clock),
-            deadline=self.limits.deadline,
+            deadline=deadline,
             max_chars=self.limits.message_chars,
             clock=self._clock,
             watched_elsewhere=lambda: self._watched_elsewhere(stream),
             finished=self._finished,
+            work=work,
+            answer=None if rest is None else rest.answer,
         )
         self._running[stream] = generation
         self._idle.clear()
@@ -564,7 +586,9 @@ class Engine:
     async def _finished(self, generation: Generation, answer: Answer) -> None:
         failure = generation.writer.failure
         try:
-            if failure is None:
+            if generation.left:
+                pass  # it has no end yet
+            elif failure is None:
                 await settle(self.conversations, generation.meta, answer)
             elif not isinstance(failure, LostStream):
                 self._upkeep.left_open(generation.stream, failure)
@@ -573,9 +597,68 @@ class Engine:
             _log.warning("message_not_settled", stream=generation.stream, error=error.message)
         finally:
             generation.course.end(answer, failure.code if failure is not None else "")
-            self._running.pop(generation.stream, None)
+            if self._running.get(generation.stream) is generation:
+                del self._running[generation.stream]
             if not self._running:
                 self._idle.set()
+
+    async def _resume(self, stream: str, acquired: ports.Acquired) -> bool:
+        """Go on with an answer that has lost its writer, if its provider can. The stream has been
+        acquired."""
+        info = await self.store.info(stream)
+        if self.transforms is not None or info.spec.content_type != CONTENT_TYPE:
+            return False  # what came out of transforms cannot be compared with what goes in
+        rest = await unfinished(self.store, stream, self.limits.message_chars)
+        found = None if rest is None else self.models.resuming(rest.mark)
+        if rest is None or found is None:
+            return False
+        provider, resuming = found
+        meta = decode_meta(info.meta)
+        caller = Caller(info.spec.owner)
+        name = rest.answer.model or meta.model
+        try:
+            meter = await self.metering.begin(caller, name, (), before=rest.output)
+        except FairleadError as error:
+            _log.warning("generation_not_resumed", stream=stream, code=error.code)
+            await resuming.forsake(rest.mark)
+            return False
+        created = ports.Created(msgspec.structs.replace(info, head=acquired.head), acquired.epoch)
+        generation = self._generation(
+            created,
+            meta,
+            provider,
+            None,
+            None,
+            meter,
+            self._turn_again(caller),
+            caller,
+            rest,
+            resuming,
+        )
+        opening = _opening("", int(self._clock() * 1000), searching=False)
+        _log.info("generation_resumed", stream=stream, upstream=rest.mark.upstream)
+        generation.start(
+            GenerationRequest(
+                stream=stream,
+                turns=(),
+                headers=generation.course.headers,
+                conversation=meta.conversation,
+            ),
+            "",
+            opening,
+        )
+        if info.signal == "stop":
+            generation.stop("stop")
+        return True
+
+    def _turn_again(self, caller: Caller) -> Turn:
+        """The turn of an answer that had its turn already: it waits for none."""
+        with contextlib.suppress(Busy, TooMany):
+            turn = self.turns.take(caller.consumer)
+            if turn.place == 0:
+                return turn
+            turn.leave()
+        return self.turns.beside()
 
     async def interrupt(
         self, caller: Caller, stream: str, shown: Position | None, ask: Ask, key: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -29,9 +30,10 @@ from fairlead.events.states import IllegalEvent
 from fairlead.policy.caller import Caller
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.knowledge import Knowledge, Passage
-from fairlead.ports.pouring import pour
+from fairlead.ports.pouring import Sink, pour
 from fairlead.ports.provider import GenerationRequest, Provider
 from fairlead.ports.provider import Turn as Said
+from fairlead.ports.resuming import Resuming
 from fairlead.ports.store import StreamInfo
 from fairlead.ports.transform import Transforms
 
@@ -41,12 +43,19 @@ _log = structlog.get_logger("fairlead.engine")
 _PASSAGES = 5
 
 
+class Left(FairleadError):
+    """The work goes on elsewhere, and so does its stream: there is no end to write."""
+
+    code = "interrupted"
+
+
 class Generation:
     """One running generation. It owns its writer and its task; connections own nothing of it.
 
     ``info`` is its stream as it was created. ``finished`` is awaited with the answer (``max_chars``
     of its text at most) once the terminal event is durable (or the writer has failed), before the
-    generation counts as over.
+    generation counts as over. ``work`` writes the rest of an answer that another process has begun,
+    of which ``answer`` is there already.
     """
 
     def __init__(
@@ -67,6 +76,8 @@ class Generation:
         clock: Callable[[], float],
         watched_elsewhere: Callable[[], Awaitable[bool]],
         finished: Callable[[Generation, Answer], Awaitable[None]],
+        work: Callable[[GenerationRequest, Sink], Awaitable[None]] | None = None,
+        answer: Answer | None = None,
     ) -> None:
         self.info = info
         self.stream = info.spec.id
@@ -85,7 +96,8 @@ class Generation:
         self._clock = clock
         self._watched_elsewhere = watched_elsewhere
         self._finished = finished
-        self._answer = Answer(max_chars)
+        self._answer = Answer(max_chars) if answer is None else answer
+        self._pour = functools.partial(pour, provider) if work is None else work
         self._cause: Event | FairleadError | None = None
         self._task: asyncio.Task[None] | None = None
         self._orphan_timer: asyncio.TimerHandle | None = None
@@ -121,6 +133,14 @@ class Generation:
         """End it with an error from outside (drain, lost store). Idempotent."""
         self._end(error)
 
+    def leave(self) -> bool:
+        """End it here without a word, if the work goes on where it is done and another process can
+        have the rest. False: it does not."""
+        if self.writer.mark is None or self._transforms is not None:
+            return False
+        self._end(Left("the answer is written on by another process"))
+        return True
+
     def writer_failed(self) -> None:
         """The writer can write no more, so the work is in vain."""
         self._end(self.writer.failure or Interrupted("the stream cannot be written any more"))
@@ -131,6 +151,11 @@ class Generation:
             # A task cancelled before its first step would never run, nor end its stream.
             if self._begun:
                 self._task.cancel()
+
+    @property
+    def left(self) -> bool:
+        """Whether it has ended here without an end."""
+        return isinstance(self._cause, Left)
 
     @property
     def answer(self) -> Answer:
@@ -188,7 +213,10 @@ class Generation:
         self._begun = True
         try:
             end = await self._outcome(request, question, opening)
+            forsaking = self._forsake(end)
             await self._finish(end)
+            if forsaking is not None:
+                await forsaking
         finally:
             if self._orphan_timer is not None:
                 self._orphan_timer.cancel()
@@ -224,7 +252,7 @@ class Generation:
         if cause is None:
             return Done(self._now())
         if isinstance(cause, FairleadError):
-            if cause.fault is Fault.SERVER:
+            if cause.fault is Fault.SERVER and not isinstance(cause, Left):
                 # In our own words; what a model's server says may repeat the prompt.
                 _log.warning(
                     "generation_failed", stream=self.stream, code=cause.code, error=cause.message
@@ -260,7 +288,7 @@ class Generation:
             request = msgspec.structs.replace(request, passages=tuple(passages))
         await meter.asked(request.passages)
         tap = Tap(self.writer, self._answer, meter, self.course, transform, self._now)
-        await pour(self._provider, request, tap)
+        await self._pour(request, tap)
         await tap.end()
 
     async def _retrieve(self, question: str, before: str) -> list[Passage] | None:
@@ -272,12 +300,23 @@ class Generation:
         self._answer.add(event)
         return passages
 
+    def _forsake(self, end: Event) -> asyncio.Task[None] | None:
+        """Have the work stopped that would go on elsewhere for nobody."""
+        mark = self.writer.mark
+        if mark is None or not isinstance(self._provider, Resuming):
+            return None
+        if self.left or self.writer.failure is not None:
+            return None  # somebody else has it, or will
+        if self.writer.ended or (isinstance(end, Done) and end.status == "completed"):
+            return None
+        return asyncio.create_task(self._provider.forsake(mark), name=f"forsake {self.stream}")
+
     async def _finish(self, end: Event) -> None:
         self._ending = True
         # Whoever sees the end may ask again at once, in its room and with what was not used.
         self.turn.leave()
         await self.meter.close(end.code if isinstance(end, Error) else "")
-        if self.writer.failure is None and not self.writer.ended:
+        if self.writer.failure is None and not self.writer.ended and not self.left:
             self.writer.write(end)
             self._answer.add(end)
         # The end must become durable although everybody wants to be gone by now.

@@ -72,10 +72,13 @@ class _Held:
 
 
 class Meter:
-    """Counts one answer. ``input``: the tokens of its prompt; ``output``: those written so far."""
+    """Counts one answer. ``input``: the tokens of its prompt; ``output``: those written so far.
+    ``before``: how many another process has written of it, which has charged them and the prompt;
+    None: it begins here."""
 
     __slots__ = (
         "_accounts",
+        "_already",
         "_answers",
         "_asked",
         "_budgets",
@@ -105,8 +108,10 @@ class Meter:
         model: str,
         prompt: int,
         ended: Callable[[Meter], None],
+        before: int | None = None,
     ) -> None:
         self.input = prompt
+        self._already = before
         self.output = 0
         #: How the budgets stood when they were last asked.
         self.standings: tuple[Standing, ...] = ()
@@ -198,7 +203,7 @@ class Meter:
 
     async def settle(self, usage: Usage) -> Usage:
         """Settle by what the provider says; its event with what is left of the budgets."""
-        self._stated, self._stated_at = usage, self.output
+        self._stated, self._stated_at = self._rest(usage), self.output
         if not self._lines:
             return usage
         try:
@@ -208,6 +213,16 @@ class Meter:
             _log.warning("budget_not_settled", code=error.code, error=error.message)
             return usage
         return msgspec.structs.replace(usage, budgets=tuple(map(_left, self.standings)))
+
+    def _rest(self, usage: Usage) -> Usage:
+        """What of it is charged here: the prompt and what was written before, those who began the
+        answer have charged."""
+        if self._already is None:
+            return usage
+        written = max(0, usage.output_tokens - self._already)
+        return msgspec.structs.replace(
+            usage, input_tokens=0, cached_tokens=0, output_tokens=written
+        )
 
     async def close(self, code: str = "") -> None:
         """Settle for good, and enter it into the ledger. ``code``: of the error that ended it."""
@@ -271,6 +286,8 @@ class Meter:
         """Take in the budgets as they are now."""
         self._budgets = self._accounts.budgets
         self._lines = self._accounts.lines(self._caller, self._model, self._answers)
+        if self._already is not None:
+            self._lines = tuple(line for line in self._lines if line.budget.unit != "requests")
         if not self._lines:
             self._granted = self._mark = _NO_LIMIT
             return
@@ -435,7 +452,7 @@ class Meter:
             consumer=self._caller.consumer,
             model=self._answers,
             currency=price.currency if price else "",
-            requests=1,
+            requests=int(self._already is None),
             input_tokens=input_tokens,
             output_tokens=output_tokens,
             cached_tokens=cached,

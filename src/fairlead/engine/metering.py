@@ -83,10 +83,13 @@ class Metering:
         turns: Sequence[Turn],
         parameters: Mapping[str, Any] | None = None,
         body: bytes = b"",
+        *,
+        before: int | None = None,
     ) -> Meter:
         """Reserve what a question takes at least; :meth:`Meter.close` or :meth:`Meter.cancel` must
         follow. ``parameters`` are part of the prompt as far as they are long: descriptions of
         tools, schemas. ``body``: the request that may be sent on as it is, with whatever it holds.
+        ``before``: see :class:`~fairlead.engine.meter.Meter`.
 
         Raises :class:`~fairlead.errors.BudgetExhausted`, :class:`~fairlead.errors.TooLarge` for a
         prompt that a budget could never hold, and :class:`~fairlead.errors.Misconfigured` for a
@@ -94,7 +97,7 @@ class Metering:
         """
         prompt = self.accounts.prompt(turns, parameters, body)
         holder = f"{self._node}.{next(self._numbers)}"
-        meter = Meter(self.accounts, holder, caller, model, prompt, self._meters.discard)
+        meter = Meter(self.accounts, holder, caller, model, prompt, self._meters.discard, before)
         try:
             await meter.begin()
         except asyncio.CancelledError:

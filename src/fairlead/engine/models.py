@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from fairlead.errors import UnknownModel
+from fairlead.events.model import Mark
 from fairlead.policy.caller import Caller
 from fairlead.policy.facts import Keep
 from fairlead.policy.routing import Route, route
 from fairlead.ports.provider import Provider
+from fairlead.ports.resuming import Resuming
 
 
 class Model(msgspec.Struct, frozen=True):
@@ -50,6 +52,14 @@ class Models:
         for one in self._routes:
             kept |= one.match.keep
         return kept
+
+    def resuming(self, mark: Mark) -> tuple[Provider, Resuming] | None:
+        """Who can go on from a mark, seen both ways; None: nobody."""
+        for model in self.all:
+            provider = model.provider
+            if isinstance(provider, Resuming) and provider.resumes(mark):
+                return model.provider, provider
+        return None
 
     def choose(self, name: str, caller: Caller) -> Model:
         """The model that answers ``caller`` who asks for ``name`` (empty: the default one)."""

@@ -13,6 +13,8 @@ from fairlead.policy.admission import Admission, Room, Share
 _TELL_AFTER = 0.25
 #: How much the newest answer counts in the average by which a wait is estimated.
 _NEWEST = 0.1
+#: The ticket of those that stand in no line.
+_BESIDE = -1
 #: What is said of a wait at most, in seconds: longer estimates are worth nothing.
 _LONGEST_WAIT = 60.0
 
@@ -104,6 +106,10 @@ class Turns:
             # Whoever comes may stand before others.
             self._tell_soon()
         return turn
+
+    def beside(self) -> Turn:
+        """A turn that takes nobody's room."""
+        return Turn(self, _BESIDE)
 
     def leave(self, turn: Turn) -> None:
         """Give a turn or a place back."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -17,7 +17,7 @@ from fairlead.events.meta import decode_meta
 from fairlead.events.model import Error
 from fairlead.journal.retention import Retention
 from fairlead.ports.conversations import Conversations
-from fairlead.ports.store import Appended, Held, Store
+from fairlead.ports.store import Acquired, Appended, Held, Store
 
 _log = structlog.get_logger("fairlead.engine")
 
@@ -38,7 +38,10 @@ class Upkeep:
         retention: Retention,
         message_chars: int,
         clock: Callable[[], float],
+        resume: Callable[[str, Acquired], Awaitable[bool]],
     ) -> None:
+        """``resume`` goes on with a stream that has lost its writer, and is the node's now, if that
+        can be done."""
         self._store = store
         self._conversations = conversations
         self._readers = readers
@@ -46,6 +49,9 @@ class Upkeep:
         self._retention = retention
         self._message_chars = message_chars
         self._clock = clock
+        self._resume = resume
+        #: What has lost its writer is left to those who go on.
+        self.draining = False
         self._unfinished: dict[str, FairleadError] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -70,9 +76,10 @@ class Upkeep:
         self._unfinished[stream] = failure
 
     async def recover(self) -> None:
-        """Close the streams that have lost their writer, so that their readers learn it."""
+        """Go on with the streams that have lost their writer, or close them, so that their readers
+        learn it."""
         interrupted = Interrupted("the server ended in the middle of the answer")
-        for stream in await self._store.abandoned():
+        for stream in () if self.draining else await self._store.abandoned():
             self._unfinished.setdefault(stream, interrupted)
         for stream, error in tuple(self._unfinished.items()):
             await self._close(stream, error)
@@ -81,6 +88,8 @@ class Upkeep:
     async def _close(self, stream: str, error: FairleadError) -> None:
         acquired = await self._store.acquire(stream, self._node)
         if isinstance(acquired, Held) or acquired.head.closed:
+            return
+        if not self.draining and await self._resume(stream, acquired):
             return
         now = int(self._clock() * 1000)
         end = Error(now, error.message, error.code, retryable=error.retryable)

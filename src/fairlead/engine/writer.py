@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from fairlead.errors import FairleadError, StoreUnavailable, UpstreamProtocol
 from fairlead.events.codec import encode
-from fairlead.events.model import Event
+from fairlead.events.model import Event, Mark
 from fairlead.events.states import Grammar, Phase
 from fairlead.journal.position import Epoch
 from fairlead.ports.store import Appended, AppendOutcome, Store
@@ -21,6 +21,7 @@ MAX_PENDING = 64 * 1024
 #: Tries of one append before the writer gives up, and the pause before the second (doubling).
 _TRIES = 6
 _PAUSE = 0.05
+_ENDED = Phase.ENDED
 
 
 class LostStream(FairleadError):
@@ -61,7 +62,9 @@ class Writer:
         tail: int,
         *,
         max_event_bytes: int,
+        grammar: Grammar | None = None,
     ) -> None:
+        """``grammar`` has followed the stream so far, if there is something in it already."""
         self.stream = stream
         self.failure: FairleadError | None = None
         self._store = store
@@ -69,7 +72,7 @@ class Writer:
         self._at = tail
         self._max_event_bytes = max_event_bytes
         self.failed: Callable[[], None] = _nothing
-        self._grammar = Grammar()
+        self._grammar = grammar or Grammar()
         self._pending: list[bytes] = []
         self._size = 0
         self._flying: list[bytes] = []
@@ -85,7 +88,12 @@ class Writer:
     @property
     def ended(self) -> bool:
         """Whether a terminal event has been written."""
-        return self._grammar.phase is Phase.ENDED
+        return self._grammar.phase is _ENDED
+
+    @property
+    def mark(self) -> Mark | None:
+        """By what the work could be gone on with."""
+        return self._grammar.mark
 
     @property
     def full(self) -> bool:
@@ -106,10 +114,11 @@ class Writer:
                 f"the provider sent an event of {len(record)} bytes; "
                 f"at most {self._max_event_bytes} are taken"
             )
-        self._grammar.step(event)
+        grammar = self._grammar
+        grammar.step(event)
         self._pending.append(record)
         self._size += len(record)
-        if self._grammar.phase is Phase.ENDED:
+        if grammar.phase is _ENDED:
             self._closing = True
         if not self._flying:
             self._send()
@@ -143,24 +152,11 @@ class Writer:
             self._size = 0
         # A repeated append closes only if it is the one that holds the terminal event.
         close = self._closing and not self._pending
-        append = self._store.append(self.stream, self._epoch, self._at, self._flying, close=close)
-        append.add_done_callback(self._outcome)
+        self._store.submit(self.stream, self._epoch, self._at, self._flying, close, self._outcome)
 
-    def _outcome(self, append: asyncio.Future[AppendOutcome]) -> None:
-        error = append.exception()
-        if error is not None:
-            self._tries += 1
-            if isinstance(error, StoreUnavailable) and self._tries < _TRIES:
-                # The outcome is unknown; the append may be repeated as it was, and only so.
-                loop = asyncio.get_running_loop()
-                loop.call_later(_PAUSE * 2**self._tries, self._send)
-                return
-            known = isinstance(error, FairleadError)
-            self._fail(error if known else StoreUnavailable(f"the store failed: {error!r}"))
-            return
-        outcome = append.result()
-        if not isinstance(outcome, Appended):
-            self._fail(LostStream(f"the stream {self.stream} has another writer: {outcome!r}"))
+    def _outcome(self, outcome: AppendOutcome | Exception) -> None:
+        if type(outcome) is not Appended:
+            self._not_appended(outcome)
             return
         self._tries = 0
         self._at = outcome.tail
@@ -169,6 +165,19 @@ class Writer:
             self._send()
         if self._waiters:
             self._release()
+
+    def _not_appended(self, outcome: AppendOutcome | Exception) -> None:
+        if not isinstance(outcome, Exception):
+            self._fail(LostStream(f"the stream {self.stream} has another writer: {outcome!r}"))
+            return
+        self._tries += 1
+        if isinstance(outcome, StoreUnavailable) and self._tries < _TRIES:
+            # The outcome is unknown; the append may be repeated as it was, and only so.
+            loop = asyncio.get_running_loop()
+            loop.call_later(_PAUSE * 2**self._tries, self._send)
+            return
+        known = isinstance(outcome, FairleadError)
+        self._fail(outcome if known else StoreUnavailable(f"the store failed: {outcome!r}"))
 
     def _fail(self, error: BaseException) -> None:
         assert isinstance(error, FairleadError)

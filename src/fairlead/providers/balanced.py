@@ -20,7 +20,7 @@ from fairlead.errors import (
     UpstreamRateLimited,
     UpstreamUnavailable,
 )
-from fairlead.events.model import Event, Thinking
+from fairlead.events.model import Event, Mark, Thinking
 from fairlead.policy.attachments import takes
 from fairlead.policy.balance import Candidate, Obstacle, Strategy, preferred
 from fairlead.policy.tokens import is_dense
@@ -28,6 +28,7 @@ from fairlead.ports.health import UpstreamHealth
 from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.pouring import Sink, pour
 from fairlead.ports.provider import GenerationRequest, Provider, speaks
+from fairlead.ports.resuming import Resuming
 from fairlead.providers.gate import Gate, Visit, counts
 from fairlead.providers.poured import poured
 
@@ -160,6 +161,8 @@ class BalancedProvider:
                     if not counts(error):
                         raise
                     failure = error
+                    if mouth.marked and not sink.write((Mark(self._now_ms()),)):
+                        await sink.room()
                     _log.warning(
                         "upstream_failed", stream=request.stream, upstream=gate.name,
                         model=choice.model, code=error.code, error=error.message,
@@ -168,6 +171,44 @@ class BalancedProvider:
                     visit.leave(None)
                     mouth.close()
         raise failure or self._nobody()
+
+    def resumes(self, mark: Mark) -> bool:
+        """See :class:`~fairlead.ports.resuming.Resuming`."""
+        return self._marked(mark) is not None
+
+    async def resume(
+        self, request: GenerationRequest, mark: Mark, seen: Sequence[Event], sink: Sink
+    ) -> None:
+        """See :class:`~fairlead.ports.resuming.Resuming`. Whoever has begun the answer goes on with
+        it, whatever stands against asking it something new."""
+        found = self._marked(mark)
+        if found is None:
+            raise UpstreamUnavailable(f"there is no upstream {mark.upstream!r} any more")
+        gate, provider = found
+        visit = gate.enter()
+        try:
+            await provider.resume(request, mark, seen, sink)
+            visit.leave(True)
+        except UpstreamError as error:
+            visit.leave(error)
+            raise
+        finally:
+            visit.leave(None)
+
+    async def forsake(self, mark: Mark) -> None:
+        """See :class:`~fairlead.ports.resuming.Resuming`."""
+        found = self._marked(mark)
+        if found is not None:
+            await found[1].forsake(mark)
+
+    def _marked(self, mark: Mark) -> tuple[Gate, Resuming] | None:
+        """Who has set the mark, if it is one of these."""
+        for choice in self.choices:
+            for gate in choice.gates:
+                provider = gate.provider
+                if isinstance(provider, Resuming) and provider.resumes(mark):
+                    return gate, provider
+        return None
 
     async def close(self) -> None:
         """There is nothing to free: the upstreams are the server's."""
@@ -284,14 +325,16 @@ class BalancedProvider:
 
 
 class _Mouth:
-    """What one upstream pours into: once it has begun to answer, the sink itself."""
+    """What one upstream pours into: once it has begun to answer, the sink itself. With marks alone
+    (``marked``) it has not: another one can still be asked."""
 
     # A slot of this name is what is called, with no call of ours in between.
-    __slots__ = ("_sink", "_told", "_visit", "open", "room", "write")
+    __slots__ = ("_sink", "_told", "_visit", "marked", "open", "room", "write")
 
     write: Callable[[Sequence[Event]], bool]
 
     def __init__(self, sink: Sink, visit: Visit, told: tuple[Event, ...]) -> None:
+        self.marked = False
         self.open = False
         self.room = sink.room
         self.write = self._first
@@ -304,10 +347,14 @@ class _Mouth:
         self.write = self._sink.write
 
     def _first(self, events: Sequence[Event]) -> bool:
-        self.open = True
-        self.write = self._sink.write
-        self._visit.answering()
-        return self._sink.write((*self._told, *events))
+        told, self._told = self._told, ()
+        if all(isinstance(event, Mark) for event in events):
+            self.marked = True
+        else:
+            self.open = True
+            self.write = self._sink.write
+            self._visit.answering()
+        return self._sink.write((*told, *events))
 
 
 def _spoken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:

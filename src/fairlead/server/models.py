@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from fairlead.engine.models import Model, Models
 from fairlead.errors import Misconfigured
@@ -18,6 +19,7 @@ from fairlead.providers.extractive import ExtractiveProvider
 from fairlead.providers.gate import Gate
 from fairlead.providers.openai_compatible import OpenAICompatibleProvider
 from fairlead.providers.openai_config import OpenAICompatibleConfig
+from fairlead.providers.openai_responses import OpenAIResponsesConfig, OpenAIResponsesProvider
 from fairlead.server.config import Config
 from fairlead.server.tables.budget import unknown_model
 from fairlead.server.tables.route import RouteTable, check_routing
@@ -179,7 +181,7 @@ def _provider(gate: Gate) -> OpenAICompatibleProvider:
 
 def _gate(upstream: Upstream) -> Gate:
     return Gate(
-        OpenAICompatibleProvider(_settings(upstream)),
+        _asking(upstream),
         upstream.models,
         weight=upstream.weight,
         caps=Caps(concurrent=upstream.max_concurrent, per_second=upstream.max_per_second),
@@ -195,23 +197,32 @@ def _gate(upstream: Upstream) -> Gate:
     )
 
 
-def _settings(upstream: Upstream) -> OpenAICompatibleConfig:
-    return OpenAICompatibleConfig(
-        name=upstream.name,
-        base_url=upstream.base_url,
-        model=upstream.models[0],
-        api_key=upstream.api_key.reveal(),
-        headers=upstream.headers,
-        connect_timeout=upstream.connect_timeout,
-        first_token_timeout=upstream.first_token_timeout,
-        silence_timeout=upstream.silence_timeout,
-        max_retries=upstream.max_retries,
-        max_retry_wait=upstream.max_retry_wait,
-        include_usage=upstream.include_usage,
-        trust_env=upstream.trust_env,
-        context_tokens=upstream.context_tokens,
-        takes=upstream.attachments,
-    )
+def _asking(upstream: Upstream) -> OpenAICompatibleProvider:
+    settings = _settings(upstream)
+    if upstream.api == "responses":
+        return OpenAIResponsesProvider(
+            OpenAIResponsesConfig(**settings, background=upstream.background)
+        )
+    return OpenAICompatibleProvider(OpenAICompatibleConfig(**settings))
+
+
+def _settings(upstream: Upstream) -> dict[str, Any]:
+    return {
+        "name": upstream.name,
+        "base_url": upstream.base_url,
+        "model": upstream.models[0],
+        "api_key": upstream.api_key.reveal(),
+        "headers": upstream.headers,
+        "connect_timeout": upstream.connect_timeout,
+        "first_token_timeout": upstream.first_token_timeout,
+        "silence_timeout": upstream.silence_timeout,
+        "max_retries": upstream.max_retries,
+        "max_retry_wait": upstream.max_retry_wait,
+        "include_usage": upstream.include_usage,
+        "trust_env": upstream.trust_env,
+        "context_tokens": upstream.context_tokens,
+        "takes": upstream.attachments,
+    }
 
 
 def _now_ms() -> int:

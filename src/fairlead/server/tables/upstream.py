@@ -21,7 +21,7 @@ _PATH = re.compile(r"/[A-Za-z0-9._~/%-]*")
 
 
 class Upstream(Table, frozen=True, kw_only=True):
-    """A server that speaks ``POST {base_url}/chat/completions``.
+    """A server that speaks ``POST {base_url}/chat/completions`` or, by its ``api``, ``/responses``.
 
     ``models``: the names that callers may ask for, the first one being the default.
     ``api_key_env`` names the environment variable that holds the key; ``api_key`` is what was found
@@ -35,10 +35,21 @@ class Upstream(Table, frozen=True, kw_only=True):
     }
 
     name: Annotated[str, says("for people, in messages")]
-    base_url: Annotated[str, says("up to, not including, `/chat/completions`")]
+    base_url: Annotated[str, says("up to, not including, `/chat/completions` or `/responses`")]
     models: Annotated[
         tuple[str, ...], says("the names that callers may ask for, the first being the default")
     ]
+    api: Annotated[
+        str,
+        says("what it is asked over: `chat` (`/chat/completions`) or `responses` (`/responses`)"),
+    ] = "chat"
+    background: Annotated[
+        bool,
+        says(
+            "with `responses`: have it write in the background, so that neither a broken connection"
+            " nor a restart of this server costs anything of the answer"
+        ),
+    ] = False
     api_key_env: Annotated[
         str, says("the environment variable that holds the key; none: no key is sent")
     ] = ""
@@ -118,6 +129,10 @@ class Upstream(Table, frozen=True, kw_only=True):
             names.add(upstream.name)
             if wrong := check_url(upstream.base_url):
                 return f"{where}base_url: {wrong}"
+            if upstream.api not in ("chat", "responses"):
+                return where + 'api must be "chat" or "responses"'
+            if upstream.background and upstream.api != "responses":
+                return where + 'background needs api = "responses"'
             if not upstream.models or not all(upstream.models):
                 return where + 'models must name at least one model, such as ["llama3.2"]'
             if len(set(upstream.models)) < len(upstream.models):
@@ -177,6 +192,7 @@ def check_url(url: str) -> str:
         return "it must be an address such as https://api.example/v1"
     if "@" in parts.netloc:
         return "it must hold no user or password; the key has a variable of its own"
-    if parts.path.rstrip("/").endswith("/chat/completions"):
-        return "it must end before /chat/completions"
+    for path in ("/chat/completions", "/responses"):
+        if parts.path.rstrip("/").endswith(path):
+            return f"it must end before {path}"
     return ""
