@@ -45,9 +45,9 @@ def openai(port: int) -> Request:
 
 
 @contextlib.contextmanager
-def model_server() -> Iterator[Server]:
-    """The upstream, which writes at a pace."""
-    arguments = ["--port", "0", "--delay-ms", str(_EVERY), "--tokens", str(_TOKENS)]
+def model_server(every: float = _EVERY, tokens: int = _TOKENS) -> Iterator[Server]:
+    """The upstream, which writes ``tokens`` at a pace, one ``every`` so many milliseconds."""
+    arguments = ["--port", "0", "--delay-ms", str(every), "--tokens", str(tokens)]
     with module("fairlead.testing.upstream", *arguments) as running:
         yield running
 

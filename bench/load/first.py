@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 
 from bench.load.figures import percentile
@@ -23,12 +24,29 @@ async def first(plan: First) -> FirstResult:
             await asyncio.sleep(0.0007)
     for reader in readers:
         reader.close()
+    first, *others = times
     return FirstResult(
         times={
             name: (percentile(values, 0.5) * 1000, percentile(values, 0.99) * 1000)
             for name, values in times.items()
-        }
+        },
+        later={
+            name: median([b - a for a, b in zip(times[first], times[name], strict=True)])
+            for name in others
+        },
     )
+
+
+def median(seconds: list[float]) -> tuple[float, float, float]:
+    """The median in milliseconds, and the bounds between which that of all there could be lies, 19
+    times in 20, whatever their distribution."""
+    ordered = sorted(seconds)
+    count = len(ordered)
+    # The binomial distribution's, as the normal one has it.
+    aside = 0.98 * math.sqrt(count)
+    low = max(0, math.floor(count / 2 - aside))
+    high = min(count - 1, math.ceil(count / 2 + aside))
+    return percentile(seconds, 0.5) * 1000, ordered[low] * 1000, ordered[high] * 1000
 
 
 async def _probe(request: Request, tally: Tally) -> float:
