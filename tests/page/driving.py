@@ -21,7 +21,7 @@ At = Callable[[str], Awaitable[object] | None]
 
 
 async def drive(
-    scenario: str, url: str, at: At | None = None, *, within: float = 90, **options: Any
+    scenario: str, url: str, at: At | None = None, *, within: float = 240, **options: Any
 ) -> dict[str, Any]:
     """Run ``file.scenario``, for so many seconds at most; what it found out. The page may have
     complained of nothing."""
@@ -42,7 +42,7 @@ async def drive(
     errors = asyncio.create_task(process.stderr.read())
     result: dict[str, Any] | None = None
     try:
-        async with asyncio.timeout(240):
+        async with asyncio.timeout(within):
             async for line in process.stdout:
                 said = json.loads(line)
                 if "checkpoint" in said:

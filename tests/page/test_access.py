@@ -86,6 +86,7 @@ async def test_a_conversation_of_500_messages_opens_at_its_end(
                 conversation = response.headers["Fairlead-Conversation"]
                 await response.read()
     seen = await drive("access.long", url, conversation=conversation)
+    assert seen["first"] == 24  # the others follow when there is time
     assert seen["end"] < 100
     assert seen["later"] < 100
     assert "Paragraph one." in seen["last"]
@@ -95,8 +96,10 @@ async def test_of_a_long_answer_only_the_end_is_made_anew(
     url: str, upstream: ScriptedUpstream
 ) -> None:
     words = [f"word{n} " if n % 50 else "\n\n" for n in range(1, 20_001)]
-    upstream.script(Answer(tokens=tuple(words)))
-    seen = await drive("access.pace", url)
+    upstream.script(Answer(tokens=tuple(words), pace=Pace(gated=True)))
+    upstream.release(1500)
+    seen = await drive("access.pace", url, releasing(upstream, watched=100_000))
     assert seen["kept"] == 1
+    assert seen["settled"] > 300
+    assert seen["behind"] == 0
     assert seen["length"] > 150_000
-    print(seen)

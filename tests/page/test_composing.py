@@ -44,6 +44,15 @@ async def test_pictures_and_texts_go_along_within_the_limits(
         assert "The password is Fähre." in str(asked.json["messages"][-1]["content"])
 
 
+async def test_a_picture_that_is_pasted_goes_along(url: str, upstream: ScriptedUpstream) -> None:
+    upstream.script(Answer(text="A picture."))
+    png = picture(6, 4)
+    seen = await drive("composing.pasted", url, png=base64.b64encode(png).decode())
+    assert seen == {"text": "A picture."}
+    (asked,) = upstream.requests
+    assert [one.data for one in asked.message_pictures()] == [png]
+
+
 async def test_documents_that_are_dropped_are_cited_at_once(tmp_path: Path) -> None:
     async with ServerProcess(tmp_path, "--extractive-pace", "0") as server:
         seen = await drive("composing.documents", server.url, document=DOCUMENT)

@@ -103,3 +103,23 @@ async def test_an_interrupted_answer_keeps_its_text_and_is_continued(
     assert seen["text"] == BEGUN
     assert "stopped in the middle" in seen["words"]
     assert seen["more"] == "Going on."
+
+
+async def test_a_question_that_waits_says_as_which(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(GATED)
+
+    def at(name: str) -> None:
+        upstream.release(3 if name == "asked" else 1000)
+
+    async with serving(tmp_path, upstream, "--max-generations", "1") as server:
+        seen = await drive("dialogue.queued", server.url, at)
+    assert seen == {"waits": "Waiting, number 1 in the queue", "texts": [STORY] * 3}
+
+
+async def test_escape_stops_the_answer(url: str, upstream: ScriptedUpstream) -> None:
+    upstream.script(GATED)
+    assert await drive("dialogue.escape", url, releasing(upstream, asked=5)) == {
+        "status": "stopped"
+    }

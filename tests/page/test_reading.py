@@ -9,8 +9,10 @@ import zlib
 from pathlib import Path
 
 import aiohttp
+import pytest
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
+from fairlead.testing.upstream.behaviours import ToolCall
 from tests.page.driving import drive, releasing
 from tests.support.server import ServerProcess
 
@@ -121,6 +123,50 @@ async def test_reasoning_is_folded_away(url: str, upstream: ScriptedUpstream) ->
     upstream.script(Answer(text="Yes.", reasoning="First this, then that."))
     seen = await drive("reading.reasoning", url)
     assert seen == {"folded": True, "said": "First this, then that.", "text": "Yes."}
+
+
+async def test_what_the_model_calls_is_shown(url: str, upstream: ScriptedUpstream) -> None:
+    calls = (
+        ToolCall("look_up", '{"island": "Skarvoy"}'),
+        ToolCall("ferry_times", "{}", id="call_2"),
+    )
+    upstream.script(Answer(text="Let me see.", tool_calls=calls))
+    seen = await drive("reading.tools", url)
+    assert seen == {
+        "shown": ["calls look_up", "calls ferry_times"],
+        "folded": True,
+        "arguments": '{"island": "Skarvoy"}',
+    }
+
+
+async def test_code_is_copied_as_it_is(url: str, upstream: ScriptedUpstream) -> None:
+    code = 'if a < b:\n\n    print("<b>&amp;")\n'
+    upstream.script(Answer(text=f"```python\n{code}```\n"))
+    assert await drive("reading.code", url) == {"copied": code}
+
+
+@pytest.mark.parametrize("wish", ["reduce", "no-preference"])
+async def test_text_flows_in_and_nothing_moves_for_who_wants_no_motion(
+    url: str, upstream: ScriptedUpstream, wish: str
+) -> None:
+    piece = "flowing " * 300 + "END"
+    upstream.script(Answer(tokens=(piece,), pace=Pace(gated=True)))
+    steps = releasing(upstream, asked=1, shown=1)
+    seen = await drive("reading.motion", url, steps, reducedMotion=wish)
+    if wish == "reduce":
+        assert seen == {"moves": False, "steps": 1}
+    else:
+        assert seen["moves"]
+        assert seen["steps"] > 5
+
+
+async def test_who_reads_further_up_is_left_there(url: str, upstream: ScriptedUpstream) -> None:
+    lines = tuple(f"line{n}\n\n" for n in range(180))
+    upstream.script(Answer(tokens=lines, pace=Pace(gated=True)))
+    seen = await drive("reading.scrolling", url, releasing(upstream, asked=60, up=60, down=100))
+    assert seen["followed"] < 60
+    assert seen["before"] == seen["after"]
+    assert seen["ended"] < 60
 
 
 def picture(width: int, height: int) -> bytes:

@@ -89,3 +89,16 @@ test("groups of blocks that stay the same are the same", () => {
   expect(after[1]).toBe(before[1]);
   expect(after.flat()).toHaveLength(130);
 });
+
+test("at its end a text keeps its blocks, unless its links are only now defined", () => {
+  const text = "one\n\n[two]\n\nthree\n\nfour\n\nfive";
+  const growing = new Growing();
+  const before = growing.update(text);
+  const after = growing.end(text);
+  expect(after[0]).toBe(before[0]);
+  expect(after.every(({ open }) => !open)).toBe(true);
+  expect(shape(text, after)).toEqual(shape(text));
+  const defined = `${text}\n\n[two]: https://example.org/`;
+  expect(shape(defined, growing.end(defined))).toEqual(shape(defined));
+  expect(JSON.stringify(growing.end(defined))).toContain("link_open");
+});

@@ -141,11 +141,10 @@ export async function wide({ visit }) {
 export async function long({ visit, options }) {
   const v = await visit({ path: `/#/c/${options.conversation}` });
   const { page } = v;
-  await page.evaluate(() => {
-    globalThis.first = 0;
+  await page.addInitScript(() => {
     new MutationObserver(() => {
       globalThis.first ||= document.querySelectorAll("article").length;
-    }).observe(document.body, { childList: true, subtree: true });
+    }).observe(document, { childList: true, subtree: true });
   });
   await page.reload();
   await page.locator("article").first().waitFor();
@@ -158,30 +157,40 @@ export async function long({ visit, options }) {
     const list = document.querySelector(".messages");
     return list.scrollHeight - list.clientHeight - list.scrollTop;
   });
-  return { end, later, last: await v.text() };
+  const first = await page.evaluate(() => globalThis.first);
+  return { first, end, later, last: await v.text() };
 }
 
-/** A long answer: how long its text keeps the page from doing anything else. */
-export async function pace({ visit, options }) {
+/** A long answer: what of it changes while it is written on. */
+export async function pace({ visit, checkpoint }) {
   const v = await visit({ reducedMotion: "no-preference" });
-  if (options.patience) v.context.setDefaultTimeout(options.patience);
   const { page } = v;
-  await page.evaluate(() => {
-    globalThis.tasks = [];
-    new PerformanceObserver((list) => {
-      for (const { duration } of list.getEntries()) globalThis.tasks.push(duration);
-    }).observe({ type: "longtask" });
-  });
   await v.ask("A long one.");
   await page.locator(".prose p").first().waitFor();
   await page.locator(".prose p").first().evaluate((node) => (node.dataset.kept = "yes"));
   await page.locator(".prose p").nth(20).waitFor();
   const kept = await page.locator('.prose [data-kept="yes"]').count();
+  await page.evaluate(() => {
+    const prose = document.querySelector(".prose");
+    globalThis.behind = 0;
+    new MutationObserver((records) => {
+      // Of a long text the last blocks change, and those that were there before them do not.
+      const settled = new Set([...prose.children].slice(0, -4));
+      globalThis.settled?.forEach((block) => !settled.has(block) && (globalThis.behind += 1));
+      for (const { target } of records) {
+        let block = target;
+        while (block && block.parentNode !== prose) block = block.parentNode;
+        if (block && globalThis.settled?.has(block)) globalThis.behind += 1;
+      }
+      globalThis.settled = settled;
+    }).observe(prose, { childList: true, characterData: true, attributes: true, subtree: true });
+  });
+  await checkpoint("watched");
   await v.ended();
   return {
     kept,
+    behind: await page.evaluate(() => globalThis.behind),
+    settled: await page.evaluate(() => globalThis.settled?.size ?? 0),
     length: (await v.text()).length,
-    tasks: await page.evaluate(() => globalThis.tasks.map(Math.round)),
-    heap: await page.evaluate(() => Math.round(performance.memory.usedJSHeapSize / 1e6)),
   };
 }

@@ -50,6 +50,25 @@ export async function attachments({ visit, options }) {
   return { refused, chosen, width, shown: await page.locator(".attached").innerText() };
 }
 
+/** A picture from the clipboard goes along. */
+export async function pasted({ visit, options }) {
+  const v = await visit();
+  await v.question.waitFor();
+  await v.question.evaluate((node, png) => {
+    const data = new DataTransfer();
+    const bytes = Uint8Array.from(atob(png), (byte) => byte.charCodeAt(0));
+    data.items.add(new File([bytes], "image.png", { type: "image/png" }));
+    node.dispatchEvent(
+      new ClipboardEvent("paste", { clipboardData: data, bubbles: true, cancelable: true }),
+    );
+  }, options.png);
+  await v.page.locator(".chosen", { hasText: "image.png" }).waitFor();
+  await v.ask("What is this?");
+  await v.ended();
+  await v.page.locator(".question img.picture").waitFor();
+  return { text: await v.text() };
+}
+
 /** Documents are dropped onto the page. */
 export async function documents({ visit, options }) {
   const v = await visit();

@@ -170,3 +170,32 @@ export async function restart({ visit, checkpoint }) {
   await v.ended(2);
   return { ...result, more: await v.text() };
 }
+
+/** There is room for one answer: the next one waits, and says as which. */
+export async function queued({ visit, checkpoint }) {
+  const one = await visit();
+  await one.ask("First");
+  await checkpoint("asked");
+  await one.wrote("word1");
+  const two = await visit({ tab: one });
+  await two.ask("Second");
+  await two.answer.locator(".thinking", { hasText: "number 1 in the queue" }).waitFor();
+  const three = await visit({ tab: one });
+  await three.ask("Third");
+  await three.answer.locator(".thinking", { hasText: "number 2 in the queue" }).waitFor();
+  const waits = await two.answer.locator(".thinking").innerText();
+  await checkpoint("waits");
+  await Promise.all([one, two, three].map((v) => v.ended()));
+  return { waits, texts: await Promise.all([one, two, three].map((v) => v.text())) };
+}
+
+/** Stopped by a key. */
+export async function escape({ visit, checkpoint }) {
+  const v = await visit();
+  await v.ask("Go on and on.");
+  await checkpoint("asked");
+  await v.wrote("word4");
+  await v.page.keyboard.press("Escape");
+  await v.ended();
+  return { status: await v.status() };
+}

@@ -89,3 +89,80 @@ export async function task({ visit, checkpoint, options }) {
   await v.ended();
   return { said, half, size, text: await v.text(), bars: await bar.count() };
 }
+
+/** What the model calls, folded away. */
+export async function tools({ visit }) {
+  const v = await visit();
+  await v.ask("Look it up.");
+  await v.ended();
+  const calls = v.answer.locator(".tools li");
+  const shown = await calls.locator("summary").allInnerTexts();
+  const folded = await calls.first().locator("details").evaluate((node) => !node.open);
+  await calls.first().locator("summary").click();
+  return { shown, folded, arguments: await calls.first().locator("pre").innerText() };
+}
+
+/** Code that is copied as it is. */
+export async function code({ visit }) {
+  const v = await visit({ permissions: ["clipboard-read", "clipboard-write"] });
+  await v.ask("Some code.");
+  await v.ended();
+  await v.answer.getByRole("button", { name: "Copy code" }).click();
+  await v.answer.getByRole("button", { name: "Copied" }).waitFor();
+  return { copied: await v.page.evaluate(() => navigator.clipboard.readText()) };
+}
+
+/** In which steps a long piece of text is shown, and whether anything moves beside it. */
+export async function motion({ visit, checkpoint, options }) {
+  const v = await visit({ reducedMotion: options.reducedMotion });
+  const { page } = v;
+  await v.ask("Go on.");
+  const dot = v.answer.locator(".thinking i").first();
+  await dot.waitFor();
+  const moves = await dot.evaluate((node) => {
+    const { animationDuration, animationIterationCount } = getComputedStyle(node);
+    return parseFloat(animationDuration) > 0.01 && animationIterationCount === "infinite";
+  });
+  await page.evaluate(() => {
+    globalThis.lengths = new Set();
+    new MutationObserver(() => {
+      const length = document.querySelector(".prose")?.textContent.length;
+      if (length) globalThis.lengths.add(length);
+    }).observe(document.querySelector(".messages"), {
+      childList: true,
+      characterData: true,
+      subtree: true,
+    });
+  });
+  await checkpoint("asked");
+  await v.wrote("END");
+  const steps = await page.evaluate(() => globalThis.lengths.size);
+  await checkpoint("shown");
+  await v.ended();
+  return { moves, steps };
+}
+
+/** Somebody reads further up while the answer is written on. */
+export async function scrolling({ visit, checkpoint }) {
+  const v = await visit();
+  const { page } = v;
+  const list = page.locator(".messages");
+  const fromEnd = () =>
+    list.evaluate((node) => node.scrollHeight - node.clientHeight - node.scrollTop);
+  await v.ask("Go on and on.");
+  await checkpoint("asked");
+  await v.wrote("line59");
+  const followed = await fromEnd();
+  await list.evaluate((node) => node.scrollBy({ top: -600, behavior: "instant" }));
+  await v.button("To the newest words").waitFor();
+  const before = await list.evaluate((node) => node.scrollTop);
+  await checkpoint("up");
+  await v.wrote("line119");
+  const after = await list.evaluate((node) => node.scrollTop);
+  await v.button("To the newest words").click();
+  await v.button("To the newest words").waitFor({ state: "detached" });
+  await checkpoint("down");
+  await v.wrote("line179");
+  await v.ended();
+  return { followed, before, after, ended: await fromEnd() };
+}

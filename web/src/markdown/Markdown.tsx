@@ -15,7 +15,7 @@ export const Markdown = memo(function Markdown({ text, open, sources }: Props) {
   const growing = useRef<Growing | null>(null);
   const groups = useRef<Groups | null>(null);
   const blocks = useMemo(() => {
-    if (!open) return parse(text);
+    if (!open) return growing.current?.end(text) ?? parse(text);
     growing.current ??= new Growing();
     return growing.current.update(text);
   }, [text, open]);

@@ -50,6 +50,15 @@ export class Growing {
     return this.#blocks(tail, open) ?? [...this.#settled, ...pieces(tail)];
   }
 
+  /**
+   * The blocks of the whole text, to which nothing comes any more. Those that were settled stay,
+   * unless something in the text says where its links lead: that may come after a link.
+   */
+  end(text: string): readonly Block[] {
+    const blocks = this.update(text, false);
+    return Object.keys(this.#env.references ?? {}).length ? parse(text) : blocks;
+  }
+
   /** Null: the tail is too long. */
   #blocks(tail: string, open: boolean): readonly Block[] | null {
     const lines = starts(tail);
