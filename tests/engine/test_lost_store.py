@@ -4,7 +4,7 @@ answer ends in words as soon as the store is back."""
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 
 import pytest
 
@@ -25,17 +25,23 @@ class FlakyStore(MemoryStore):
     takes = False
     refused: asyncio.Semaphore
 
-    def append(
-        self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], *, close: bool = False
-    ) -> asyncio.Future[AppendOutcome]:
+    def submit(
+        self,
+        id: str,
+        epoch: Epoch,
+        at: int,
+        records: Sequence[bytes],
+        close: bool,
+        told: Callable[[AppendOutcome | Exception], None],
+    ) -> None:
         if not self.broken:
-            return super().append(id, epoch, at, records, close=close)
+            super().submit(id, epoch, at, records, close, told)
+            return
         self.refused.release()
         if self.takes:
-            super().append(id, epoch, at, records, close=close)
-        future: asyncio.Future[AppendOutcome] = asyncio.get_running_loop().create_future()
-        future.set_exception(StoreUnavailable("the disk is full"))
-        return future
+            super().submit(id, epoch, at, records, close, lambda _: None)
+        loop = asyncio.get_running_loop()
+        loop.call_soon(told, StoreUnavailable("the disk is full"))
 
 
 @pytest.fixture

@@ -86,6 +86,8 @@ class Grammar:
 
     def step(self, event: Event | Unknown) -> None:
         """Take the event in, or raise :class:`IllegalEvent` and stay as before."""
+        if type(event) is Token and self.phase is _A and self.open.get(event.part) == "text":
+            return  # what the tables say of nearly every event
         if isinstance(event, Unknown):
             if self.phase is _E:
                 raise IllegalEvent(f"{event.kind!r} after the end")

@@ -67,10 +67,10 @@ class Parser:
         "_event",
         "_head",
         "_id",
-        "_idle",
         "_limit",
         "_skip_lf",
         "_tail",
+        "idle",
         "last_event_id",
         "retry",
     )
@@ -84,8 +84,8 @@ class Parser:
         """The id as of the last blank line; what a reconnecting client sends back."""
         self._limit = max_event_bytes
         self._error: FrameTooLarge | None = None
-        # True when nothing is held back: no byte, line or field of an unfinished block.
-        self._idle = False
+        self.idle = False
+        """True when nothing is held back: no byte, line or field of an unfinished block."""
         # The first bytes, until it is known whether they are a BOM; None from then on.
         self._head: bytes | None = b""
         # The last line so far, without terminator. A bytearray grows in amortised constant time
@@ -106,7 +106,7 @@ class Parser:
         """
         # The common case: one whole block of a single data line and nothing held back.
         if (
-            self._idle
+            self.idle
             and data.startswith(b"data: ")
             and data.endswith(b"\n\n")
             and data.find(b"\n") == len(data) - 2
@@ -166,9 +166,9 @@ class Parser:
         if len(rest) > self._limit:
             return self._too_large(frames, "a line")
         self._tail += rest
-        self._idle = not (
-            self._tail or self._skip_lf or self._event or self._data is not None
-        ) and (self._id == self.last_event_id)
+        self.idle = not (self._tail or self._skip_lf or self._event or self._data is not None) and (
+            self._id == self.last_event_id
+        )
         return frames
 
     def _dispatch(self, frames: list[Frame]) -> None:
@@ -225,7 +225,7 @@ class Parser:
             f"{what} of the event stream exceeds the limit of {self._limit} bytes",
             limit=self._limit,
         )
-        self._idle = False
+        self.idle = False
         self._tail = bytearray()
         self._data = None
         if not frames:

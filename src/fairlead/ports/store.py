@@ -222,6 +222,19 @@ class Store(Protocol):
         """
         ...
 
+    def submit(
+        self,
+        id: str,
+        epoch: Epoch,
+        at: int,
+        records: Sequence[bytes],
+        close: bool,
+        told: Callable[[AppendOutcome | Exception], None],
+    ) -> None:
+        """As :meth:`append`, for those who append all the time: ``told`` is called with the outcome
+        or the error, before readers are woken. It must be quick and may not raise."""
+        ...
+
     # -- reading
 
     async def info(self, id: str) -> StreamInfo:

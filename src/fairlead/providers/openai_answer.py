@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Final, Protocol
 
@@ -22,6 +22,7 @@ from fairlead.providers.body import AbortingResponse as AbortingResponse
 from fairlead.providers.body import Response
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.providers.openai_errors import Redactor
+from fairlead.providers.openai_wire import ChunkFold
 
 _DONE: Final = b"[DONE]"
 # How an event stream begins that was only cut short.
@@ -74,8 +75,11 @@ class Answer:
         "_head",
         "_late",
         "_loop",
+        "_most",
         "_parser",
+        "_quick",
         "_redact",
+        "_silence",
         "_sink",
         "_timer",
         "_waiter",
@@ -99,6 +103,9 @@ class Answer:
         self._config = config
         self._redact = redact
         self._clock_ms = clock_ms
+        self._silence = config.silence_timeout
+        self._quick = fold.quick if isinstance(fold, ChunkFold) else None
+        self._most = config.max_event_bytes
         self._parser = Parser(max_event_bytes=config.max_event_bytes)
         # The beginning of a body that has shown no event yet: it will be needed to say what is
         # wrong with it.
@@ -170,31 +177,45 @@ class Answer:
     def arrived(self, data: bytes) -> None:
         if self._finished:
             return  # whatever still comes after [DONE] is nobody's
+        sink = self._sink
+        quick = self._quick
+        if sink is not None and quick is not None and self._parser.idle and len(data) <= self._most:
+            # Nearly every event comes this way.
+            event = quick(data, self._clock_ms())
+            if event is not None:
+                self._write(sink, (event,))
+                return
         events: list[Event] = []
         failure: Exception | None = None
         try:
             self._finished = self._take(data, events)
         except FairleadError as error:
             failure = error
-        sink = self._sink
         if sink is None:
             self._events += events
             if events:
                 self._wake()
         elif events:
-            self._deadline = self._loop.time() + self._config.silence_timeout
-            try:
-                self._full = not sink.write(events)
-            except Exception as error:  # noqa: BLE001 - it is raised where the sink was given
-                failure = error
-        self._failure = failure
-        if self._finished or self._full or failure is not None:
+            self._write(sink, events)
+        if failure is not None:
+            self._failure = failure
+        if self._finished or failure is not None:
             self._wake()
 
     def ended(self) -> None:
         self._wake()
 
     # -- within
+
+    def _write(self, sink: Sink, events: Sequence[Event]) -> None:
+        self._deadline = self._loop.time() + self._silence
+        try:
+            if sink.write(events):
+                return
+            self._full = True
+        except Exception as error:  # noqa: BLE001 - it is raised where the sink was given
+            self._failure = error
+        self._wake()
 
     async def _read(self) -> None:
         """Let data come until there is something to be done."""

@@ -80,6 +80,9 @@ _MAX_REMEMBERED_BYTES: Final = 4096
 _COUNTED_AT_ONCE: Final = 256
 _MAX_LEARNING_PAUSE: Final = 63
 _PROBE: Final = b"\\u0001"
+# What is around the data in a block of one line (WHATWG HTML, section 9.2.5).
+_DATA: Final = b"data: "
+_END: Final = b"\n\n"
 
 _encode = msgspec.json.Encoder().encode
 _text: msgspec.json.Decoder[str] = msgspec.json.Decoder(str)
@@ -90,9 +93,24 @@ _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|(?P<open>[\[{])|(?P<close>[\]}])', r
 
 class _Template:
     """The bytes around the text of a delta. A chunk with the same bytes around differs from the one
-    before in its text alone, and need not be taken apart again."""
+    before in its text alone, and need not be taken apart again.
 
-    __slots__ = ("head", "kind", "least", "part", "start", "stop", "tail")
+    ``block_head``, ``block_tail``: the same of a whole block of the event stream."""
+
+    __slots__ = (
+        "block_head",
+        "block_least",
+        "block_start",
+        "block_stop",
+        "block_tail",
+        "head",
+        "kind",
+        "least",
+        "part",
+        "start",
+        "stop",
+        "tail",
+    )
 
     def __init__(
         self, head: bytes, tail: bytes, kind: type[Token] | type[Reasoning], part: int
@@ -102,6 +120,11 @@ class _Template:
         self.least = len(head) + len(tail)
         self.start = len(head) - 1
         self.stop = len(tail) - 1
+        self.block_head = _DATA + head
+        self.block_tail = tail + _END
+        self.block_start = len(_DATA) + self.start
+        self.block_stop = -self.stop - len(_END)
+        self.block_least = len(self.block_head) + len(self.block_tail)
         self.kind = kind
         self.part = part
 
@@ -198,6 +221,31 @@ class ChunkFold:
                 self._count_texts()
             return [template.kind(at, text, template.part)]
         return self._take(data, at)
+
+    def quick(self, block: bytes, at: int) -> Token | Reasoning | None:
+        """The event of a whole block of the event stream, if it differs from the chunk before in
+        its text alone: what the parser of the stream and :meth:`feed` would give."""
+        template = self._template
+        if (
+            template is None
+            or not block.startswith(template.block_head)
+            or not block.endswith(template.block_tail)
+            or len(block) < template.block_least
+        ):
+            return None
+        try:
+            # No line end can be within: JSON's strings have none.
+            text = _text.decode(block[template.block_start : template.block_stop])
+        except BAD_JSON:
+            return None
+        if not text:
+            return None
+        self._template_used = True
+        texts = self._texts
+        texts.append(text)
+        if len(texts) >= _COUNTED_AT_ONCE:
+            self._count_texts()
+        return template.kind(at, text, template.part)
 
     def fail(self, data: bytes) -> UpstreamError:
         """The error that an error object stands for."""

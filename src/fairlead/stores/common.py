@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
 from fairlead.errors import BadRequest, NotFound, StoreUnavailable
 from fairlead.journal.position import SUFFIX_LENGTH
-from fairlead.ports.store import StreamSpec
+from fairlead.ports.store import AppendOutcome, StreamSpec
 from fairlead.primitives import base32, parse_sortable
 
 #: What SQLite can count to.
 _LARGEST = (1 << 63) - 1
+
+
+class Promise(asyncio.Future[AppendOutcome]):
+    """The outcome of an append, for whoever awaits it."""
+
+    def told(self, outcome: AppendOutcome | Exception) -> None:
+        """It is known now."""
+        if self.done():
+            return
+        if isinstance(outcome, Exception):
+            self.set_exception(outcome)
+        else:
+            self.set_result(outcome)
 
 
 def bounded(records: list[bytes], max_bytes: int) -> list[bytes]:

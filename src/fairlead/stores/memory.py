@@ -30,6 +30,7 @@ from fairlead.ports.store import (
 )
 from fairlead.primitives import sortable
 from fairlead.stores.common import (
+    Promise,
     bounded,
     check_creation,
     epoch_suffix,
@@ -41,7 +42,7 @@ from fairlead.stores.common import (
 )
 from fairlead.stores.subscriptions import SignalHub, Wakes
 
-_Append = tuple[str, Epoch, int, Sequence[bytes], bool, "asyncio.Future[AppendOutcome]"]
+_Append = tuple[str, Epoch, int, Sequence[bytes], bool, Callable[[AppendOutcome | Exception], None]]
 
 #: Records that retention trims together.
 _STRETCH = 256
@@ -212,16 +213,26 @@ class MemoryStore:
     def append(
         self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], *, close: bool = False
     ) -> asyncio.Future[AppendOutcome]:
+        promise = Promise()
+        self.submit(id, epoch, at, records, close, promise.told)
+        return promise
+
+    def submit(
+        self,
+        id: str,
+        epoch: Epoch,
+        at: int,
+        records: Sequence[bytes],
+        close: bool,
+        told: Callable[[AppendOutcome | Exception], None],
+    ) -> None:
         loop = self._loop
         if loop is None:
-            future: asyncio.Future[AppendOutcome] = asyncio.get_running_loop().create_future()
-            future.set_exception(store_closed())
-            return future
-        future = loop.create_future()
+            asyncio.get_running_loop().call_soon(told, store_closed())
+            return
         if not self._queue:
             loop.call_soon(self._commit)
-        self._queue.append((id, epoch, at, records, close, future))
-        return future
+        self._queue.append((id, epoch, at, records, close, told))
 
     def _commit(self) -> None:
         """Carry out what was accepted, tell its writers, wake its readers."""
@@ -229,11 +240,10 @@ class MemoryStore:
         streams = self._streams
         now = self._clock()
         touched: dict[str, None] = {}
-        for id, epoch, at, records, close, future in queue:
+        for id, epoch, at, records, close, told in queue:
             stream = streams.get(id)
             if stream is None:
-                if not future.done():
-                    future.set_exception(unknown_stream(id))
+                told(unknown_stream(id))
                 continue
             verdict = log.append(stream.head, epoch, at, len(records), close=close)
             if isinstance(verdict, Accepted):
@@ -250,8 +260,7 @@ class MemoryStore:
                 outcome: AppendOutcome = Appended(at + len(records) + verdict.skip)
             else:
                 outcome = verdict
-            if not future.done():
-                future.set_result(outcome)
+            told(outcome)
         self._wakes.wake(touched)
 
     # -- reading

@@ -30,7 +30,7 @@ from fairlead.ports.store import (
     StreamSpec,
     Subscription,
 )
-from fairlead.stores.common import check_creation, store_closed
+from fairlead.stores.common import Promise, check_creation, store_closed
 from fairlead.stores.sqlite import commands
 from fairlead.stores.sqlite.checkpoint import Checkpointer
 from fairlead.stores.sqlite.connection import connect, in_our_words
@@ -41,7 +41,7 @@ from fairlead.stores.sqlite.locks import Locks
 from fairlead.stores.sqlite.news import News
 from fairlead.stores.sqlite.reader import Reader
 from fairlead.stores.sqlite.worker import Settled, Worker, settle
-from fairlead.stores.sqlite.writer import Writer
+from fairlead.stores.sqlite.writer import Told, Writer
 from fairlead.stores.subscriptions import SignalHub, Wakes
 
 #: Pages given back to the file system in one transaction.
@@ -166,17 +166,27 @@ class SqliteStore:
     def append(
         self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], *, close: bool = False
     ) -> asyncio.Future[AppendOutcome]:
+        promise = Promise()
+        self.submit(id, epoch, at, records, close, promise.told)
+        return promise
+
+    def submit(
+        self,
+        id: str,
+        epoch: Epoch,
+        at: int,
+        records: Sequence[bytes],
+        close: bool,
+        told: Callable[[AppendOutcome | Exception], None],
+    ) -> None:
         state = self._open
         if state is None:
-            future: asyncio.Future[AppendOutcome] = asyncio.get_running_loop().create_future()
-            future.set_exception(store_closed())
-            return future
-        future = state.loop.create_future()
+            asyncio.get_running_loop().call_soon(told, store_closed())
+            return
         # Joining also refuses what is not bytes, here, where the mistake was made.
-        state.writer.append((id, epoch, at, records, close, future, len(b"".join(records))))
-        return future
+        state.writer.append((id, epoch, at, records, close, told, len(b"".join(records))))
 
-    def _deliver(self, settled: Settled, news: News) -> None:
+    def _deliver(self, settled: Settled, told: Told, news: News) -> None:
         """After a commit: readers can see it, writers know of it, watchers are woken."""
         hot = self._hot
         for id in news.written:
@@ -188,6 +198,8 @@ class SqliteStore:
         for id in hot.ids() if news.anything else news.gone:
             hot.forget(id)
         settle(settled)
+        for tell, outcome in told:
+            tell(outcome)
         if news.anything:
             self._wakes.wake_all()
         else:

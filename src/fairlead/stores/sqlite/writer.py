@@ -24,7 +24,9 @@ from fairlead.stores.sqlite.news import News
 from fairlead.stores.sqlite.worker import Settled, hand_over, settle
 
 T = TypeVar("T")
-Append = tuple[str, Epoch, int, Sequence[bytes], bool, "asyncio.Future[AppendOutcome]", int]
+Tell = Callable[[AppendOutcome | Exception], None]
+Told = list[tuple[Tell, AppendOutcome | Exception]]
+Append = tuple[str, Epoch, int, Sequence[bytes], bool, Tell, int]
 Command = tuple[Callable[[Journal], Any], "asyncio.Future[Any]"]
 Item = Append | Command | None
 
@@ -49,7 +51,7 @@ class Writer:
         follower: Follower,
         checkpointer: Checkpointer,
         commits: Commits,
-        deliver: Callable[[Settled, News], None],
+        deliver: Callable[[Settled, Told, News], None],
     ) -> None:
         self._path = path
         self._journal = journal
@@ -73,11 +75,11 @@ class Writer:
     # -- called on the loop's thread
 
     def append(self, item: Append) -> None:
-        """Queue an append; its future is the item's."""
+        """Queue an append."""
         if self._open:
             self._gather(item)
         else:
-            item[5].set_exception(store_closed())
+            self._loop.call_soon(item[5], store_closed())
 
     def run(self, call: Callable[[Journal], T]) -> asyncio.Future[T]:
         """The outcome of ``call``, made within the next commit, known when that is durable."""
@@ -149,8 +151,12 @@ class Writer:
         self._hand_in()
         while not self._queue.empty():
             for item in self._queue.get():
-                if item is not None:
-                    settle([(item[5] if len(item) == 7 else item[1], None, store_closed())])
+                if item is None:
+                    continue
+                if len(item) == 7:
+                    item[5](store_closed())
+                else:
+                    settle([(item[1], None, store_closed())])
 
     def _take(self) -> list[Item]:
         """What is queued; waits for it until something else is due."""
@@ -184,6 +190,7 @@ class Writer:
     def _commit(self, batch: list[Item]) -> None:
         journal = self._journal
         settled: Settled = []
+        told: Told = []
         news = journal.news
         began = time.monotonic()
         try:
@@ -191,13 +198,11 @@ class Writer:
             for item in batch:
                 assert item is not None
                 if len(item) == 7:
-                    id, epoch, at, records, close, future, _ = item
+                    id, epoch, at, records, close, tell, _ = item
                     try:
-                        settled.append(
-                            (future, journal.append(id, epoch, at, records, close), None)
-                        )
+                        told.append((tell, journal.append(id, epoch, at, records, close)))
                     except FairleadError as error:
-                        settled.append((future, None, error))
+                        told.append((tell, error))
                 else:
                     call, future = item
                     try:
@@ -211,11 +216,14 @@ class Writer:
             journal.abandon()
             news = News()
             settled = []
+            told = []
             for item in batch:
                 assert item is not None
-                future = item[5] if len(item) == 7 else item[1]
-                settled.append((future, None, self._explain(error)))
-        hand_over(self._loop, self._deliver, settled, news)
+                if len(item) == 7:
+                    told.append((item[5], self._explain(error)))
+                else:
+                    settled.append((item[1], None, self._explain(error)))
+        hand_over(self._loop, self._deliver, settled, told, news)
 
     def _explain(self, error: Exception) -> Exception:
         if not isinstance(error, apsw.Error):
@@ -240,7 +248,7 @@ class Writer:
                     self._followed = version
                     journal.retell(news)
                     if news:
-                        hand_over(self._loop, self._deliver, [], news)
+                        hand_over(self._loop, self._deliver, [], [], news)
             due = journal.next_fold()
             if due is not None and max(due, self._retry_at) <= now:
                 journal.fold()
