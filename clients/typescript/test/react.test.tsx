@@ -11,8 +11,10 @@ import {
   useAnswer,
   useConversation,
   type UseAnswer,
+  type UseConversation,
 } from "../src/react/index.js";
 import {
+  ANSWER,
   block,
   body,
   client,
@@ -26,6 +28,7 @@ import {
   serveSockets,
   STREAM,
   TEXT,
+  TOKENS,
   type Said,
 } from "./support.js";
 
@@ -393,4 +396,43 @@ test("a source that is no web address is no link", async () => {
   expect(texts("b")).toEqual(["bold"]);
   expect(texts("li")).toHaveLength(3);
   expect(texts("a")).toEqual(["https://x.test/"]);
+});
+
+test("text that comes fast is rendered now and then, and the end at once", async () => {
+  let response!: ServerResponse;
+  const { url } = await serve((_, opened) => {
+    response = opened;
+    response.writeHead(200, HEAD);
+    response.write(block(0));
+  });
+  const fairlead = client(url);
+  let events = 0;
+  let hook!: UseConversation;
+  function Page() {
+    hook = useConversation(fairlead, { onEvent: () => (events += 1) });
+    return <p>{hook.messages.at(-1)?.text}</p>;
+  }
+  /** Wait for so many events, and for what React does with them. No timer runs meanwhile. */
+  const came = async (count: number) => {
+    while (events < count) await new Promise((resolve) => setImmediate(resolve));
+    await act(() => {});
+  };
+  await show(<Page />);
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] });
+  try {
+    void hook.send("?");
+    await came(1);
+    response.write(block(1) + block(2) + block(3));
+    await came(4);
+    expect(hook.messages.at(-1)!.sources).toHaveLength(1);
+    expect(find("p")!.textContent).toBe("");
+    await act(() => vi.advanceTimersByTime(30));
+    expect(find("p")!.textContent).toBe(TOKENS.slice(0, 2).join(""));
+    response.end(body(4));
+    await came(ANSWER.length);
+    expect(find("p")!.textContent).toBe(TEXT);
+    expect(hook.messages.at(-1)!.status).toBe("completed");
+  } finally {
+    vi.useRealTimers();
+  }
 });
