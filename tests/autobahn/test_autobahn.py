@@ -1,7 +1,8 @@
 """RFC 6455 by the Autobahn suite, against an echo on the server's own WebSocket protocol.
 
-The suite needs Python 2.7, which few machines still have: on others this is skipped, saying so.
-It is installed once, into the project's environment.
+The suite needs Python 2.7, which few machines still have: on others this is skipped, saying so. The
+build machine has one (of pyenv), and there a skip is a failure (``tests/conftest.py``), so that the
+suite runs with every build. It is installed once, into the project's environment.
 """
 
 from __future__ import annotations

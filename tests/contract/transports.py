@@ -63,7 +63,13 @@ class Refused(Exception):
 
 #: What transports say that is not of the log.
 _HEARTBEAT = Seen("heartbeat", "", "")
-_DRAIN = Seen("drain", "", "")
+
+
+def _drain(retry_after: float) -> Seen:
+    """Come back, after so many seconds."""
+    assert 0 < retry_after < 5
+    return Seen("drain", "", "")
+
 
 #: How reading ends when its connection breaks, by whichever library.
 BROKEN = (aiohttp.ClientError, OSError, EOFError, ConnectionClosed, ConnectError, AioRpcError)
@@ -106,7 +112,7 @@ async def poll(place: Place, stream: str, after: str) -> Events:
             if response.status == 204:
                 # One that had nothing to say and did not wait for it sends its pollers away.
                 if loop.time() - asked < place.wait / 2:
-                    yield _DRAIN
+                    yield _drain(1)
                     return
                 yield _HEARTBEAT
                 continue
@@ -224,12 +230,12 @@ def _rpc(protocol: str) -> Transport:
                     yield Seen(event.type, event.position, text, media=media)
             except (ConnectError, AioRpcError) as error:
                 try:
-                    code = failure(error)[1].code
+                    detail = failure(error)[1]
                 except (LookupError, StopIteration):  # not the server's own words
                     raise error from None
-                if code != "draining":
-                    raise Refused(code) from None
-                yield _DRAIN
+                if detail.code != "draining":
+                    raise Refused(detail.code) from None
+                yield _drain(detail.retry_after)
 
     return attach
 
@@ -367,10 +373,10 @@ async def connect_json(place: Place, stream: str, after: str) -> Events:
             if flags & 2:
                 if "error" in message:
                     detail = message["error"]["details"][0]["value"]
-                    code = Error.from_binary(base64.b64decode(detail + "==")).code
-                    if code != "draining":
-                        raise Refused(code)
-                    yield _DRAIN
+                    told = Error.from_binary(base64.b64decode(detail + "=="))
+                    if told.code != "draining":
+                        raise Refused(told.code)
+                    yield _drain(told.retry_after)
                 return
             if message["type"] == "heartbeat":
                 yield _HEARTBEAT
@@ -421,6 +427,8 @@ def _message(message: dict[str, Any]) -> Seen:
 
 
 def _seen(type: str, position: str, data: dict[str, Any]) -> Seen:
+    if type == "drain":
+        return _drain(data["retry_after"])
     text = data.get("token", "") if type == "token" else data.get("text", "")
     code = data.get("code", "") if type == "error" else ""
     return Seen(type, position, text, code, _bytes(data) if type == "media" else b"")

@@ -48,6 +48,9 @@ from fairlead.providers.extractive import ExtractiveProvider
 from fairlead.providers.generator import GeneratorProvider
 from fairlead.providers.openai_compatible import OpenAICompatibleConfig, OpenAICompatibleProvider
 from fairlead.providers.openai_question import Question
+from fairlead.providers.openai_responses import OpenAIResponsesConfig, OpenAIResponsesProvider
+from fairlead.providers.openai_responses_question import ResponsesQuestion
+from fairlead.providers.openai_responses_wire import ResponsesFold
 from fairlead.providers.openai_wire import ChunkFold
 from fairlead.server import openai_responses_request
 from fairlead.server.openai_chat_request import asked
@@ -233,6 +236,13 @@ def _to_upstream(ask: Ask) -> bool:
     return _marked(Question(request, model="m", include_usage=False).body)
 
 
+def _to_responses(ask: Ask) -> bool:
+    config = OpenAIResponsesConfig(name="up", base_url="http://up/v1", model="m")
+    request = _request(ask, OpenAIResponsesProvider(config))
+    request = msgspec.structs.replace(request, passages=())
+    return _marked(ResponsesQuestion(request, model="m", background=False).body)
+
+
 def _to_agent(ask: Ask) -> bool:
     request = _request(ask, GeneratorProvider("agent", _silent, clock=lambda: 0))
     request = msgspec.structs.replace(request, passages=(), vendor=None)
@@ -257,6 +267,7 @@ def _quoted(ask: Ask) -> str:
 
 PROVIDERS: dict[str, Callable[[Ask], bool]] = {
     "an OpenAI-compatible upstream": _to_upstream,
+    "an upstream of Responses": _to_responses,
     "a program's own agent": _to_agent,
     "the documents alone": _to_documents,
 }
@@ -311,6 +322,58 @@ ANSWERS: dict[str, list[Event]] = {
         {"content": "x"}, top={"vendor": MARK}
     ),
     "those of its choices, deltas and tool calls": _upstream({"content": "x", "vendor": MARK}),
+}
+
+
+def _responses(*said: dict[str, Any], **usage: Any) -> list[Event]:
+    """What an upstream of Responses says, as events."""
+    fold = ResponsesFold()
+    end = {"type": "response.completed", "response": {"status": "completed", "usage": usage}}
+    return [event for each in (*said, end) for event in fold.feed(json.dumps(each).encode(), 1)]
+
+
+def _said(name: str, **fields: Any) -> dict[str, Any]:
+    return {"type": f"response.{name}", "output_index": 0, **fields}
+
+
+def _item(**fields: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    return _said("output_item.added", item=fields), _said("output_item.done", item=fields)
+
+
+_TEXT_OF_IT = _said("output_text.delta", delta="x")
+_CITED = {"type": "url_citation", "url": f"https://x/{MARK}", "title": "T"}
+
+RESPONSES: dict[str, list[Event]] = {
+    "text": _responses(_said("output_text.delta", delta=MARK)),
+    "reasoning, or its summary": _responses(_said("reasoning_summary_text.delta", delta=MARK)),
+    "reasoning in encrypted form": _responses(*_item(type="reasoning", encrypted_content=MARK)),
+    "calls of functions": _responses(
+        *_item(type="function_call", call_id="c", name="f", arguments=MARK)
+    ),
+    "calls of custom tools": _responses(
+        *_item(type="custom_tool_call", call_id="c", name="f", input=MARK)
+    ),
+    "citations of addresses": _responses(
+        _TEXT_OF_IT,
+        _said("output_text.annotation.added", annotation=_CITED),
+        _said("output_item.done", item={"type": "message"}),
+    ),
+    "pictures": _responses(
+        *_item(type="image_generation_call", result=base64.b64encode(PICTURE).decode())
+    ),
+    "what hosted tools do": [
+        msgspec.structs.replace(event, message=MARK) if isinstance(event, Thinking) else event
+        for event in _responses(_said("web_search_call.searching"))
+    ],
+    "refusals": _responses(_said("refusal.delta", delta=MARK)),
+    "log-probabilities": _responses(
+        _said("output_text.delta", delta="x", logprobs=[{"token": MARK}])
+    ),
+    "what was used": _responses(_TEXT_OF_IT, input_tokens=4711),
+    "its details": _responses(_TEXT_OF_IT, output_tokens_details={"reasoning_tokens": 4711}),
+    "fields and events that we do not know": _responses(
+        _said("output_text.delta", delta="x", vendor=MARK), _said("vendor.delta", delta=MARK)
+    ),
 }
 
 
@@ -380,9 +443,9 @@ with an error that names it; `–`, the dialect has no word for it.
 
 ## Questions
 
-What of a question reaches whoever answers it. A model of several upstreams is one of
-OpenAI-compatible upstreams here. An upstream gets a question of its own dialect in its own words,
-with every field that we do not know.
+What of a question reaches whoever answers it. A model of several upstreams carries what all of them
+do. An upstream gets a question of its own dialect in its own words, with every field that we do not
+know. An OpenAI-compatible upstream is asked over Chat Completions.
 
 {questions}
 
@@ -397,6 +460,10 @@ What of an answer its readers are shown. An error of a whole answer is the respo
 body. Of the reasons of an end, Responses have words for `length` and `content_filter` alone.
 
 {answers}
+
+What an upstream of Responses says, with all that it has words for:
+
+{responses}
 
 """
 
@@ -415,7 +482,12 @@ def page() -> str:
     for name, events in ANSWERS.items():
         if events:
             answers.append([name, *(_shown(events, reader) for reader in READERS.values())])
-    return _PAGE.format(questions=_table(questions), answers=_table(answers)).rstrip() + "\n"
+    responses = [["", *READERS]]
+    for name, events in RESPONSES.items():
+        responses.append([name, *(_shown(events, reader) for reader in READERS.values())])
+    tables = {"questions": questions, "answers": answers, "responses": responses}
+    made = {name: _table(rows) for name, rows in tables.items()}
+    return _PAGE.format(**made).rstrip() + "\n"
 
 
 def _table(rows: list[list[str]]) -> str:

@@ -17,5 +17,9 @@ def test_the_page_is_true() -> None:
 
 def test_an_upstream_of_the_dialect_gets_everything() -> None:
     for name, asks in carried.QUESTIONS.items():
-        if "openai-chat" in asks:
-            assert carried.PROVIDERS["an OpenAI-compatible upstream"](asks["openai-chat"]), name
+        for dialect, provider in (
+            ("openai-chat", "an OpenAI-compatible upstream"),
+            ("openai-responses", "an upstream of Responses"),
+        ):
+            if dialect in asks:
+                assert carried.PROVIDERS[provider](asks[dialect]), (dialect, name)

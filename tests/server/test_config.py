@@ -176,6 +176,9 @@ def test_what_cannot_be_is_refused_and_what_would_be_right_is_said(
         assert word in message
 
 
+UPSTREAM = '[[upstreams]]\nname = "a"\nbase_url = "http://h/v1"\nmodels = ["m"]\n'
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -189,6 +192,9 @@ def test_what_cannot_be_is_refused_and_what_would_be_right_is_said(
         ("[[upstreams]]\nname = 1", ["upstreams", "name"]),
         ('[[upstreams]]\nname = "a"\nbase_url = "http://h"\nmodels = []', ["at least one model"]),
         ('[[upstreams]]\nnaem = "a"', ["did you mean name?"]),
+        (UPSTREAM + 'api = "realtime"', ['"chat" or "responses"']),
+        (UPSTREAM + "background = true", ['needs api = "responses"']),
+        (UPSTREAM.replace("/v1", "/v1/responses"), ["before /responses"]),
         ('[[keys]]\nconsumer = "a"', ["either key_env or sha256"]),
         ('[[keys]]\nconsumer = "a b"\nkey_env = "K"', ["letters"]),
         ('[[keys]]\nconsumer = "a"\nsha256 = "00"', ["64 hexadecimal"]),

@@ -5,7 +5,8 @@ deploy that loses nothing needs the opposite order, so this server owns the sign
 
 1. *Draining*: new starts get 503, everything else is served, readers stay.
 2. When the generations have ended, or the grace is over: what still runs is closed as interrupted,
-   readers are told when to come back, their bodies are ended.
+   or left to another process that can go on with it; readers are told when to come back, their
+   bodies are ended.
 3. The listener closes and the process exits with 0.
 
 A second signal ends the grace at once; a third ends the process without more ado.
