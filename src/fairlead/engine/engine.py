@@ -596,7 +596,8 @@ class Engine:
             # The log has the answer; reading the dialogue settles the message again.
             _log.warning("message_not_settled", stream=generation.stream, error=error.message)
         finally:
-            generation.course.end(answer, failure.code if failure is not None else "")
+            code = "left" if generation.left else "" if failure is None else failure.code
+            generation.course.end(answer, code)
             if self._running.get(generation.stream) is generation:
                 del self._running[generation.stream]
             if not self._running:
