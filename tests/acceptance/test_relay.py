@@ -704,6 +704,48 @@ async def test_authority_lasts_as_long_as_it_lasts(
         assert json.loads(end.data)["code"] == "revoked"
 
 
+async def test_sockets_go_on_under_a_fresh_credential(
+    backend: Backend, relayed: Any, tmp_path: Path
+) -> None:
+    async def keys(*args: str) -> str:
+        return (await run("keys", *args, "--data-dir", str(tmp_path / "data"))).out.strip()
+
+    shop = await relayed(FAIRLEAD_API_KEYS=KEYS)
+    old, fresh, less = [
+        await keys("create", "carol", "--scopes", scopes)
+        for scopes in ("ask,read", "ask,read", "read")
+    ]
+    url, responses = f"{shop.url}/ws?reader=mine", f"{shop.server.url}/v1/responses?reader=mine"
+    bearer = {"Authorization": f"Bearer {old}"}
+
+    async def renew(key: str, reader: str = "mine") -> tuple[int, Any]:
+        async with shop.session.post(
+            f"{shop.server.url}/credential",
+            params={"reader": reader},
+            headers={"Authorization": f"Bearer {key}"},
+        ) as response:
+            return response.status, (await response.json()).get("renewed")
+
+    async with (
+        shop.session.ws_connect(url, headers=bearer) as renewed,
+        shop.session.ws_connect(responses, headers=bearer) as other_kind,
+        shop.session.ws_connect(shop.url + "/ws", headers=bearer) as forgotten,
+    ):
+        assert await renew("key-of-alice") == (404, None)
+        assert await renew(less) == (404, None)
+        assert await renew(fresh, "") == (400, None)
+        assert await renew(fresh) == (200, 2)
+        await keys("revoke", old[4:14])
+        assert (await forgotten.receive(timeout=60)).data == 1008
+        await renewed.send_str("still there?")
+        assert await renewed.receive_str() == "still there?"
+        assert not other_kind.closed
+        await keys("revoke", fresh[4:14])
+        assert (await renewed.receive(timeout=60)).data == 1008
+        assert (await other_kind.receive_json(timeout=60))["status"] == 401
+        assert (await other_kind.receive(timeout=60)).data == 1008
+
+
 async def test_sockets_are_sent_away_by_a_drain(backend: Backend, relayed: Any) -> None:
     shop = await relayed()
     async with shop.session.ws_connect(shop.url + "/ws") as socket:

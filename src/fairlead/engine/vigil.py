@@ -7,6 +7,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+import msgspec
 import structlog
 
 from fairlead.engine.authority import Authority
@@ -23,12 +24,10 @@ _AT_ONCE = 2000
 
 
 class Holder(Protocol):
-    """What is open under a caller's authority. Both may be asked at any time, ``end`` twice."""
+    """What is open under a caller's authority, which may be renewed at any time. ``end`` may be
+    asked twice."""
 
-    @property
-    def caller(self) -> Caller:
-        """Under whose."""
-        ...
+    caller: Caller
 
     def end(self, failure: FairleadError) -> None:
         """It is over; ``failure`` tells why."""
@@ -83,6 +82,19 @@ class Vigil:
                 holder.end(Unauthenticated("the credential has expired"))
         if credentials and self._revocable is not None:
             self._end(await self._revocable.ended(credentials))
+
+    def renew(self, caller: Caller, name: str) -> int:
+        """Let what is open of the caller's consumer and calls itself ``name`` go on under the
+        authority of ``caller``, unless that allows less; how much that was."""
+        renewed = 0
+        for holder in self._holders():
+            before = holder.caller
+            if before.consumer != caller.consumer or before.facts.reader != name:
+                continue
+            if before.scopes <= caller.scopes:
+                holder.caller = msgspec.structs.replace(caller, facts=before.facts)
+                renewed += 1
+        return renewed
 
     def review(self, judge: Callable[[Caller], FairleadError | None]) -> int:
         """End what is open of callers whom ``judge`` lets stay no longer; how much that was."""

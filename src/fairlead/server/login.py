@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from fairlead.errors import NotFound, Unauthenticated
+from fairlead.errors import BadRequest, NotFound, Unauthenticated
 from fairlead.identity.oidc import PATIENCE, Login
 from fairlead.identity.tickets import LIFE
 from fairlead.server import http
@@ -85,6 +85,30 @@ async def ticket(request: Request) -> Response:
     caller = await http.caller(request)
     text = await http.system(request).doors.tickets.issue(caller)
     return http.json_response({"ticket": text, "expires_in": LIFE})
+
+
+@router.post(
+    "/credential",
+    summary="Let open connections go on under a fresh credential",
+    openapi_extra={
+        "parameters": [{"name": "reader", "in": "query", "schema": {"type": "string"}}],
+    },
+)
+async def renew(request: Request) -> Response:
+    """The request carries the fresh credential, of the same consumer, which must not allow less;
+    ``reader`` (or the header ``Fairlead-Reader``) is the name that the connections were opened
+    with. All of that name on this node go on: WebSockets of any kind, and readers of streams."""
+    http.same_site(request)
+    caller = await http.caller(request)
+    name = caller.facts.reader
+    if not name:
+        raise BadRequest("'reader' is missing: the name that the connections were opened with")
+    renewed = http.system(request).engine.vigil.renew(caller, name)
+    if not renewed:
+        raise NotFound("nothing of this name is open here: open it again")
+    return http.json_response(
+        {"consumer": caller.consumer, "expires_at": caller.expires_at, "renewed": renewed}
+    )
 
 
 def _login(request: Request) -> Login:

@@ -78,6 +78,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("POST", "/logout"): Example(),
     ("GET", "/me"): Example(),
     ("POST", "/tickets"): Example(),
+    ("POST", "/credential"): Example(query={"reader": "tab-1"}),
     ("GET", "/metrics"): Example(),
     ("GET", "/admin/consumers"): Example(query=_DAYS),
     ("GET", "/admin/keys"): Example(query={"consumer": "alice", "limit": "10"}),

@@ -124,7 +124,7 @@ class _Dialogue:
         self._engine = system.engine
         self._callers = system.callers
         self._socket = socket
-        self._caller = caller
+        self.caller = caller
         self._uploads = Uploads(system.engine.limits.attachments)
         self._longest = system.config.max_body_bytes
 
@@ -135,11 +135,6 @@ class _Dialogue:
             await self._talk()
         finally:
             self._engine.vigil.others.discard(self)
-
-    @property
-    def caller(self) -> Caller:
-        """Who talks."""
-        return self._caller
 
     def end(self, failure: FairleadError) -> None:
         """The caller's authority is over."""
@@ -172,7 +167,7 @@ class _Dialogue:
         | native.Identify
         | native.Hold,
     ) -> None:
-        engine, socket, caller = self._engine, self._socket, self._caller
+        engine, socket, caller = self._engine, self._socket, self.caller
         match act:
             case native.Begin():
                 ask = self._asked(act)
@@ -219,7 +214,7 @@ class _Dialogue:
             native.started(id, stream, meta.conversation, meta.message, started.created)
         )
         try:
-            reader = await self._engine.attach(self._caller, stream, None, SocketWire)
+            reader = await self._engine.attach(self.caller, stream, None, SocketWire)
         except FairleadError as error:
             self._socket.say(native.refused(error, id, stream))
             return
@@ -227,9 +222,9 @@ class _Dialogue:
 
     async def _identify(self, act: native.Identify) -> None:
         """Another caller from now on. What it may not see it reads no more."""
-        caller = await self._callers.renewed(self._caller, act.token)
+        caller = await self._callers.renewed(self.caller, act.token)
         self._place.move(caller.consumer)
-        self._caller = caller
+        self.caller = caller
         self._socket.say(native.authenticated(act.id, caller.consumer))
         for stream, reader in self._socket.readers.items():
             try:
