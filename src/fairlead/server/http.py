@@ -18,15 +18,13 @@ from fairlead.errors import BadRequest, FairleadError, Fault, Forbidden, TooLarg
 from fairlead.policy.caller import Caller
 from fairlead.server.system import System
 from fairlead.transports.arrival import SLOWEST, TIMEOUT, Arrival
+from fairlead.transports.callers import OPENAI
 
 _log = structlog.get_logger("fairlead.server")
 
 T = TypeVar("T")
 
 _CHUNK = 256
-
-#: What the paths of OpenAI's API begin with.
-OPENAI = "/v1/"
 
 
 def system(request: Request) -> System:

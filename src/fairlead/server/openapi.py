@@ -9,6 +9,8 @@ from typing import Any
 import msgspec
 from fastapi import FastAPI
 
+from fairlead.transports.callers import OPENAI
+
 STREAM = "7b1zq4mhc8xk2v9d5w3nt6r0js"
 POSITION = "11k3f9az-13"
 KEY = "3v1m0c8x2k"
@@ -126,6 +128,29 @@ _ERROR = {
         }
     },
 }
+_VENDOR_PROBLEM = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code"],
+            "properties": {
+                "message": {
+                    "type": "string",
+                    "description": "What was wrong, and what would be right.",
+                },
+                "type": {"type": "string"},
+                "param": {"type": ["string", "null"], "description": "The field that was wrong."},
+                "code": {"type": "string", "description": "What programs may rely on."},
+            },
+        }
+    },
+}
+_VENDOR_ERROR = {
+    "description": "What went wrong, as OpenAI says it (PROTOCOL.md, section 13).",
+    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/OpenAIProblem"}}},
+}
 _SECURITY = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key or a token."},
     "ticket": {
@@ -154,13 +179,14 @@ def _complete(found: dict[str, Any], base_path: str) -> dict[str, Any]:
     found["servers"] = [{"url": base_path or "/"}]
     components = found.setdefault("components", {})
     # Ours stand in for those of the framework, which no request is answered with.
-    components["schemas"] = {"Problem": _PROBLEM}
+    components["schemas"] = {"Problem": _PROBLEM, "OpenAIProblem": _VENDOR_PROBLEM}
     components["securitySchemes"] = _SECURITY
     found["security"] = [{"key": []}, {"ticket": []}, {}]
     for path, operations in found["paths"].items():
         for method, operation in operations.items():
             operation["responses"].pop("422", None)
-            operation["responses"]["default"] = _ERROR
+            vendors = path.startswith(OPENAI)
+            operation["responses"]["default"] = _VENDOR_ERROR if vendors else _ERROR
             example = EXAMPLES.get((method.upper(), path))
             if example is not None:
                 _show(operation, example)
