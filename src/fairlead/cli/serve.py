@@ -11,6 +11,7 @@ from rich.text import Text
 from fairlead.cli.console import err, printable, reports_errors
 from fairlead.cli.keys import any_key
 from fairlead.cli.settings import takes_settings
+from fairlead.server.collector import hold_collector
 from fairlead.server.config import ADD_A_MODEL, Config
 from fairlead.server.sources import Sources
 from fairlead.server.tables.upstream import address
@@ -33,6 +34,7 @@ def serve(config: Config, sources: Sources) -> None:
     config.check_serving(stored_keys=any_key(config))
     if sys.stderr.isatty():
         banner(config, err())
+    hold_collector()
     # Only now: FastAPI and uvicorn take their time to import.
     from fairlead.server.lifecycle import run
 
