@@ -88,6 +88,18 @@ async def test_sockets_take_tickets() -> None:
     assert await who(scope) == TICKET
 
 
+async def test_below_another_program_the_paths_are_the_same() -> None:
+    mounted = {"root_path": "/ai", "app_root_path": ""}
+    key = {"type": "websocket", "subprotocols": ["realtime", "openai-insecure-api-key.k"]}
+    assert await who(get("/ai/v1/realtime", **mounted, **key)) == "k"
+    secret = {"authorization": "Bearer ek_" + "0" * 32}
+    scope = request(secret, type="websocket", path="/ai/v1/realtime", query_string=b"", **mounted)
+    assert await who(scope) == "ek_" + "0" * 32
+    callers = Callers(Names(), apps=["/shop"])
+    scope = get("/ai/shop/events", f"ticket={TICKET}", **mounted)
+    assert (await callers.of(scope)).consumer == TICKET
+
+
 async def test_what_lasts_is_refused_in_a_url() -> None:
     for wrong in ("flk_0123456789_x", "secret", ""):
         with pytest.raises(Unauthenticated) as caught:

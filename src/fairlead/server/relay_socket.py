@@ -121,22 +121,23 @@ class Tunnel:
                 task.cancel()
             results = await asyncio.gather(up, down, return_exceptions=True)
         for result in results:
-            if isinstance(result, BudgetExhausted):
-                self._end(
-                    POLICY,
-                    f"{result.code}: {result.details['budget']}, "
-                    f"again in {result.retry_after:.0f} s",
-                )
-            elif isinstance(result, FairleadError):
-                self._end(INTERNAL, result.code)
-        code, reason = self._over.result() if self._over.done() else (BAD_GATEWAY, "")
-        for result in results:
             if isinstance(result, Exception):
-                _log.warning("socket_cut", app=self._app.name, error=type(result).__name__)
+                self._failed(result)
+        code, reason = self._over.result() if self._over.done() else (BAD_GATEWAY, "")
         await asyncio.gather(
             self._application.close(code=code, message=short(reason)),
             self._close_client(code, reason),
         )
+
+    def _failed(self, error: Exception) -> None:
+        """A direction has ended by an error."""
+        if isinstance(error, BudgetExhausted):
+            again = f"again in {error.retry_after:.0f} s"
+            self._end(POLICY, f"{error.code}: {error.details['budget']}, {again}")
+            return
+        if isinstance(error, FairleadError):
+            self._end(INTERNAL, error.code)
+        _log.warning("socket_cut", app=self._app.name, error=type(error).__name__)
 
     # -- asked by the vigil and by Connections
 

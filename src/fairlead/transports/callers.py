@@ -153,8 +153,7 @@ def ticket(scope: Scope, apps: Collection[str] = ()) -> str | None:
         return None
     if scope["type"] == "http":
         path: str = scope["path"]
-        below = path.removeprefix(scope.get("root_path", ""))
-        theirs = any(below.startswith(f"{one}/") for one in apps)
+        theirs = any(_path(scope).startswith(f"{one}/") for one in apps)
         if scope["method"] != "GET" or not (theirs or _STREAMS.search(path)):
             return None
     for name, value in _query(scope["query_string"].decode("latin-1")):
@@ -186,7 +185,7 @@ def facts(scope: Scope, keep: Keep) -> Facts:
     return Facts(
         address=client[0] if client else "",
         method=scope.get("method", "GET"),
-        path=scope["path"].removeprefix(scope.get("root_path", "")),
+        path=_path(scope),
         headers={name: value for name, value in headers.items() if value},
         query=query,
         cookies=cookies,
@@ -195,10 +194,10 @@ def facts(scope: Scope, keep: Keep) -> Facts:
 
 
 def _path(scope: Scope) -> str:
-    """The path without what a proxy puts before it."""
-    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    """The path without what a proxy, or the program that this server is mounted into, puts before
+    it."""
     path: str = scope["path"]
-    return path.removeprefix(root)
+    return path.removeprefix(scope.get("root_path", ""))
 
 
 def _own_name(scope: Scope) -> bool:
