@@ -1,7 +1,8 @@
-// The built TypeScript client in Chromium: node browser.mjs URL
+// The built TypeScript client in Chromium, in the files that a bundler makes of it: node browser.mjs URL
 //
 // Prints what answers came to over each transport, and an answer that was interrupted after its
 // first text, which was "shown", with the one that followed: {"sse": {…}, …, "interrupted": [{…}, {…}]}.
+// "fetched" counts the client's files, by the transport after whose answer they had been fetched.
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import { launch } from "../js/chromium.mjs";
@@ -12,17 +13,24 @@ const { build } = from("../../clients/typescript/package.json")("esbuild");
 const bundle = await build({
   entryPoints: [fileURLToPath(new URL("../../clients/typescript/dist/index.js", import.meta.url))],
   bundle: true,
-  format: "iife",
-  globalName: "client",
+  format: "esm",
+  splitting: true,
+  outdir: "/client",
   write: false,
 });
+const files = new Map(bundle.outputFiles.map(({ path, text }) => [path, text]));
 const browser = await launch();
 const context = await browser.newContext({ bypassCSP: true });
 const page = await context.newPage();
 await page.goto(process.argv[2]);
-await page.addScriptTag({ content: bundle.outputFiles[0].text });
+await page.route("**/client/*", (route) => {
+  const body = files.get(new URL(route.request().url()).pathname);
+  return route.fulfill({ body, contentType: "text/javascript", status: body ? 200 : 404 });
+});
 const seen = await page.evaluate(async () => {
-  const { Fairlead } = globalThis.client;
+  const { Fairlead } = await import("/client/index.js");
+  const count = () =>
+    performance.getEntriesByType("resource").filter(({ name }) => name.includes("/client/")).length;
   const apiKey = "k(1)/2";
   const told = async (make, onChange) => {
     const transports = new Set();
@@ -30,10 +38,11 @@ const seen = await page.evaluate(async () => {
     const { status, text } = await answer.result((state) => onChange?.(state, answer));
     return { status, text, transports: [...transports] };
   };
-  const seen = {};
+  const seen = { fetched: {} };
   for (const transport of ["sse", "websocket", "poll"]) {
     const fairlead = new Fairlead({ apiKey, transport });
     seen[transport] = await told((onConnection) => fairlead.ask("Go on.", { onConnection }));
+    seen.fetched[transport] = count();
   }
   let next;
   const fairlead = new Fairlead({ apiKey });

@@ -50,6 +50,8 @@ async def test_in_a_browser(serve: Serve, upstream: ScriptedUpstream) -> None:
     whole = {"status": "completed", "text": TEXT}
     for transport in ("sse", "websocket", "poll"):
         assert seen[transport] == whole | {"transports": [transport]}
+    fetched = seen["fetched"]
+    assert fetched["sse"] < fetched["websocket"] == fetched["poll"]
     first, then = seen["interrupted"]
     assert (first["status"], first["transports"]) == ("stopped", ["sse"])
     assert TEXT.startswith(first["text"])
