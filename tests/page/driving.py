@@ -59,7 +59,8 @@ async def drive(
             process.kill()
             await process.wait()
     assert result is not None, (await errors).decode()
-    assert result.pop("complaints") == []
+    complaints = result.pop("complaints")
+    assert complaints == [], complaints
     return result
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,10 @@ def part(n: int) -> int:
 
 
 def long_answer(count: int) -> tuple[str, ...]:
-    """So many tokens of Markdown, with numbered words to wait for."""
-    tokens = ["word0 "]
+    """So many tokens of Markdown."""
+    tokens: list[str] = []
     block = 0
     while len(tokens) < count:
-        tokens += (f"word{len(tokens)} ", "\n\n")
         text = BLOCK.format(n=block)
         # Models' tokens are about four characters long.
         tokens += [text[at : at + 4] for at in range(0, len(text), 4)]
@@ -57,15 +57,16 @@ def long_answer(count: int) -> tuple[str, ...]:
 async def typing(place: Path, count: int, rate: float) -> None:
     """Measure an answer as it is written."""
     tokens = long_answer(count)
-    words = [n for n, token in enumerate(tokens) if token.startswith("word") and n]
-    places = [tokens[words[len(words) * n // PARTS - 1]] for n in range(1, PARTS + 1)]
+    # As much of it as is shown is less than what is written: so far it surely comes.
+    most = 0.75 * len("".join(tokens))
+    lengths = [1, *(most * n / PARTS for n in range(1, PARTS + 1))]
     async with ScriptedUpstream() as upstream:
         upstream.script(Answer(tokens=tokens, pace=Pace(delay_s=1 / rate)))
         async with serving(place, upstream) as server:
             seen = await drive(
                 "smooth.typing",
                 server.url,
-                places=places,
+                lengths=lengths,
                 patience=1000 * (120 + 3 * count / rate),
                 within=300 + 4 * count / rate,
             )
@@ -73,22 +74,22 @@ async def typing(place: Path, count: int, rate: float) -> None:
     print("| part | tokens/s | busy | of it script, layout | tasks > 50 ms (longest) "
           "| frames: p50, p95, longest | heap | nodes |")  # fmt: skip
     print("|--:|--:|--:|--:|--:|--:|--:|--:|")
-    for n, part in enumerate(seen["parts"], start=1):
-        print(row(n, part, len(tokens) / PARTS))
+    for n, (before, now) in enumerate(pairwise(seen["parts"]), start=1):
+        share = (now["length"] - before["length"]) / seen["length"]
+        print(row(n, before, now, share * len(tokens)))
     print(
         f"\nWhen it had ended, and what was left over was collected: heap {mb(seen['heap'])}, "
         f"{seen['nodes']:,} nodes; tasks over 50 ms at its end: {listed(seen['last']['tasks'])}\n"
     )
 
 
-def row(n: int, part: dict[str, Any], tokens: float) -> str:
+def row(n: int, before: dict[str, Any], now: dict[str, Any], tokens: float) -> str:
     """A part of the answer, as the browser counted it."""
-    before, now = part["before"], part["now"]
     took = now["at"] - before["at"]
     share = {name: (now[name] - before[name]) / took for name in ("busy", "script", "layout")}
-    frames = sorted(part["frames"]) or [0.0]
+    frames = sorted(now["frames"]) or [0.0]
     shown = [frames[len(frames) // 2], frames[int(0.95 * (len(frames) - 1))], frames[-1]]
-    tasks = part["tasks"]
+    tasks = now["tasks"]
     return (
         f"| {n} | {tokens / took:.0f} | {share['busy']:.0%} "
         f"| {share['script']:.0%}, {share['layout']:.0%} "

@@ -1,6 +1,6 @@
 import type { AnswerEvent, ConnectionState } from "@fairlead/client";
 import { expect, test } from "vitest";
-import { after, merged, NONE } from "../src/lib/away.js";
+import { after, merged, NONE, without } from "../src/lib/away.js";
 import { options, USUAL } from "../src/lib/kept.js";
 import { nextLength } from "../src/lib/reveal.js";
 import { routeOf, toConversation } from "../src/lib/route.js";
@@ -24,6 +24,15 @@ test("an answer that ends unseen is marked, until it is looked at", () => {
   expect(after(away, [one("a", "completed")], "a")).toEqual(NONE);
   expect(after(running, [one("a", "completed")], "a")).toEqual(NONE);
   expect(after(away, [one("a", "running")], "b")).toEqual({ running: ["a"], finished: [] });
+});
+
+test("what is gone from the list is not waited for, and not marked any more", () => {
+  const known = { running: ["a"], finished: ["b"] };
+  const listed = [one("c", "completed")];
+  expect(after(known, listed, "")).toEqual(known);
+  expect(after(known, listed, "", "newest")).toEqual({ running: [], finished: ["b"] });
+  expect(after(known, listed, "", "all")).toEqual(NONE);
+  expect(without(known, "a")).toEqual({ running: [], finished: ["b"] });
 });
 
 test("what another tab has marked is marked here", () => {

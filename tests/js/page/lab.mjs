@@ -54,7 +54,7 @@ export async function run({ visit, checkpoint, options }) {
     said: await page.getByRole("status").innerText(),
     verdict: await page.locator(".verdict").innerText(),
     rows: await page.locator(".figures tbody tr").allInnerTexts(),
-    plots: await page.locator(".plot canvas").count(),
+    plots: await page.locator(".lab-plot canvas").count(),
     json: JSON.parse(await saved(page, "Download JSON")),
     csv: await saved(page, "Download CSV"),
     lazily: !before.some((name) => /Lab-/.test(name)) && after.some((name) => /Lab-/.test(name)),

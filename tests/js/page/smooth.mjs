@@ -47,7 +47,7 @@ const kept = (page) =>
     return found;
   });
 
-/** An answer of many tokens, in as many parts as there are places in it. */
+/** An answer of many tokens, looked at when it has come to so many characters each. */
 export async function typing({ visit, options }) {
   const v = await visit({ reducedMotion: "no-preference" });
   v.context.setDefaultTimeout(options.patience);
@@ -56,21 +56,21 @@ export async function typing({ visit, options }) {
   const counts = await counting(v);
   await page.evaluate(watch);
   await v.ask("A long one.");
-  await v.wrote("word0 ");
+  const length = () => page.evaluate(() => document.querySelector(".prose").textContent.length);
   const parts = [];
-  await kept(page);
-  let before = await counts.read();
-  for (const place of options.places) {
-    await v.wrote(place);
-    const now = await counts.read();
-    parts.push({ before, now, ...(await kept(page)) });
-    before = now;
+  for (const characters of options.lengths) {
+    await page.waitForFunction(
+      (least) => document.querySelector(".prose")?.textContent.length >= least,
+      characters,
+      { polling: 500 },
+    );
+    parts.push({ length: await length(), ...(await counts.read()), ...(await kept(page)) });
   }
   await v.ended();
   const last = await kept(page);
   await counts.collect();
   const { heap, nodes } = await counts.read();
-  return { parts, heap, nodes, last, length: (await v.text()).length };
+  return { parts, heap, nodes, last, length: await length() };
 }
 
 /** A conversation that is opened. */

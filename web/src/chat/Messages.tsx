@@ -21,9 +21,9 @@ interface Props {
 }
 
 /** Messages that are rendered at once when a conversation opens; the older ones follow. */
-const FIRST = 24;
+const FIRST = 16;
 /** How many follow in each pause. */
-const NEXT = 40;
+const NEXT = 24;
 /** Pixels above the end that still count as being there. */
 const NEAR = 60;
 

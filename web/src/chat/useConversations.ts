@@ -42,7 +42,9 @@ export function useConversations(current: string, busy: boolean): Conversations 
       setError(null);
       setKnown((before) => {
         const seen = document.hidden ? "" : current;
-        const next = away.after(away.merged(before, away.kept()), page.conversations, seen);
+        const look = search ? "some" : page.cursor ? "newest" : "all";
+        const known = away.merged(before, away.kept());
+        const next = away.after(known, page.conversations, seen, look);
         away.keep(next);
         return next;
       });
@@ -105,6 +107,9 @@ export function useConversations(current: string, busy: boolean): Conversations 
       await server.remove(id);
       keepDraft(id, "");
       forget(id);
+      const next = away.without(away.kept(), id);
+      away.keep(next);
+      setKnown(next);
       await load();
     },
   };

@@ -24,7 +24,7 @@ export function Lab({ info, me }: { info: Info; me: Me }) {
 
   useEffect(() => {
     document.title = `${words.page.lab} – ${words.appName}`;
-    return () => current.current?.leave();
+    return () => void current.current?.leave();
   }, []);
 
   const submit = async (event: FormEvent) => {

@@ -21,7 +21,7 @@ export function LaneView({ lane }: { lane: Lane }) {
   return (
     <article className="lane" data-transport={transport} data-state={state}>
       <header>
-        <span className="swatch" aria-hidden="true" />
+        <span className="lab-swatch" aria-hidden="true" />
         <h3>{name}</h3>
         <span className="lamp" data-state={state} />
       </header>

@@ -32,7 +32,7 @@ export function Plot({ title, hint, drawing, height, legend = false }: Props) {
     };
   }, [drawing, height, dark]);
   return (
-    <figure className="plot">
+    <figure className="lab-plot">
       <figcaption>
         <strong>{title}</strong> <span>{hint}</span>
       </figcaption>
@@ -40,7 +40,7 @@ export function Plot({ title, hint, drawing, height, legend = false }: Props) {
         <ul className="legend">
           {drawing.of.map((transport) => (
             <li key={transport} data-transport={transport}>
-              <span className="swatch" aria-hidden="true" /> {words.transports[transport]}
+              <span className="lab-swatch" aria-hidden="true" /> {words.transports[transport]}
             </li>
           ))}
         </ul>

@@ -100,7 +100,7 @@ export function Results({ run, info }: { run: Run; info: Info }) {
             height={LOW}
           />
         ) : (
-          <div className="plot">
+          <div className="lab-plot">
             <p>
               <strong>{labWords.reconnectTitle}</strong>
             </p>
@@ -165,7 +165,7 @@ function Row({ figures }: { figures: Figures }) {
   return (
     <tr data-transport={transport}>
       <th scope="row">
-        <span className="swatch" aria-hidden="true" /> {words.transports[transport]}
+        <span className="lab-swatch" aria-hidden="true" /> {words.transports[transport]}
       </th>
       <td className="figure">{times(setup)}</td>
       <td className="figure">{times(firstToken)}</td>

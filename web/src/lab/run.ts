@@ -106,11 +106,12 @@ export class Run {
   }
 
   /** Nobody looks any more: the answer is stopped, and nothing of it stays. */
-  leave(): void {
+  async leave(): Promise<void> {
     if (this.#leaving.signal.aborted || this.state === "ended") return;
     this.#leaving.abort();
-    this.stop();
-    void this.#tidy();
+    if (!this.#stream) return;
+    await this.#session.client.stop(this.#stream).catch(() => {});
+    await this.#tidy();
   }
 
   get measured(): Measured[] {
