@@ -138,11 +138,8 @@ def begin(stream: str, meta: GenerationMeta, options: Options) -> State:
 def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]]:
     """The frames of one event, and the state after it."""
     if state.plain and type(event) is Token and event.part == MAIN_PART:
-        # The token path: nearly every event comes this way.
-        number, plain, said, rest = state
-        data = b'%b%d","delta":%b}' % (plain, number, _encode(event.text))
-        after = State(number + 1, plain, (said, event.text, event.at), rest)
-        return after, (Frame(DELTA, data),)
+        state, data = delta(state, event)
+        return state, (Frame(DELTA, data),)
     if isinstance(event, Unknown | Asked | Mark) or state.rest.ended:
         return state, ()
     pen = _Pen(state)
@@ -150,9 +147,13 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
     return pen.state(), tuple(pen.frames)
 
 
-def ended(state: State) -> bool:
-    """Whether the response has."""
-    return state.rest.ended
+def delta(state: State, event: Token) -> tuple[State, bytes]:
+    """The one frame of a piece of the text that ``state.plain`` may be continued with: nearly every
+    event comes this way."""
+    number, plain, said, rest = state
+    text = event.text
+    data = b'%b%d","delta":%b}' % (plain, number, _encode(text))
+    return State(number + 1, plain, (said, text, event.at), rest), data
 
 
 def error_event(error: FairleadError, event_id: str, cause: str | None = None) -> bytes:

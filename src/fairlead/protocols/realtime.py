@@ -23,7 +23,7 @@ from fairlead.dialects.openai_body import decoded
 from fairlead.engine.ask import Ask
 from fairlead.errors import BadRequest, Busy, Conflict, FairleadError, NotFound, TooLarge
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import Event, Unknown
+from fairlead.events.model import MAIN_PART, Event, Token, Unknown
 from fairlead.policy.budgets import Standing
 from fairlead.ports.provider import Vendor
 from fairlead.protocols.realtime_items import (
@@ -424,12 +424,13 @@ class Reply:
 
     def take(self, event: Event | Unknown) -> list[bytes]:
         """The server events that one event of the answer makes."""
-        assert self._state is not None
-        self._state, frames = dialect.step(self._state, event)
-        if len(frames) == 1 and frames[0].item is None:
-            made = [frames[0].data]
-        else:
-            made = [data for frame in frames for data in self._told(frame)]
+        state = self._state
+        assert state is not None
+        if state.plain and type(event) is Token and event.part == MAIN_PART:
+            self._state, data = dialect.delta(state, event)
+            return [data]
+        self._state, frames = dialect.step(state, event)
+        made = [data for frame in frames for data in self._told(frame)]
         if self._state.rest.ended and not self.over:
             self.end()
         return made

@@ -134,6 +134,11 @@ async def _handshake(system: System, websocket: WebSocket) -> Opening | None:
     chosen = SUBPROTOCOL if SUBPROTOCOL in offered else None
     try:
         caller = await system.callers.of(websocket.scope)
+        if "call_id" in websocket.query_params:
+            raise BadRequest(
+                "a call is heard on its own data channel alone: open a session with 'model'",
+                param="call_id",
+            )
         asked = websocket.query_params.get("model", "")
         found = await opening(system, caller, credential(websocket.scope), asked)
         found = found._replace(orphan_window=orphan_window(websocket))

@@ -56,7 +56,7 @@ class ReplyWire:
         messages = self._reply.take(event)
         if self._reply.over:
             self._over()
-        if len(messages) == 1:
+        if len(messages) == 1:  # nearly always
             return None, text_frame(messages[0])
         return None, b"".join(map(text_frame, messages))
 
