@@ -101,6 +101,7 @@ name = "rented"
 base_url = "{failing}"
 models = ["lighthouse-1"]
 breaker_failures = 1
+breaker_rest = 900
 max_retries = 0
 
 [[upstreams]]

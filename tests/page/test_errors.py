@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from fairlead.testing.upstream import Answer, Echo, Pace, ScriptedUpstream, Status
+from fairlead.testing.upstream import Answer, Echo, Ending, Pace, ScriptedUpstream, Status
 from tests.page.driving import STORY, WORDS, drive, releasing, serving
 from tests.support.provider import Provider
 from tests.support.rpc import free_port
@@ -157,6 +157,22 @@ async def test_a_stop_waits_for_the_next_page(url: str, upstream: ScriptedUpstre
     assert seen["status"] == "stopped"
     assert STORY.startswith(seen["text"])
     assert "word6" not in seen["text"]
+
+
+async def test_a_page_that_is_closed_leaves_its_answer_to_go_on_or_to_end(
+    tmp_path: Path, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(GATED, GATED)
+    window = ("--orphan-window", "0")
+
+    async with serving(tmp_path / "one", upstream, *window) as server:
+        await drive("errors.left", server.url, releasing(upstream, asked=5))
+        (going,) = upstream.requests
+        going.release(100)
+        assert await going.wait_ended() is Ending.COMPLETED
+    async with serving(tmp_path / "two", upstream, *window, "--no-page-background") as server:
+        await drive("errors.left", server.url, releasing(upstream, asked=5))
+        assert await upstream.requests[1].wait_ended() is Ending.CLIENT_CLOSED
 
 
 async def test_the_page_signs_in_and_out_at_a_provider(

@@ -133,6 +133,16 @@ export async function stopNext({ visit, checkpoint }) {
   return { status: await next.status(), text: await next.text() };
 }
 
+/** The page is closed in mid-answer. */
+export async function left({ visit, checkpoint }) {
+  const v = await visit();
+  await v.ask("Go on and on.");
+  await checkpoint("asked");
+  await v.wrote("word4");
+  await v.context.close();
+  return {};
+}
+
 /** Through a real OpenID provider, in and out. */
 export async function account({ visit, url, options }) {
   const v = await visit({ path: "/#/operator" });

@@ -36,7 +36,7 @@ export async function fresh({ visit, options }) {
 
 /** The operator's page: what runs, one that is watched, usage, keys. */
 export async function operator({ visit, options }) {
-  const tables = { usage: "Usage", keys: "API keys", audit: "Audit log" };
+  const tables = { usage: "Usage", keys: "API keys" };
   for (const [name, look] of Object.entries(LOOKS)) {
     const v = await visit(look);
     const { page } = v;
@@ -53,9 +53,9 @@ export async function operator({ visit, options }) {
     await page.locator(".watched .prose").waitFor();
     await shot("operator-watch");
     await page.keyboard.press("Escape");
-    for (const part of ["usage", "keys", "audit"]) {
+    for (const [part, table] of Object.entries(tables)) {
       await page.goto(`${v.url}/#/operator/${part}`);
-      await page.getByRole("table", { name: tables[part] }).waitFor();
+      await page.getByRole("table", { name: table }).waitFor();
       if (part === "usage") await page.locator(".plot canvas").waitFor();
       await shot(`operator-${part}`);
     }

@@ -65,6 +65,8 @@ function Upstream({ one, now }: { one: UpstreamHealth; now: number }) {
 
 /** In a word, and whether that is good. */
 function standing(one: UpstreamHealth): ["good" | "warm" | "bad", string] {
+  // Its rest is over: the next question finds out.
+  if (one.usable && one.state === "open") return ["warm", said.trial];
   if (one.usable) return ["good", said.usable];
   if (!one.well) return ["bad", said.unwell];
   if (one.state === "open") return ["bad", said.open];

@@ -1,6 +1,6 @@
 import type { LiveStream } from "@fairlead/client/admin";
 import { useAnswer } from "@fairlead/client/react";
-import { useEffect } from "react";
+import { useEffect, useLayoutEffect, useRef } from "react";
 import { Problem } from "../chat/Problem.js";
 import { useSession } from "../lib/session.js";
 import { Markdown } from "../markdown/Markdown.js";
@@ -24,6 +24,14 @@ export function Watch({ one, onStop, onClose }: Props) {
   }, [attach, stream]);
   const { text = "", reasoning = "", status = "running", error = null } = answer ?? {};
   const running = status === "running";
+
+  // Who is at the end of it stays there.
+  const place = useRef<HTMLDivElement>(null);
+  const atEnd = useRef(true);
+  useLayoutEffect(() => {
+    const element = place.current!;
+    if (atEnd.current) element.scrollTop = element.scrollHeight;
+  }, [text]);
   return (
     <Dialog
       wide
@@ -37,7 +45,17 @@ export function Watch({ one, onStop, onClose }: Props) {
         </span>
         <code className="text-soft">{stream}</code>
       </p>
-      <div className="watched" role="log" aria-live="off" aria-label={words.answer} tabIndex={0}>
+      <div
+        ref={place}
+        className="watched"
+        role="log"
+        aria-live="off"
+        aria-label={words.answer}
+        tabIndex={0}
+        onScroll={({ currentTarget: { scrollHeight, scrollTop, clientHeight } }) => {
+          atEnd.current = scrollHeight - scrollTop - clientHeight < 40;
+        }}
+      >
         {reasoning && (
           <details className="reasoning">
             <summary>{words.reasoning}</summary>
