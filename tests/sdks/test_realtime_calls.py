@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import sys
 from collections.abc import AsyncGenerator
@@ -13,12 +12,12 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from aiortc import RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 from openai import AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
 from fairlead.testing.upstream import Answer, Ending, Pace, ScriptedUpstream
 from tests.sdks.conftest import KEY, OTHER_KEY
 from tests.support.node import Script
+from tests.support.phone import Phone, message
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -64,14 +63,6 @@ async def chromium(server: ServerProcess) -> AsyncGenerator[Script]:
 async def act(chromium: Script, what: str, /, **fields: Any) -> dict[str, Any]:
     await chromium.send(act=what, **fields)
     return await chromium.next("done", act=what)
-
-
-def message(text: str) -> dict[str, Any]:
-    content = [{"type": "input_text", "text": text}]
-    return {
-        "type": "conversation.item.create",
-        "item": {"type": "message", "role": "user", "content": content},
-    }
 
 
 async def ask(chromium: Script, name: str, text: str) -> dict[str, Any]:
@@ -136,37 +127,6 @@ async def test_cancelled_and_left(
     await act(chromium, "leave", name="c")
 
 
-class Phone:
-    """A caller by the library that the server answers with."""
-
-    def __init__(self) -> None:
-        self.peer = RTCPeerConnection()
-        self.channel: RTCDataChannel = self.peer.createDataChannel("oai-events")
-        self._came: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
-        self.channel.on("message", lambda data: self._came.put_nowait(json.loads(data)))
-        self.channel.on("close", lambda: self._came.put_nowait({"type": "closed"}))
-
-    async def offer(self) -> str:
-        await self.peer.setLocalDescription(await self.peer.createOffer())
-        return str(self.peer.localDescription.sdp)
-
-    async def answered(self, sdp: str) -> None:
-        await self.peer.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
-
-    async def until(self, type: str) -> list[dict[str, Any]]:
-        events: list[dict[str, Any]] = []
-        async with asyncio.timeout(60):
-            while not events or events[-1]["type"] != type:
-                events.append(await self._came.get())
-        return events
-
-    async def __aenter__(self) -> Phone:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.peer.close()
-
-
 async def test_by_the_sdk(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
     session: Any = {"type": "realtime", "model": "m-1"}
     async with Phone() as phone:
@@ -174,8 +134,7 @@ async def test_by_the_sdk(client: AsyncOpenAI, upstream: ScriptedUpstream) -> No
         call = made.response.headers["location"].rpartition("/")[2]
         await phone.answered(made.text)
         await phone.until("session.created")
-        phone.channel.send(json.dumps(message("Hi")))
-        phone.channel.send(json.dumps({"type": "response.create"}))
+        phone.say("Hi")
         events = await phone.until("response.done")
         deltas = [each["delta"] for each in events if each["type"].endswith("text.delta")]
         assert "".join(deltas) == TEXT

@@ -12,11 +12,13 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
+from openai import AsyncOpenAI
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.sdks.conftest import KEY
+from tests.support.phone import Phone
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -161,6 +163,30 @@ async def test_a_restart_ends_it_and_says_so(begin: Begin, upstream: ScriptedUps
         assert done["status_details"]["error"]["code"] == "interrupted"
         assert await closed(socket) == 1012
     assert await server.wait() == 0
+
+
+async def test_a_restart_ends_calls_as_well(begin: Begin, upstream: ScriptedUpstream) -> None:
+    upstream.script(Answer(TEXT, pace=Pace(gated=True)))
+    before = len(upstream.requests)
+    server = await begin("", "--drain-grace", "0.1")
+    async with (
+        Phone() as phone,
+        AsyncOpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0) as client,
+    ):
+        made = await client.realtime.calls.create(sdp=await phone.offer())
+        await phone.answered(made.text)
+        await phone.until("session.created")
+        phone.say("Hi")
+        (await upstream.wait_requests(before + 1)).release(1)
+        await phone.until("response.output_text.delta")
+        # One that nobody has taken yet does not hold the server up either.
+        async with Phone() as waiting:
+            await client.realtime.calls.create(sdp=await waiting.offer())
+            server.terminate()
+            done = (await phone.until("response.done"))[-1]["response"]
+            assert done["status"] == "failed"
+            await phone.until("closed")
+            assert await server.wait() == 0
 
 
 async def test_too_large_an_event_ends_nothing(begin: Begin) -> None:
