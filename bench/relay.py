@@ -44,6 +44,16 @@ def openai(port: int) -> Request:
     return msgspec.structs.replace(completion(port), headers={"Fairlead-Orphan-Window": "2"})
 
 
+def responses(port: int) -> Request:
+    """What is asked of Fairlead, as a response."""
+    return Request(
+        port=port,
+        path="/v1/responses",
+        body='{"model": "scripted", "stream": true, "input": "go"}',
+        headers={"Fairlead-Orphan-Window": "2"},
+    )
+
+
 @contextlib.contextmanager
 def model_server(every: float = _EVERY, tokens: int = _TOKENS) -> Iterator[Server]:
     """The upstream, which writes ``tokens`` at a pace, one ``every`` so many milliseconds."""
@@ -86,6 +96,7 @@ def _nginx(upstream: int) -> Iterator[Server]:
 _SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
     "fairlead process": (lambda upstream: fairlead(upstream, "process"), chat),
     "fairlead process, OpenAI": (lambda upstream: fairlead(upstream, "process"), openai),
+    "fairlead process, Responses": (lambda upstream: fairlead(upstream, "process"), responses),
     "fairlead memory": (lambda upstream: fairlead(upstream, "memory"), chat),
     "nginx proxy_pass": (_nginx, completion),
     "bare ASGI, aiohttp": (
@@ -181,6 +192,12 @@ def _checks(
         checks.append(
             Check("at durability process: at most 2 × nginx", f"{times:.2f} ×", times <= 2)
         )
+    for name, most in (("OpenAI", 1.0), ("Responses", 1.25)):
+        vendors = results.get(f"fairlead process, {name}")
+        if ours is not None and vendors is not None:
+            times = (vendors.cpu / vendors.tokens) / (ours.cpu / ours.tokens)
+            said = f"{name}: at most {most:g} × the native wire"
+            checks.append(Check(said, f"{times:.2f} ×", times <= most))
     if "fairlead process" in firsts:
         median, _ = added(firsts["fairlead process"])
         checks.append(
