@@ -10,7 +10,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
 # Handed on to the command behind a target: make serve ARGS="--port 9000 --data-dir DIR"
 ARGS ?=
 # Most tests wait for servers to start, so that more workers than cores help; make test PYTEST_ARGS="-k resume"
-PYTEST_ARGS ?= -n 4
+# A worker that has nothing left takes over from another.
+PYTEST_ARGS ?= -n 4 --dist worksteal
 UV ?= uv
 CLIENT := clients/typescript
 PAGE := web

@@ -16,6 +16,23 @@ NOTHING_MAY_SKIP = os.environ.get("CI") == "true"
 """On the build machine an absent backend is a failure, not a gap in the report."""
 
 
+#: What takes longest, so that it does not begin when everything else is over.
+_LONGEST = (
+    "tests/clients/test_typescript",
+    "tests/autobahn/",
+    "tests/bench/",
+    "tests/acceptance/test_sigkill.py",
+    "tests/contract/test_contract.py",
+    "tests/acceptance/test_soak.py",
+    "tests/acceptance/test_rpc_slow_readers.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first; else as they were found, which keeps those of a module together."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
 def _skip_is_failure(report: pytest.TestReport | pytest.CollectReport) -> None:
     """Turn a skip into a failure; an expected failure (xfail) stays what it is."""
     if NOTHING_MAY_SKIP and report.outcome == "skipped" and not hasattr(report, "wasxfail"):
