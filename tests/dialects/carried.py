@@ -17,6 +17,7 @@ import msgspec
 
 from fairlead.dialects import native
 from fairlead.dialects import openai_chat as chat
+from fairlead.dialects import openai_realtime as realtime
 from fairlead.dialects import openai_responses as responses
 from fairlead.dialects.openai_chat_whole import Completion
 from fairlead.engine.ask import Ask
@@ -44,6 +45,7 @@ from fairlead.events.model import (
 from fairlead.events.pieces import Piece
 from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import GenerationRequest, Provider, Turn
+from fairlead.protocols.realtime import Answer, Bounds, Session
 from fairlead.providers.extractive import ExtractiveProvider
 from fairlead.providers.generator import GeneratorProvider
 from fairlead.providers.openai_compatible import OpenAICompatibleConfig, OpenAICompatibleProvider
@@ -93,6 +95,20 @@ def _part(part: dict[str, Any]) -> Ask:
     return _chat([{"role": "user", "content": [said, part]}])
 
 
+def _session(*items: dict[str, Any], **settings: Any) -> Ask | None:
+    """As a Realtime session asks; None where it refuses."""
+    session = Session("m", bounds=Bounds(1 << 20, 1 << 20), name=lambda: "s", expires_at=0)
+    wanted = {"input": list(items) or [_said("user", "Where does tea come from?")], **settings}
+    act = session.receive(json.dumps({"type": "response.create", "response": wanted}))
+    return act.ask if isinstance(act, Answer) else None
+
+
+def _said(role: str, text: str, **part: Any) -> dict[str, Any]:
+    kind = "output_text" if role == "assistant" else "input_text"
+    content = [{"type": kind, "text": text}, *([part] if part else [])]
+    return {"type": "message", "role": role, "content": content}
+
+
 def _native(*turns: Turn, **fields: Any) -> Ask:
     # The turns that the engine makes of a stored dialogue.
     return Ask(turns=turns or (Turn("user", _USER["content"]),), **fields)
@@ -101,11 +117,13 @@ def _native(*turns: Turn, **fields: Any) -> Ask:
 _CALL = {"id": "c", "type": "function", "function": {"name": MARK, "arguments": "{}"}}
 _TEXT = Attachment("text/plain", FILE, "tea.txt")
 
-QUESTIONS: dict[str, dict[str, Ask]] = {
+#: By what a question has and the dialect; None: the dialect refuses it by itself.
+QUESTIONS: dict[str, dict[str, Ask | None]] = {
     "the last question": {
         "native": _native(Turn("user", "What is marked?")),
         "openai-chat": _chat([{"role": "user", "content": "What is marked?"}]),
         "openai-responses": _response({"role": "user", "content": "What is marked?"}),
+        "openai-realtime": _session(_said("user", "What is marked?")),
     },
     "the question before": {
         "native": _native(
@@ -123,21 +141,27 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
             {"role": "assistant", "content": "?"},
             {"role": "user", "content": "And why?"},
         ),
+        "openai-realtime": _session(
+            _said("user", "What is marked?"), _said("assistant", "?"), _said("user", "And why?")
+        ),
     },
     "instructions": {
         "native": _native(Turn("system", MARK), Turn("user", "Where does tea come from?")),
         "openai-chat": _chat([{"role": "developer", "content": MARK}, _USER]),
         "openai-responses": _response(instructions=MARK),
+        "openai-realtime": _session(instructions=MARK),
     },
     "settings (temperature, …)": {
         "native": _native(parameters={"stop": MARK}),
         "openai-chat": _chat(stop=MARK),
         "openai-responses": _response(stop=MARK),
+        "openai-realtime": _session(reasoning={"effort": MARK}),
     },
     "definitions of tools": {
         "native": _native(parameters={"tools": [{"function": {"name": MARK}}]}),
         "openai-chat": _chat(tools=[{"type": "function", "function": {"name": MARK}}]),
         "openai-responses": _response(tools=[{"type": "function", "name": MARK}]),
+        "openai-realtime": _session(tools=[{"type": "function", "name": MARK}]),
     },
     "definitions of custom tools": {
         "openai-chat": _chat(tools=[{"type": "custom", "custom": {"name": MARK}}]),
@@ -145,20 +169,31 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
     },
     "tools that the vendor runs (web_search, …)": {
         "openai-responses": _response(tools=[{"type": MARK}]),
+        "openai-realtime": _session(tools=[{"type": "mcp", "server_label": MARK}]),
     },
     "stored prompts": {
         "openai-responses": _response(prompt={"id": MARK}),
+        "openai-realtime": _session(prompt={"id": MARK}),
     },
     "tool calls of earlier answers": {
         "openai-chat": _chat([_USER, {"role": "assistant", "tool_calls": [_CALL]}, _USER]),
         "openai-responses": _response(
             _USER, {"type": "function_call", "call_id": "c", "name": MARK, "arguments": "{}"}, _USER
         ),
+        "openai-realtime": _session(
+            _said("user", "Where does tea come from?"),
+            {"type": "function_call", "call_id": "c", "name": MARK, "arguments": "{}"},
+            _said("user", "Where does tea come from?"),
+        ),
     },
     "results of tools": {
         "openai-chat": _chat([_USER, {"role": "tool", "tool_call_id": "c", "content": MARK}]),
         "openai-responses": _response(
             _USER, {"type": "function_call_output", "call_id": "c", "output": MARK}
+        ),
+        "openai-realtime": _session(
+            _said("user", "Where does tea come from?"),
+            {"type": "function_call_output", "call_id": "c", "output": MARK},
         ),
     },
     "JSON modes": {
@@ -169,6 +204,7 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
     "fields of a message that we do not know": {
         "openai-chat": _chat([{**_USER, "vendor": MARK}]),
         "openai-responses": _response({**_USER, "vendor": MARK}),
+        "openai-realtime": _session({**_said("user", "Where does tea come from?"), "vendor": MARK}),
     },
     "pictures by their bytes": {
         "native": _native(
@@ -176,10 +212,21 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
         ),
         "openai-chat": _part({"type": "image_url", "image_url": {"url": ADDRESS}}),
         "openai-responses": _shows({"type": "input_image", "image_url": ADDRESS}),
+        "openai-realtime": _session(
+            _said("user", "Where does tea come from?", type="input_image", image_url=ADDRESS)
+        ),
     },
     "pictures by their address": {
         "openai-chat": _part({"type": "image_url", "image_url": {"url": f"https://x/{MARK}"}}),
         "openai-responses": _shows({"type": "input_image", "image_url": f"https://x/{MARK}"}),
+        "openai-realtime": _session(
+            _said(
+                "user",
+                "Where does tea come from?",
+                type="input_image",
+                image_url=f"https://x/{MARK}",
+            )
+        ),
     },
     "text files": {
         "native": _native(Turn("user", "Where does tea come from?", (_TEXT,))),
@@ -203,6 +250,9 @@ QUESTIONS: dict[str, dict[str, Ask]] = {
     "audio": {
         "openai-chat": _part({"type": "input_audio", "input_audio": {"data": MARK}}),
         "openai-responses": _shows({"type": "input_audio", "input_audio": {"data": MARK}}),
+        "openai-realtime": _session(
+            _said("user", "Where does tea come from?", type="input_audio", audio=MARK)
+        ),
     },
     "the reasoning of earlier answers": {
         "openai-responses": _response(
@@ -277,9 +327,12 @@ def _marked(data: bytes) -> bool:
     return any(sign in data for sign in SIGNS)
 
 
-def _carried(ask: Ask | None, provider: Callable[[Ask], bool]) -> str:
-    if ask is None:
+def _carried(asks: dict[str, Ask | None], dialect: str, provider: Callable[[Ask], bool]) -> str:
+    if dialect not in asks:
         return "–"
+    ask = asks[dialect]
+    if ask is None:
+        return "refused"
     try:
         return "yes" if provider(ask) else "dropped"
     except (UnsupportedAttachment, BadRequest):
@@ -418,12 +471,22 @@ def _response_shows(events: list[Event]) -> bytes:
     return response.object()
 
 
+def _realtime_shows(events: list[Event]) -> bytes:
+    state = realtime.begin("s", GenerationMeta(provider="p"), realtime.Options({}))
+    shown = b""
+    for event in events:
+        state, frames = realtime.step(state, event)
+        shown += b"".join(frame.data for frame in frames)
+    return shown
+
+
 READERS: dict[str, Callable[[list[Event]], bytes]] = {
     "native": _native_shows,
     "openai-chat, streamed": _chunks_show,
     "openai-chat, whole": _completion_shows,
     "openai-responses, streamed": _response_events_show,
     "openai-responses, whole": _response_shows,
+    "openai-realtime": _realtime_shows,
 }
 
 
@@ -452,7 +515,8 @@ know. An OpenAI-compatible upstream is asked over Chat Completions.
 The native dialect has tool calls and their results in no dialogue that it stores. Whether a picture
 or a file is taken is also a matter of the upstream's `attachments`, except in its own dialect:
 there the upstream itself decides. A program's own agent can read the question in its own words,
-too, as `request.vendor`.
+too, as `request.vendor`. Sessions that an upstream holds itself (`realtime = true`) are not in the
+table: that upstream gets every event as it came.
 
 ## Answers
 
@@ -468,7 +532,7 @@ What an upstream of Responses says, with all that it has words for:
 """
 
 
-DIALECTS = ("native", "openai-chat", "openai-responses")
+DIALECTS = ("native", "openai-chat", "openai-responses", "openai-realtime")
 
 
 def page() -> str:
@@ -476,7 +540,7 @@ def page() -> str:
     columns = [(d, p) for d in DIALECTS for p in PROVIDERS]
     questions = [["", *(f"{dialect} → {provider}" for dialect, provider in columns)]]
     for name, asks in QUESTIONS.items():
-        cells = [_carried(asks.get(dialect), PROVIDERS[p]) for dialect, p in columns]
+        cells = [_carried(asks, dialect, PROVIDERS[p]) for dialect, p in columns]
         questions.append([name, *cells])
     answers = [["", *READERS]]
     for name, events in ANSWERS.items():

@@ -21,5 +21,6 @@ def test_an_upstream_of_the_dialect_gets_everything() -> None:
             ("openai-chat", "an OpenAI-compatible upstream"),
             ("openai-responses", "an upstream of Responses"),
         ):
-            if dialect in asks:
-                assert carried.PROVIDERS[provider](asks[dialect]), (dialect, name)
+            ask = asks.get(dialect)
+            if ask is not None:
+                assert carried.PROVIDERS[provider](ask), (dialect, name)
