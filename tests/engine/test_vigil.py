@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Collection
 
+import msgspec
 import pytest
 
 from fairlead.engine.vigil import Vigil
@@ -108,6 +109,24 @@ async def test_what_else_is_open_is_ended_too_and_left_alone_when_it_has_gone(
     assert [failure.code for failure in here.failures] == ["revoked"]
     assert gone.failures == []
     bench.engine.vigil.others.clear()
+
+
+async def test_what_calls_itself_by_a_name_goes_on_under_what_allows_as_much(
+    bench: Bench, revocations: Revocations
+) -> None:
+    stream = await bench.ask()
+    mine = await bench.read(stream, caller=OLD)
+    unnamed = await bench.read(stream, caller=Caller("alice", credential="key:old"))
+    vigil = bench.engine.vigil
+    fresh = Caller("alice", credential="key:new")
+    assert vigil.renew(Caller("bob", credential="key:bob"), "tab") == 0
+    assert vigil.renew(fresh, "another") == 0
+    assert vigil.renew(msgspec.structs.replace(fresh, scopes=frozenset({"read"})), "tab") == 0
+    assert vigil.renew(fresh, "tab") == 1
+    assert mine.reader.caller == msgspec.structs.replace(fresh, facts=OLD.facts)
+    revocations.ended_now = {"key:old"}
+    await vigil.look()
+    assert (mine.reader.ended, unnamed.reader.ended) == (False, True)
 
 
 async def test_where_nothing_can_be_known_everything_stays_open(
