@@ -89,8 +89,11 @@ async def test_sockets_take_tickets() -> None:
 
 
 async def test_below_another_program_the_paths_are_the_same() -> None:
-    mounted = {"root_path": "/ai", "app_root_path": ""}
-    key = {"type": "websocket", "subprotocols": ["realtime", "openai-insecure-api-key.k"]}
+    mounted: dict[str, Any] = {"root_path": "/ai", "app_root_path": ""}
+    key: dict[str, Any] = {
+        "type": "websocket",
+        "subprotocols": ["realtime", "openai-insecure-api-key.k"],
+    }
     assert await who(get("/ai/v1/realtime", **mounted, **key)) == "k"
     secret = {"authorization": "Bearer ek_" + "0" * 32}
     scope = request(secret, type="websocket", path="/ai/v1/realtime", query_string=b"", **mounted)
