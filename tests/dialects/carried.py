@@ -98,12 +98,12 @@ def _part(part: dict[str, Any]) -> Ask:
 def _session(*items: dict[str, Any], **settings: Any) -> Ask | None:
     """As a Realtime session asks; None where it refuses."""
     session = Session("m", bounds=Bounds(1 << 20, 1 << 20), name=lambda: "s", expires_at=0)
-    wanted = {"input": list(items) or [_said("user", "Where does tea come from?")], **settings}
+    wanted = {"input": list(items) or [_spoken("user", "Where does tea come from?")], **settings}
     act = session.receive(json.dumps({"type": "response.create", "response": wanted}))
     return act.ask if isinstance(act, Answer) else None
 
 
-def _said(role: str, text: str, **part: Any) -> dict[str, Any]:
+def _spoken(role: str, text: str, **part: Any) -> dict[str, Any]:
     kind = "output_text" if role == "assistant" else "input_text"
     content = [{"type": kind, "text": text}, *([part] if part else [])]
     return {"type": "message", "role": role, "content": content}
@@ -123,7 +123,7 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
         "native": _native(Turn("user", "What is marked?")),
         "openai-chat": _chat([{"role": "user", "content": "What is marked?"}]),
         "openai-responses": _response({"role": "user", "content": "What is marked?"}),
-        "openai-realtime": _session(_said("user", "What is marked?")),
+        "openai-realtime": _session(_spoken("user", "What is marked?")),
     },
     "the question before": {
         "native": _native(
@@ -142,7 +142,9 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
             {"role": "user", "content": "And why?"},
         ),
         "openai-realtime": _session(
-            _said("user", "What is marked?"), _said("assistant", "?"), _said("user", "And why?")
+            _spoken("user", "What is marked?"),
+            _spoken("assistant", "?"),
+            _spoken("user", "And why?"),
         ),
     },
     "instructions": {
@@ -181,9 +183,9 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
             _USER, {"type": "function_call", "call_id": "c", "name": MARK, "arguments": "{}"}, _USER
         ),
         "openai-realtime": _session(
-            _said("user", "Where does tea come from?"),
+            _spoken("user", "Where does tea come from?"),
             {"type": "function_call", "call_id": "c", "name": MARK, "arguments": "{}"},
-            _said("user", "Where does tea come from?"),
+            _spoken("user", "Where does tea come from?"),
         ),
     },
     "results of tools": {
@@ -192,7 +194,7 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
             _USER, {"type": "function_call_output", "call_id": "c", "output": MARK}
         ),
         "openai-realtime": _session(
-            _said("user", "Where does tea come from?"),
+            _spoken("user", "Where does tea come from?"),
             {"type": "function_call_output", "call_id": "c", "output": MARK},
         ),
     },
@@ -204,7 +206,9 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
     "fields of a message that we do not know": {
         "openai-chat": _chat([{**_USER, "vendor": MARK}]),
         "openai-responses": _response({**_USER, "vendor": MARK}),
-        "openai-realtime": _session({**_said("user", "Where does tea come from?"), "vendor": MARK}),
+        "openai-realtime": _session(
+            {**_spoken("user", "Where does tea come from?"), "vendor": MARK}
+        ),
     },
     "pictures by their bytes": {
         "native": _native(
@@ -213,14 +217,14 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
         "openai-chat": _part({"type": "image_url", "image_url": {"url": ADDRESS}}),
         "openai-responses": _shows({"type": "input_image", "image_url": ADDRESS}),
         "openai-realtime": _session(
-            _said("user", "Where does tea come from?", type="input_image", image_url=ADDRESS)
+            _spoken("user", "Where does tea come from?", type="input_image", image_url=ADDRESS)
         ),
     },
     "pictures by their address": {
         "openai-chat": _part({"type": "image_url", "image_url": {"url": f"https://x/{MARK}"}}),
         "openai-responses": _shows({"type": "input_image", "image_url": f"https://x/{MARK}"}),
         "openai-realtime": _session(
-            _said(
+            _spoken(
                 "user",
                 "Where does tea come from?",
                 type="input_image",
@@ -251,7 +255,7 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
         "openai-chat": _part({"type": "input_audio", "input_audio": {"data": MARK}}),
         "openai-responses": _shows({"type": "input_audio", "input_audio": {"data": MARK}}),
         "openai-realtime": _session(
-            _said("user", "Where does tea come from?", type="input_audio", audio=MARK)
+            _spoken("user", "Where does tea come from?", type="input_audio", audio=MARK)
         ),
     },
     "the reasoning of earlier answers": {
