@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Annotated, Any, cast
 
@@ -317,7 +318,7 @@ async def overview(request: Request) -> Response:
             "node": engine.node,
             "draining": engine.draining,
             **msgspec.to_builtins(engine.overview.census()),
-            "rate": round(sum(each.rate for each in everything), 1),
+            "rate": round(math.fsum(each.rate for each in everything), 1),
             "matching": len(found),
             "streams": [_live(each) for each in found[:limit]],
             "upstreams": msgspec.to_builtins(system.offer.upstreams.snapshot()),
