@@ -111,7 +111,7 @@ async def test_slow_refusing_and_limited_upstreams_are_passed_by(
         limited.script(Status(429, retry_after=120))
         good.script(Answer("here it is"))
         server = await serve(
-            upstream("slow", slow.base_url, more="first_token_timeout = 0.2\nbreaker_failures = 1")
+            upstream("slow", slow.base_url, more="first_token_timeout = 2\nbreaker_failures = 1")
             + upstream("refusing", refusing.base_url, more='api_key_env = "A_KEY"')
             + upstream("limited", limited.base_url)
             + upstream("good", good.base_url)

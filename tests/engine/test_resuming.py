@@ -159,14 +159,17 @@ async def test_the_next_engine_goes_on(scene: Scene, words: int) -> None:
     assert not scene.elsewhere.forsaken
 
 
+async def read_up_to(bench: Bench, stream: str, text: str) -> None:
+    reading = await (await bench.read(stream)).until(lambda r: r.text == text)
+    reading.detach()
+
+
 async def test_it_is_left_and_gone_on_with_again_and_again(scene: Scene) -> None:
     stream = await left(scene, 1)
     for count in range(2, 10):
         async with scene.engine() as (bench, _):
             scene.elsewhere.let(1)
-            text = "".join(WORDS[:count])
-            reading = await (await bench.read(stream)).until(lambda r, text=text: r.text == text)
-            reading.detach()
+            await read_up_to(bench, stream, "".join(WORDS[:count]))
     async with scene.engine() as (bench, _):
         scene.elsewhere.let(1)
         assert (await (await bench.read(stream)).to_end()).text == "".join(WORDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -19,7 +19,7 @@ from fairlead.errors import (
     UpstreamRejected,
     UpstreamUnavailable,
 )
-from fairlead.events.model import Event, Thinking, Token
+from fairlead.events.model import Event, Mark, Thinking, Token
 from fairlead.policy.balance import Caps, Strategy
 from fairlead.policy.breaker import BreakerSettings, State
 from fairlead.ports.health import UpstreamHealth
@@ -28,6 +28,7 @@ from fairlead.providers.balanced import BalancedProvider, Choice, Upstreams
 from fairlead.providers.gate import Gate
 from fairlead.providers.openai_compatible import OpenAICompatibleProvider
 from fairlead.providers.openai_config import OpenAICompatibleConfig
+from fairlead.providers.openai_responses import OpenAIResponsesConfig, OpenAIResponsesProvider
 from fairlead.testing.clock import Clock
 from fairlead.testing.upstream import (
     Answer,
@@ -60,9 +61,19 @@ class Farm:
         server.script(*(script or (Answer(f"{name} answers"),)))
         self.servers[name] = server
         wait = more.pop("max_wait", 30)
-        settings = {"max_retries": 0, "retry_base": 0.001, **more}
-        config = OpenAICompatibleConfig(name=name, base_url=server.base_url, model="m", **settings)
-        provider = OpenAICompatibleProvider(config)
+        settings = {
+            "max_retries": 0,
+            "retry_base": 0.001,
+            "name": name,
+            "base_url": server.base_url,
+            "model": "m",
+            **more,
+        }
+        provider: OpenAICompatibleProvider
+        if "background" in settings:
+            provider = OpenAIResponsesProvider(OpenAIResponsesConfig(**settings))
+        else:
+            provider = OpenAICompatibleProvider(OpenAICompatibleConfig(**settings))
         self._stack.push_async_callback(provider.close)
         self.gates[name] = Gate(
             provider,
@@ -439,3 +450,52 @@ async def test_names_context_and_types_are_what_all_can_take(farm: Farm) -> None
     assert provider.name == "a | b"
     assert provider.context_tokens == 500
     assert set(provider.takes) == {"image/png", "text/plain"}
+
+
+# -- work that goes on elsewhere -------------------------------------------------------------------
+
+
+class Cup:
+    """A sink that keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.events: list[Event] = []
+
+    def write(self, events: Sequence[Event]) -> bool:
+        self.events += events
+        return True
+
+    async def room(self) -> None:
+        raise AssertionError("there is always room")
+
+
+async def test_one_that_fails_in_the_background_is_forsaken_for_the_next(farm: Farm) -> None:
+    await farm.add("a", Answer("x", faults=(StreamError(),)), background=True)
+    await farm.add("b", Answer("b answers"), background=True)
+    events = await ask(farm.provider())
+    assert [event.upstream for event in events if isinstance(event, Mark)] == ["a", "", "b"]
+    told = [event.provider for event in events if isinstance(event, Thinking)]
+    assert told == ["a", "b"]
+    assert "".join(e.text for e in events if isinstance(e, Token)) == "b answers"
+    assert farm.servers["a"].responses["resp_1"].cancelled
+    assert (farm.health("a").failed, farm.health("b").answered) == (1, 1)
+
+
+async def test_who_has_begun_goes_on_whatever_stands_against_asking_it(farm: Farm) -> None:
+    await farm.add("a", Answer("a answers"), background=True)
+    await farm.add("b", Answer("b answers a thing"), background=True, caps=Caps(concurrent=1))
+    events = await ask(farm.provider("b"))
+    mark = next(event for event in events if isinstance(event, Mark))
+    visit = farm.gates["b"].enter()
+    assert farm.gates["b"].obstacle() is not None
+    provider, cup = farm.provider(), Cup()
+    assert provider.resumes(mark)
+    await provider.resume(REQUEST, mark, [], cup)
+    assert "".join(e.text for e in cup.events if isinstance(e, Token)) == "b answers a thing"
+    visit.leave(None)
+    assert farm.health("b").in_flight == 0
+    await provider.forsake(mark)
+    assert farm.servers["b"].requests[-1].path == "/v1/responses/resp_1/cancel"
+    assert not farm.provider("a").resumes(mark)
+    with pytest.raises(UpstreamUnavailable, match="no upstream 'b'"):
+        await farm.provider("a").resume(REQUEST, mark, [], cup)

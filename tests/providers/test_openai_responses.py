@@ -313,6 +313,8 @@ async def test_what_fails_before_the_first_piece_is_tried_again(
         # What the one that failed has begun, nobody goes on with.
         marks = [event.upstream for event in events if isinstance(event, Mark)]
         assert marks == ["vendor", "", "vendor"]
+        assert upstream.responses["resp_3"].cancelled
+        assert not upstream.responses[f"resp_{upstream.requests[-1].number}"].cancelled
 
 
 async def test_cancelling_drops_the_connection(upstream: ScriptedUpstream, make: Make) -> None:

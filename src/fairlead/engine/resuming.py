@@ -8,7 +8,7 @@ from fairlead.engine.answers import replay
 from fairlead.errors import HistoryGone
 from fairlead.events.answer import Answer
 from fairlead.events.model import Event, Mark, Reasoning, Thinking, Token, Tool, Unknown
-from fairlead.events.states import Grammar
+from fairlead.events.states import Grammar, IllegalEvent
 from fairlead.policy.tokens import estimate_piece
 from fairlead.ports.store import Store
 
@@ -26,8 +26,8 @@ class Unfinished(NamedTuple):
 
 
 async def unfinished(store: Store, stream: str, max_chars: int) -> Unfinished | None:
-    """What there is to go on with; None where there is no mark, or where retention has removed what
-    stands before it."""
+    """What there is to go on with; None where there is no mark, where retention has removed what
+    stands before it, and where a later version has written what cannot be followed here."""
     grammar, answer = Grammar(), Answer(max_chars)
     seen: list[Event] = []
     output = 0
@@ -48,7 +48,7 @@ async def unfinished(store: Store, stream: str, max_chars: int) -> Unfinished | 
 
     try:
         await replay(store, stream, add)
-    except HistoryGone:
+    except (HistoryGone, IllegalEvent):
         return None
     if grammar.mark is None:
         return None

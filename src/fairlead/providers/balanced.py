@@ -161,8 +161,10 @@ class BalancedProvider:
                     if not counts(error):
                         raise
                     failure = error
-                    if mouth.marked and not sink.write((Mark(self._now_ms()),)):
-                        await sink.room()
+                    if mouth.marked is not None:
+                        await self.forsake(mouth.marked)
+                        if not sink.write((Mark(self._now_ms()),)):
+                            await sink.room()
                     _log.warning(
                         "upstream_failed", stream=request.stream, upstream=gate.name,
                         model=choice.model, code=error.code, error=error.message,
@@ -326,7 +328,7 @@ class BalancedProvider:
 
 class _Mouth:
     """What one upstream pours into: once it has begun to answer, the sink itself. With marks alone
-    (``marked``) it has not: another one can still be asked."""
+    (``marked``: the last one) it has not: another one can still be asked."""
 
     # A slot of this name is what is called, with no call of ours in between.
     __slots__ = ("_sink", "_told", "_visit", "marked", "open", "room", "write")
@@ -334,7 +336,7 @@ class _Mouth:
     write: Callable[[Sequence[Event]], bool]
 
     def __init__(self, sink: Sink, visit: Visit, told: tuple[Event, ...]) -> None:
-        self.marked = False
+        self.marked: Mark | None = None
         self.open = False
         self.room = sink.room
         self.write = self._first
@@ -348,12 +350,13 @@ class _Mouth:
 
     def _first(self, events: Sequence[Event]) -> bool:
         told, self._told = self._told, ()
-        if all(isinstance(event, Mark) for event in events):
-            self.marked = True
-        else:
-            self.open = True
-            self.write = self._sink.write
-            self._visit.answering()
+        for event in events:
+            if isinstance(event, Mark):
+                self.marked = event if event.upstream else None
+            elif not self.open:
+                self.open = True
+                self.write = self._sink.write
+                self._visit.answering()
         return self._sink.write((*told, *events))
 
 

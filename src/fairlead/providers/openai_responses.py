@@ -110,8 +110,10 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
                     wait = self._wait_after(error, failures) if tries else None
                     if wait is None:
                         raise
-                    if spout.marked and not spout.write((Mark(self._clock_ms()),)):
-                        await spout.room()
+                    if spout.marked is not None:
+                        await self.forsake(spout.marked)
+                        if not spout.write((Mark(self._clock_ms()),)):
+                            await spout.room()
                 await self._sleep(wait)
         finally:
             spout.close()
@@ -154,14 +156,17 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
 
     async def _answer(self, question: ResponsesQuestion, sink: Sink) -> None:
         """Ask, and write the answer."""
-        place = Place(question.model, question.estimate_tokens(), question.cites, NOWHERE)
+        mark = None
+        if question.background:
+            prompt = question.estimate_tokens()
+            mark = self._marking(Place(question.model, prompt, question.cites, NOWHERE))
         fold = ResponsesFold(
             name=self.name,
             model=question.model,
             redact=self._redact,
             estimate_input=question.estimate_tokens,
             cites=question.cites,
-            mark=self._marking(place) if question.background else None,
+            mark=mark,
         )
         following = _Following(
             fold, question.model, question.headers, background=question.background

@@ -54,7 +54,7 @@ class ResponsesAnswer(Answer):
 
 class Spout:
     """What an answer is written to over all its connections: knows whether a piece of it has been
-    written (``said``), or marks alone (``marked``)."""
+    written (``said``), or marks alone (``marked``: the last one)."""
 
     __slots__ = ("_sink", "marked", "room", "said", "write")
 
@@ -62,7 +62,7 @@ class Spout:
 
     def __init__(self, sink: Sink) -> None:
         self.said = False
-        self.marked = False
+        self.marked: Mark | None = None
         self.room = sink.room
         self.write = self._first
         self._sink = sink
@@ -72,11 +72,12 @@ class Spout:
         self.write = self._sink.write
 
     def _first(self, events: Sequence[Event]) -> bool:
-        if all(isinstance(event, Mark) for event in events):
-            self.marked = self.marked or bool(events)
-        else:
-            self.said = True
-            self.write = self._sink.write
+        for event in events:
+            if isinstance(event, Mark):
+                self.marked = event if event.upstream else None
+            else:
+                self.said = True
+                self.write = self._sink.write
         return self._sink.write(events)
 
 
