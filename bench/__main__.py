@@ -25,6 +25,7 @@ from bench import (
     paced,
     relay,
     soak,
+    steps,
     storm,
     whole,
 )
@@ -42,6 +43,7 @@ WORKLOADS: dict[str, Callable[[Options], Table]] = {
     "compare": compare.run,
     "whole": whole.run,
     "relay": relay.run,
+    "steps": steps.run,
     "storm": storm.run,
     "idle": idle.run,
     "growth": growth.run,

@@ -93,7 +93,8 @@ def _nginx(upstream: int) -> Iterator[Server]:
         yield running
 
 
-_SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
+#: What is measured: how it is started, and what it is asked.
+SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
     "fairlead process": (lambda upstream: fairlead(upstream, "process"), chat),
     "fairlead process, OpenAI": (lambda upstream: fairlead(upstream, "process"), openai),
     "fairlead process, Responses": (lambda upstream: fairlead(upstream, "process"), responses),
@@ -114,7 +115,7 @@ def run(options: Options) -> Table:
     results: dict[str, StreamResult] = {}
     firsts: dict[str, FirstResult] = {}
     missing: list[str] = []
-    for name, (start, ask) in _SERVERS.items():
+    for name, (start, ask) in SERVERS.items():
         try:
             with model_server() as upstream, start(upstream.port) as running:
                 results[name] = stream(running, ask(running.port), connections, options)

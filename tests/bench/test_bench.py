@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import budget, gateway, idle, paced, proc, storm, transports, whole
+from bench import budget, gateway, idle, paced, proc, steps, storm, transports, whole
 from bench.chart import svg
 from bench.load.body import last_id, text_of, whole_events
 from bench.load.h2 import H2Connection
@@ -50,6 +50,16 @@ def test_paced_counts_what_comes_over_each_transport(transport: str) -> None:
 
 def test_a_budgets_decision_is_measured() -> None:
     table = budget.run(_SMALL)
+    assert all(row.value for row in table.rows)
+    assert table.checks
+
+
+def test_relaying_in_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", _NGINX)
+    monkeypatch.setattr(steps, "_QUESTIONS", 4)
+    monkeypatch.setattr(steps, "_EVENTS", 20)
+    table = steps.run(_SMALL)
+    assert not table.missing
     assert all(row.value for row in table.rows)
     assert table.checks
 

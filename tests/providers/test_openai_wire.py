@@ -559,3 +559,56 @@ def test_damaged_bytes_raise_errors_of_ours_only(
     good: bytes, at: int, inserted: bytes, dropped: int
 ) -> None:
     fold_anything([good, good, good[:at] + inserted + good[at + dropped :], good])
+
+
+# -- whole blocks ----------------------------------------------------------------------------------
+
+
+def _block(text: str, **more: Any) -> bytes:
+    chunk = {"choices": [{"index": 0, "delta": {"content": text}}], "model": "m", **more}
+    return b"data: %b\n\n" % dump(chunk)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        _block("plain"),
+        _block('a "quoted" \\ word\nand \U0001f600'),
+        _block("Grüße, 世界"),
+        _block(""),
+        _block("with more", usage={"prompt_tokens": 3}),
+        _block("a") + _block("b"),
+        _block("a")[:-1],
+        _block("a")[:-2] + b"\r\n\r\n",
+        _block("a").replace(b"data: ", b"data:"),
+        _block("a").replace(b'"a"', b'"a\nb"'),
+        _block("a").replace(b'"a"', b'"a\xffb"'),
+        _block("a").replace(b'"a"', b'""'),
+        _block("a").replace(b'"a"', b'"a""b"'),
+        b"data: [DONE]\n\n",
+        b": comment\n\n",
+    ],
+)
+def test_the_quick_way_gives_what_the_parser_and_the_fold_give(block: bytes) -> None:
+    """Or nothing: then those two are asked."""
+    fold = ChunkFold()
+    for text in ("one ", "two ", "three "):
+        fold.feed(_block(text)[len(b"data: ") : -2], 0)
+    quick = fold.quick(block, 7)
+    if quick is None:
+        return
+    assert Parser().feed(block)[0].data == block[len(b"data: ") : -2]
+    assert [quick] == fold.feed(block[len(b"data: ") : -2], 7)
+
+
+def test_the_quick_way_is_taken_for_what_differs_in_its_text_alone() -> None:
+    fold = ChunkFold()
+    assert fold.quick(_block("zero "), 7) is None
+    for text in ("one ", "two "):
+        fold.feed(_block(text)[len(b"data: ") : -2], 0)
+    assert fold.quick(_block("three "), 7) == Token(7, "three ")
+    # What was said that way counts, too.
+    fold.feed(dump({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}), 8)
+    usage = fold.end(9)[0]
+    assert isinstance(usage, Usage)
+    assert usage.output_tokens >= 3

@@ -26,7 +26,10 @@ def fold(db: apsw.Connection, num: int, at: int, records: list[bytes], now: floa
             (at + len(records), size, now, num, at),
         )
         if db.changes() == 1:
-            _add_segments(db, num, at, records)
+            if size <= SEGMENT_BYTES:
+                _add_segment(db, num, at, records, size)
+            else:
+                _add_segments(db, num, at, records)
             return True
         row = db.execute(
             "SELECT tail FROM streams WHERE num = ? AND NOT deleted", (num,)
