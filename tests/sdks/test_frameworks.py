@@ -14,6 +14,7 @@ from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI, OpenAIEmbeddings
 from llama_index.core.llms import ChatMessage
 from llama_index.llms.openai import OpenAI as LlamaOpenAI
+from llama_index.llms.openai import OpenAIResponses as LlamaResponses
 from pydantic import SecretStr
 
 from fairlead.testing.upstream import Answer, ScriptedUpstream, ToolCall
@@ -96,6 +97,52 @@ async def test_llama_index_answers(
     upstream.script(Answer(TEXT))
     # It looks a model's context up by a name that it knows, and asks for no other.
     model = LlamaOpenAI(
+        model="gpt-4o",
+        api_base=f"{server.url}/v1",
+        api_key=KEY,
+        max_retries=0,
+        async_http_client=http,
+    )
+    asked = [ChatMessage(role="user", content="Where does tea come from?")]
+    assert (await model.achat(asked)).message.content == TEXT
+    pieces = [piece.delta async for piece in await model.astream_chat(asked)]
+    assert "".join(piece or "" for piece in pieces) == TEXT
+
+
+async def test_langchain_asks_for_responses(
+    server: ServerProcess, upstream: ScriptedUpstream, http: httpx.AsyncClient
+) -> None:
+    upstream.script(Answer(TEXT))
+    model = ChatOpenAI(
+        model="m-1",
+        base_url=f"{server.url}/v1",
+        api_key=SecretStr(KEY),
+        max_retries=0,
+        http_async_client=http,
+        use_responses_api=True,
+        use_previous_response_id=True,
+    )
+    asked = [SystemMessage("Be brief."), HumanMessage("Where does tea come from?")]
+    said = await model.ainvoke(asked)
+    assert said.text == TEXT
+    assert said.response_metadata["id"].startswith("resp_")
+    pieces = [piece.text async for piece in model.astream(asked)]
+    assert "".join(pieces) == TEXT
+    await model.ainvoke([*asked, said, HumanMessage("And cocoa?")])
+    said_then = [each["content"] for each in upstream.requests[-1].json["messages"]]
+    assert said_then == ["Be brief.", "Where does tea come from?", TEXT, "And cocoa?"]
+    upstream.script(Answer("", tool_calls=[ToolCall("weather", json.dumps({"city": "Paris"}))]))
+    called = await model.bind_tools([weather]).ainvoke("How is it in Paris?")
+    assert [(call["name"], call["args"]) for call in called.tool_calls] == [
+        ("weather", {"city": "Paris"})
+    ]
+
+
+async def test_llama_index_asks_for_responses(
+    server: ServerProcess, upstream: ScriptedUpstream, http: httpx.AsyncClient
+) -> None:
+    upstream.script(Answer(TEXT))
+    model = LlamaResponses(
         model="gpt-4o",
         api_base=f"{server.url}/v1",
         api_key=KEY,
