@@ -74,7 +74,13 @@ def last(*events: Event) -> dict[str, Any]:
 
 
 def test_an_answer_of_text() -> None:
-    events: list[Event] = [OPENING, Token(1001, "Hel"), Token(1002, "lo"), Usage(1003, 7, 2), Done(1003)]
+    events: list[Event] = [
+        OPENING,
+        Token(1001, "Hel"),
+        Token(1002, "lo"),
+        Usage(1003, 7, 2),
+        Done(1003),
+    ]
     found = told(events)
     assert [each["type"] for each in found] == [
         "response.created",
