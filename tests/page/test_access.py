@@ -20,7 +20,7 @@ async def test_the_accessibility_checker_finds_nothing_serious(tmp_path: Path) -
     ) as server:
         question = "When was the lighthouse of Skarvoy built?"
         seen = await drive("access.axe", server.url, question=question)
-    assert len(seen["found"]) == 16
+    assert len(seen["found"]) == 18
     assert {state: found for state, found in seen["found"].items() if found} == {}
 
 

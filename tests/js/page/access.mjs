@@ -31,6 +31,10 @@ export async function axe({ visit, options }) {
     await v.button("Settings of this conversation").click();
     await look("settings");
     await page.keyboard.press("Escape");
+    await page.keyboard.press("Control+/");
+    await page.getByRole("dialog").waitFor();
+    await look("keys");
+    await page.keyboard.press("Escape");
     await page.locator(".question").hover();
     await v.button("Edit", { exact: true }).click();
     await look("editing");
