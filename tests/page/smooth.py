@@ -58,7 +58,7 @@ async def typing(place: Path, count: int, rate: float) -> None:
     """Measure an answer as it is written."""
     tokens = long_answer(count)
     # As much of it as is shown is less than what is written: so far it surely comes.
-    most = 0.75 * len("".join(tokens))
+    most = 0.6 * len("".join(tokens))
     lengths = [1, *(most * n / PARTS for n in range(1, PARTS + 1))]
     async with ScriptedUpstream() as upstream:
         upstream.script(Answer(tokens=tokens, pace=Pace(delay_s=1 / rate)))

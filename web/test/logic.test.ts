@@ -66,6 +66,11 @@ test("text flows in, never lags for long, and no character is cut", () => {
   }
   expect(frames).toBeLessThan(60);
   expect(nextLength("abc", 0)).toBe(1);
+  // However seldom frames are drawn, it flows at the same pace.
+  expect(nextLength("a".repeat(1000), 0, 10)).toBe(893);
+  let length = 0;
+  for (let n = 0; n < 10; n += 1) length = nextLength("a".repeat(1000), length);
+  expect(Math.abs(length - 893)).toBeLessThan(10);
 });
 
 test("whole sentences are said, without marks, and not too much at once", () => {

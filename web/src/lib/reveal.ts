@@ -2,6 +2,10 @@ import { useEffect, useRef, useState } from "react";
 
 /** How much of what waits is shown with the next frame: the eye sees a flow, and no lag grows. */
 const SHARE = 1 / 5;
+/** Milliseconds of a frame that nothing holds up. */
+const FRAME = 17;
+/** For so many times as long as showing more held the page up, no more is shown. */
+const REST = 3;
 
 let motion: MediaQueryList | undefined;
 
@@ -20,12 +24,25 @@ export function useReveal(text: string, running: boolean): string {
     if (!running) return;
     if (reduced()) return;
     let frame = 0;
-    const step = () => {
+    let before = performance.now();
+    let last = before;
+    let rested = 0;
+    let worked = false;
+    const step = (time: number) => {
       frame = requestAnimationFrame(step);
+      const took = time - before;
+      before = time;
+      // A table of a thousand rows takes a while to be made anew: the page is there for others, too.
+      if (worked) rested = time + REST * Math.max(0, took - FRAME);
+      worked = false;
+      if (time < rested) return;
       const { text, shown } = now.current;
+      const frames = (time - last) / FRAME;
+      last = time;
       if (shown === text.length) return;
-      const next = nextLength(text, Math.min(shown, text.length));
+      const next = nextLength(text, Math.min(shown, text.length), frames);
       now.current.shown = next;
+      worked = true;
       setShown(next);
     };
     frame = requestAnimationFrame(step);
@@ -36,10 +53,11 @@ export function useReveal(text: string, running: boolean): string {
   return still ? text : text.slice(0, shown);
 }
 
-/** How much of a text to show after `shown` of it. Never half a character. Pure. */
-export function nextLength(text: string, shown: number): number {
+/** How much of a text to show so many frames after `shown` of it. Never half a character. Pure. */
+export function nextLength(text: string, shown: number, frames = 1): number {
   const waiting = text.length - shown;
-  let next = shown + Math.min(waiting, Math.max(1, Math.ceil(waiting * SHARE)));
+  const share = 1 - (1 - SHARE) ** Math.max(0, frames);
+  let next = shown + Math.min(waiting, Math.max(1, Math.ceil(waiting * share)));
   const unit = text.charCodeAt(next - 1);
   if ((unit & 0xfc00) === 0xd800 && next < text.length) next += 1;
   return next;
