@@ -4,6 +4,7 @@ comes back, and answers in the background over any number of connections and pro
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
@@ -25,6 +26,7 @@ from fairlead.events.model import Done, Event, Mark, Part, Reasoning, Token, Too
 from fairlead.events.states import Grammar
 from fairlead.ports.provider import GenerationRequest, Provider, Turn
 from fairlead.providers.openai_responses import OpenAIResponsesConfig, OpenAIResponsesProvider
+from fairlead.testing import toxic
 from fairlead.testing.upstream import (
     Answer,
     Behaviour,
@@ -344,6 +346,30 @@ async def test_broken_connections_are_made_again(
     assert text_of(events) == "".join(LONG)
     assert isinstance(events[-1], Done)
     assert posts(upstream) == 1
+
+
+@pytest.mark.parametrize("seed", range(4))
+async def test_cut_anywhere_even_inside_of_characters_it_is_the_same_answer(
+    upstream: ScriptedUpstream, make: Make, seed: int
+) -> None:
+    call = ToolCall("find", '{"what": "世界 👩‍👩‍👧"}', pieces=9)
+    upstream.script(
+        Answer(tokens=["断", "👩‍👩‍👧"] * 150, reasoning=["线 "] * 30, tool_calls=(call,))
+    )
+    whole = [e for e in await ask(make(background=True)) if not isinstance(e, Mark)]
+    chance = random.Random(seed)
+    # Far enough for something new each time: the largest event repeats all of the text.
+    kinds: list[Callable[[], Any]] = [
+        lambda: toxic.Cut(chance.randint(6000, 20_000), reset=chance.random() < 0.5),
+        lambda: toxic.CutCharacter(chance.randint(6000, 20_000)),
+        lambda: toxic.HalfClose(chance.randint(6000, 20_000)),
+    ]
+    spoils = [chance.choice(kinds)() for _ in range(100)]
+    async with toxic.ToxicProxy(upstream.port, *spoils, toxic.Pass()) as line:
+        events = await ask(make(background=True, base_url=f"{line.url}/v1"))
+        assert line.connections > 5
+    assert [event for event in events if not isinstance(event, Mark)] == whole
+    assert posts(upstream) == 2
 
 
 async def test_it_is_not_tried_for_ever(upstream: ScriptedUpstream, make: Make) -> None:
