@@ -137,6 +137,23 @@ def test_a_call_of_a_custom_tool_has_its_text() -> None:
     assert shown[-1]["input"] == 'print("a")'
 
 
+def test_sealed_reasoning_is_handed_on() -> None:
+    events: list[Event] = [
+        OPENING,
+        Part(1, 1, "open", "reasoning"),
+        Reasoning(1, "Hm.", 1),
+        Part(1, 1, "close", "reasoning", signature="sealed"),
+        Part(1, 2, "open", "reasoning"),
+        Part(1, 2, "close", "reasoning"),
+        Done(2),
+    ]
+    first, second = whole(events)["output"]
+    assert (first["encrypted_content"], first["content"][0]["text"]) == ("sealed", "Hm.")
+    assert "encrypted_content" not in second
+    done = [frame for frame in frames(events) if frame["type"] == "response.output_item.done"]
+    assert done[0]["item"] == first
+
+
 def test_an_obfuscated_delta_has_one_of_few_lengths() -> None:
     lengths = set()
     for size in range(200):

@@ -127,7 +127,7 @@ Pieces = tuple["Pieces | None", str]
 class Item(NamedTuple):
     """An item of the output that is being written, at a ``place`` in it. ``content`` is the type of
     its one part, empty for a tool call. ``reading``: of a custom tool's input; ``logprobs``: those
-    of its text so far."""
+    of its text so far; ``sealed``: reasoning as its model alone can read it."""
 
     place: int
     kind: Kind
@@ -138,6 +138,7 @@ class Item(NamedTuple):
     said: Pieces | None = None
     reading: custom_tool.Reading = custom_tool.Reading()
     logprobs: tuple[msgspec.Raw, ...] = ()
+    sealed: str = ""
 
 
 #: Where the fold stands: the number of the next frame; what stands before the number of a delta of
@@ -459,6 +460,9 @@ class _Pen:
         elif event.state == "close":
             self.rest = self.rest._replace(finish=event.finish or self.rest.finish)
             status = "incomplete" if event.finish in _INCOMPLETE else "completed"
+            item = self._open.get(event.part)
+            if event.signature and item is not None and item.kind == "reasoning":
+                self._open[event.part] = item._replace(sealed=event.signature)
             self._closed(event.part, status)
         elif event.type == "reasoning":
             self._opened(event.part, "reasoning", "reasoning_text")
@@ -537,6 +541,8 @@ def _item(item: Item, status: str, annotations: list[dict[str, Any]] | None) -> 
         made["role"] = "assistant"
     else:
         made["summary"] = []
+        if item.sealed:
+            made["encrypted_content"] = item.sealed
     said = [] if annotations is None else [_content(item, _text(item), annotations)]
     return made | {"content": said}
 
