@@ -160,20 +160,20 @@ async def test_a_watched_one_is_not_and_background_never(bench: Bench) -> None:
     watched = await bench.ask(orphan_window=30.0)
     reading = await bench.read(watched)
     background = await bench.ask(background=True)
-    generation = bench.engine._running[background]
+    generation = bench.engine.generations.running[background]
     assert generation._orphan_timer is None
-    assert bench.engine._running[watched]._orphan_timer is None
+    assert bench.engine.generations.running[watched]._orphan_timer is None
     reading.detach()
-    assert bench.engine._running[watched]._orphan_timer is not None
+    assert bench.engine.generations.running[watched]._orphan_timer is not None
 
 
 async def test_readers_on_other_nodes_keep_it_alive(bench: Bench) -> None:
     stream = await bench.ask(background=True)
-    generation = bench.engine._running[stream]
+    generation = bench.engine.generations.running[stream]
     await bench.provider.wait_started()
     await bench.engine.store.present([stream], "another-node", 30.0)
     await generation._check_orphaned()
-    assert stream in bench.engine._running
+    assert stream in bench.engine.generations.running
     await bench.engine.store.present([stream], "another-node", 0)
     await generation._check_orphaned()
     await bench.provider.wait_closed()

@@ -21,11 +21,12 @@ from fairlead.engine.accounts import Accounts
 from fairlead.engine.answers import Snapshot, add_up, beginning, replay, settle, snapshot
 from fairlead.engine.ask import MAX_NAME, Ask, Started
 from fairlead.engine.authority import Authority
-from fairlead.engine.course import Course, Pulse
+from fairlead.engine.course import Pulse
 from fairlead.engine.dialogue import Exchange, exchange, given, kept
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
 from fairlead.engine.generation import Generation, queued
+from fairlead.engine.generations import Generations, opening
 from fairlead.engine.limits import Limits
 from fairlead.engine.meter import Meter
 from fairlead.engine.metering import Metering
@@ -34,12 +35,11 @@ from fairlead.engine.overview import Overview
 from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.relay import Relay, fingerprint
-from fairlead.engine.resuming import Unfinished, unfinished
+from fairlead.engine.resumption import Resumption
 from fairlead.engine.turns import Turn, Turns
 from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.vigil import Vigil
 from fairlead.engine.wire import W, WireFactory
-from fairlead.engine.writer import LostStream, Writer
 from fairlead.errors import (
     BadPosition,
     BadRequest,
@@ -52,7 +52,6 @@ from fairlead.errors import (
     NotFound,
     TooMany,
 )
-from fairlead.events.answer import Answer
 from fairlead.events.codec import CONTENT_TYPE, encode
 from fairlead.events.meta import GenerationMeta, decode_meta, encode_meta
 from fairlead.events.model import Asked, Error, Event, Thinking, Unknown
@@ -65,7 +64,6 @@ from fairlead.policy.admission import Share
 from fairlead.policy.budgets import Standing
 from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb
-from fairlead.policy.tokens import is_dense
 from fairlead.ports import store as ports
 from fairlead.ports.audit import Audit, entry
 from fairlead.ports.conversations import (
@@ -73,12 +71,10 @@ from fairlead.ports.conversations import (
 )
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
-from fairlead.ports.observer import Begun, Observer
+from fairlead.ports.observer import Observer
 from fairlead.ports.passing import Passed, Passing
-from fairlead.ports.pouring import Sink
-from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.provider import GenerationRequest
 from fairlead.ports.provider import Turn as Said
-from fairlead.ports.resuming import Resuming
 from fairlead.ports.transform import Transforms
 from fairlead.ports.usage import Usage
 from fairlead.primitives import ID_LENGTH, is_id, keyed_id, random_id
@@ -136,21 +132,35 @@ class Engine:
         self._entropy = entropy
         self._observers = observers
         self._audit = audit
-        self._running: dict[str, Generation] = {}
         #: By stream, while somebody starts it by its idempotency key.
         self._starting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.turns = Turns(self.limits.room, shares, patience=self.limits.patience)
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self.generations = Generations(
+            store,
+            conversations,
+            observers,
+            clock,
+            lambda: self.limits,
+        )
         self._signals: ports.Subscription | None = None
         self._authority = Authority(clock)
         self._readers = Readers(
-            store, self.node, self.limits.readers, self.limits.readers_each, clock, self._count
+            store,
+            self.node,
+            self.limits.readers,
+            self.limits.readers_each,
+            clock,
+            self.generations.watched,
         )
         self.vigil = Vigil(self._readers.all, self._authority, revocable)
-        self._pulse = Pulse(lambda: [each.course for each in self._running.values()])
+        self._pulse = Pulse(lambda: [each.course for each in self.generations.running.values()])
         self.overview = Overview(
-            self._authority, self._running, self._readers, self.turns, self.metering, clock
+            self._authority,
+            self.generations.running,
+            self._readers,
+            self.turns,
+            self.metering,
+            clock,
         )
         self._upkeep = Upkeep(
             store,
@@ -160,8 +170,18 @@ class Engine:
             retention or Retention(),
             self.limits.message_chars,
             clock,
-            self._resume,
+            Resumption(
+                store,
+                self.generations,
+                self.turns,
+                self.metering,
+                lambda: self.models,
+                lambda: self.limits,
+                clock,
+                transformed=transforms is not None,
+            ).resume,
         )
+        self.generations.left_open = self._upkeep.left_open
         self.dialogues = Dialogues(
             conversations,
             store,
@@ -179,7 +199,7 @@ class Engine:
         await self._upkeep.open()
         self.vigil.open()
         self._pulse.open()
-        self._signals = self.store.on_signal(self.node, self._signalled)
+        self._signals = self.store.on_signal(self.node, self.generations.signalled)
 
     async def close(self) -> None:
         """End everything that runs as interrupted, and leave. Idempotent."""
@@ -196,26 +216,18 @@ class Engine:
 
     async def wait_idle(self) -> None:
         """Wait until no generation runs on this node."""
-        await self._idle.wait()
+        await self.generations.wait_idle()
 
     async def interrupt_all(self) -> None:
         """End every generation of this node as interrupted, and wait until that is durable. Those
         that another process can go on with are left to it."""
         self._upkeep.draining = True
-        running = tuple(self._running.values())
-        for generation in running:
-            if not generation.leave():
-                generation.interrupt(
-                    Interrupted(
-                        "the server is restarting; ask again to have the rest", retry_after=1
-                    )
-                )
-        await asyncio.gather(*(generation.wait() for generation in running))
+        await self.generations.interrupt_all()
 
     @property
     def running(self) -> int:
         """Generations running on this node."""
-        return len(self._running)
+        return len(self.generations.running)
 
     @property
     def readers(self) -> int:
@@ -325,11 +337,11 @@ class Engine:
             if isinstance(outcome, ports.Conflict):
                 raise _conflict()
             if isinstance(outcome, ports.Created):
-                generation = self._generation(
+                generation = self.generations.begin(
                     outcome, relay.meta, relay.source, None, None, meter, turn, caller
                 )
-                opening = _opening("", int(self._clock() * 1000), searching=False)
-                generation.start(GenerationRequest(stream=stream, turns=()), "", opening)
+                shown = opening("", int(self._clock() * 1000), searching=False)
+                generation.start(GenerationRequest(stream=stream, turns=()), "", shown)
             return outcome
         finally:
             if not turn.used:
@@ -410,7 +422,7 @@ class Engine:
         """
         source = Handed(name)
         started = await self.start(caller, ask, key, model=Model(name, source, searches=False))
-        generation = self._running.get(started.stream)
+        generation = self.generations.running.get(started.stream)
         if not started.created:
             raise Conflict(
                 "this idempotency key has begun its answer already", stream=started.stream
@@ -457,8 +469,8 @@ class Engine:
         searches = model.searches if ask.vendor is None else model.searches_for_vendors
         knowledge = self.knowledge if searches else None
         at = int(now * 1000)
-        opening = _opening(placed.question, at, searching=knowledge is not None)
-        first = queued(placed.question, at, turn.place) if turn.place else opening
+        shown = opening(placed.question, at, searching=knowledge is not None)
+        first = queued(placed.question, at, turn.place) if turn.place else shown
         before: list[Asked | Thinking] = [first]
         if ask.asked is not None:
             before.insert(0, msgspec.structs.replace(ask.asked, at=at))
@@ -484,7 +496,7 @@ class Engine:
             raise _conflict()
         if isinstance(outcome, ports.Exists):
             return self._same(outcome.info, ask)
-        generation = self._generation(
+        generation = self.generations.begin(
             outcome, meta, model.provider, knowledge, self.transforms, meter, turn, caller
         )
         for event in before:
@@ -500,74 +512,11 @@ class Engine:
                 vendor=ask.vendor,
             ),
             placed.question,
-            opening,
+            shown,
         )
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
         return Started(stream, meta, outcome.info, created=True)
-
-    def _generation(
-        self,
-        created: ports.Created,
-        meta: GenerationMeta,
-        provider: Provider,
-        knowledge: Knowledge | None,
-        transforms: Transforms | None,
-        meter: Meter,
-        turn: Turn,
-        caller: Caller,
-        rest: Unfinished | None = None,
-        resuming: Resuming | None = None,
-    ) -> Generation:
-        """The generation of a stream that is ours to write, counted as running, yet to start.
-        ``rest``: what another process has left of it, which ``resuming`` goes on with."""
-        stream = created.info.spec.id
-        assert created.epoch is not None
-        begun = Begun(
-            stream=stream,
-            consumer=caller.consumer,
-            model=meta.model,
-            provider=provider.name,
-            conversation=meta.conversation,
-            at=self._clock(),
-        )
-        writer = Writer(
-            self.store,
-            stream,
-            created.epoch,
-            created.info.head.tail,
-            max_event_bytes=self.limits.event_bytes,
-            grammar=None if rest is None else rest.grammar,
-        )
-        deadline, work = self.limits.deadline, None
-        if rest is not None and resuming is not None:
-            deadline = max(1.0, deadline + created.info.created - self._clock())
-
-            async def work(request: GenerationRequest, sink: Sink) -> None:
-                await resuming.resume(request, rest.mark, rest.seen, sink)
-
-        generation = Generation(
-            info=created.info,
-            meta=meta,
-            writer=writer,
-            provider=provider,
-            knowledge=knowledge,
-            transforms=transforms,
-            caller=caller,
-            meter=meter,
-            turn=turn,
-            course=Course(begun, meter, self._observers, self._clock),
-            deadline=deadline,
-            max_chars=self.limits.message_chars,
-            clock=self._clock,
-            watched_elsewhere=lambda: self._watched_elsewhere(stream),
-            finished=self._finished,
-            work=work,
-            answer=None if rest is None else rest.answer,
-        )
-        self._running[stream] = generation
-        self._idle.clear()
-        return generation
 
     async def _remember(self, generation: Generation, placed: Exchange) -> None:
         if placed.conversation is None:
@@ -582,84 +531,6 @@ class Engine:
         if info.spec.fingerprint != ask.fingerprint():
             raise _conflict()
         return Started(info.spec.id, decode_meta(info.meta), info, created=False)
-
-    async def _finished(self, generation: Generation, answer: Answer) -> None:
-        failure = generation.writer.failure
-        try:
-            if generation.left:
-                pass  # it has no end yet
-            elif failure is None:
-                await settle(self.conversations, generation.meta, answer)
-            elif not isinstance(failure, LostStream):
-                self._upkeep.left_open(generation.stream, failure)
-        except FairleadError as error:
-            # The log has the answer; reading the dialogue settles the message again.
-            _log.warning("message_not_settled", stream=generation.stream, error=error.message)
-        finally:
-            code = "left" if generation.left else "" if failure is None else failure.code
-            generation.course.end(answer, code)
-            if self._running.get(generation.stream) is generation:
-                del self._running[generation.stream]
-            if not self._running:
-                self._idle.set()
-
-    async def _resume(self, stream: str, acquired: ports.Acquired) -> bool:
-        """Go on with an answer that has lost its writer, if its provider can. The stream has been
-        acquired."""
-        info = await self.store.info(stream)
-        if self.transforms is not None or info.spec.content_type != CONTENT_TYPE:
-            return False  # what came out of transforms cannot be compared with what goes in
-        rest = await unfinished(self.store, stream, self.limits.message_chars)
-        found = None if rest is None else self.models.resuming(rest.mark)
-        if rest is None or found is None:
-            return False
-        provider, resuming = found
-        meta = decode_meta(info.meta)
-        caller = Caller(info.spec.owner)
-        name = rest.answer.model or meta.model
-        try:
-            meter = await self.metering.begin(caller, name, (), before=rest.output)
-        except FairleadError as error:
-            _log.warning("generation_not_resumed", stream=stream, code=error.code)
-            await resuming.forsake(rest.mark)
-            return False
-        created = ports.Created(msgspec.structs.replace(info, head=acquired.head), acquired.epoch)
-        generation = self._generation(
-            created,
-            meta,
-            provider,
-            None,
-            None,
-            meter,
-            self._turn_again(caller),
-            caller,
-            rest,
-            resuming,
-        )
-        opening = _opening("", int(self._clock() * 1000), searching=False)
-        _log.info("generation_resumed", stream=stream, upstream=rest.mark.upstream)
-        generation.start(
-            GenerationRequest(
-                stream=stream,
-                turns=(),
-                headers=generation.course.headers,
-                conversation=meta.conversation,
-            ),
-            "",
-            opening,
-        )
-        if info.signal == "stop":
-            generation.stop("stop")
-        return True
-
-    def _turn_again(self, caller: Caller) -> Turn:
-        """The turn of an answer that had its turn already: it waits for none."""
-        with contextlib.suppress(Busy, TooMany):
-            turn = self.turns.take(caller.consumer)
-            if turn.place == 0:
-                return turn
-            turn.leave()
-        return self.turns.beside()
 
     async def interrupt(
         self, caller: Caller, stream: str, shown: Position | None, ask: Ask, key: str = ""
@@ -722,7 +593,7 @@ class Engine:
         """
         info = await self._info(caller, Verb.STOP, stream)
         await self._enter(caller, "stream.stopped", stream, info.spec.owner)
-        generation = self._running.get(stream)
+        generation = self.generations.running.get(stream)
         if generation is not None:
             generation.stop("stop")
             await generation.wait()
@@ -734,11 +605,6 @@ class Engine:
         """Enter into the audit log what somebody does to a thing of another one's."""
         if self._audit is not None and caller.consumer != owner:
             await self._audit.add(entry(caller, self._clock(), action, target, consumer=owner))
-
-    def _signalled(self, stream: str, name: str) -> None:
-        generation = self._running.get(stream)
-        if generation is not None and name == "stop":
-            generation.stop("stop")
 
     # -- read
 
@@ -790,7 +656,7 @@ class Engine:
         """The reader has gone. The generation goes on. A poller counts as watching until its next
         poll is due, in ``due`` seconds."""
         self._readers.detach(reader, lingers=due > 0)
-        generation = self._running.get(reader.live.stream)
+        generation = self.generations.running.get(reader.live.stream)
         if due and generation is not None:
             generation.seen(due)
 
@@ -812,7 +678,7 @@ class Engine:
     async def read(self, caller: Caller, stream: str) -> Snapshot:
         """The answer so far, as a whole."""
         info = await self._info(caller, Verb.READ, stream)
-        generation = self._running.get(stream)
+        generation = self.generations.running.get(stream)
         if generation is not None:
             generation.seen()
         return await snapshot(self.store, info)
@@ -827,7 +693,7 @@ class Engine:
     ) -> None:
         """Give ``add`` all events of a stream so far, or the first one alone."""
         await self._info(caller, Verb.READ, stream)
-        generation = self._running.get(stream)
+        generation = self.generations.running.get(stream)
         if generation is not None:
             generation.seen()
         await replay(self.store, stream, add, first=first)
@@ -855,7 +721,7 @@ class Engine:
     def standings(self, stream: str) -> tuple[Standing, ...]:
         """How the budgets stood that an answer is charged to which runs on this node, when they
         were last asked."""
-        generation = self._running.get(stream)
+        generation = self.generations.running.get(stream)
         return () if generation is None else generation.meter.standings
 
     async def budgets(
@@ -881,7 +747,7 @@ class Engine:
         return await self.knowledge.passage(id, around)
 
     async def _remove(self, stream: str) -> None:
-        generation = self._running.get(stream)
+        generation = self.generations.running.get(stream)
         if generation is not None:
             generation.stop("deleted")
             await generation.wait()
@@ -894,39 +760,9 @@ class Engine:
             raise NotFound(
                 f"there is no such stream; an id has {ID_LENGTH} characters of 0-9 and a-z"
             )
-        info = self._info_at_hand(stream) or await self.store.info(stream)
+        info = self.generations.info(stream) or await self.store.info(stream)
         self._authority.allow(caller, verb, info.spec.owner)
         return info
-
-    def _info_at_hand(self, stream: str) -> ports.StreamInfo | None:
-        """What is known of a stream that is written here, without asking the store's file: after
-        a cut all readers come back at once."""
-        generation = self._running.get(stream)
-        if generation is None:
-            return None
-        batch = self.store.recent(stream, generation.writer.tail, 0)
-        return None if batch is None else msgspec.structs.replace(generation.info, head=batch.head)
-
-    def _count(self, stream: str, readers: int) -> bool:
-        generation = self._running.get(stream)
-        if generation is None:
-            return False
-        generation.readers = readers
-        return True
-
-    async def _watched_elsewhere(self, stream: str) -> bool:
-        return await self.store.watchers(stream) > 0
-
-
-def _opening(question: str, at: int, *, searching: bool) -> Thinking:
-    """What is shown when the work begins."""
-    if not searching:
-        status, message = "writing", "正在回答…" if is_dense(question) else "Writing…"
-    elif is_dense(question):
-        status, message = "retrieving", "正在检索文档…"
-    else:
-        status, message = "retrieving", "Searching the documents…"
-    return Thinking(at, status, message)
 
 
 def _conflict() -> Conflict:

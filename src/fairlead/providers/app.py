@@ -26,7 +26,7 @@ from fairlead.events.model import Event, Relayed
 from fairlead.framing.event_stream import Parser
 from fairlead.framing.forwarding import Headers, handed_id
 from fairlead.ports.provider import GenerationRequest
-from fairlead.providers.openai_answer import AbortingResponse
+from fairlead.providers.body import AbortingResponse
 
 EVENT_STREAM = "text/event-stream"
 

@@ -18,7 +18,6 @@ from fairlead.errors import (
 from fairlead.events.model import Event
 from fairlead.framing.event_stream import Parser
 from fairlead.ports.pouring import Sink
-from fairlead.providers.body import AbortingResponse as AbortingResponse
 from fairlead.providers.body import Response
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.providers.openai_errors import Redactor
