@@ -288,6 +288,46 @@ async def test_counters_are_asked_in_steps(bench: Budgeted) -> None:
     assert await bench.taken() == {"day": PROMPT + 2000}
 
 
+async def test_a_flood_does_not_reach_the_counters_and_ends_with_what_filled_them(
+    bench: Budgeted,
+) -> None:
+    bench.budgets(Budget(name="day", limit=40))
+    first = await bench.ask(QUESTION)
+    asked = bench.counters.reserved
+    for _ in range(100):
+        with pytest.raises(BudgetExhausted, match="'day'"):
+            await bench.ask("q" * 100)
+    assert bench.counters.reserved - asked < 10
+    # What needs less may have room, what needs as much a moment later, and at once what is freed.
+    await bench.engine.stop(ALICE, await bench.ask("q"))
+    bench.clock.advance(0.1)
+    asked = bench.counters.reserved
+    with pytest.raises(BudgetExhausted):
+        await bench.ask("q" * 100)
+    assert bench.counters.reserved > asked
+    await bench.provider.wait_started(1)
+    await bench.engine.stop(ALICE, first)
+    await bench.ask("q" * 100)
+
+
+async def test_what_comes_after_the_usage_goes_on_though_a_step_was_being_fetched(
+    bench: Budgeted,
+) -> None:
+    bench.budgets(Budget(name="day", limit=1000))
+    meter = await bench.metering.begin(ALICE, "scripted", ())
+    await meter.asked(())
+    waiting = 0
+    while not waiting:
+        waiting = meter.add(Token(0, "w"))
+    await meter.room(waiting)
+    # The fetching has not begun when it is called off.
+    await meter.settle(Usage(0, 10, meter.output))
+    for _ in range(3 * MIN_STEP):
+        if waiting := meter.add(Token(0, "w")):
+            await meter.room(waiting)
+    await meter.close()
+
+
 async def test_tokens_wait_for_a_step_that_is_late(bench: Budgeted) -> None:
     bench.budgets(Budget(name="day", limit=100))
     stream = await bench.ask(QUESTION)

@@ -18,6 +18,11 @@ from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import Turn
 from fairlead.ports.usage import UsageLedger
 
+#: Seconds for which a counter that lacked the room is not asked for as much again. Of the questions
+#: of a flood most are refused without the store, which has those who are writing to serve.
+_FULL = 0.05
+#: So many such counters are remembered.
+_MOST_FULL = 1000
 #: Characters of parameters that are settings alone, as ``temperature`` is, and no part of a prompt.
 _SETTINGS = 200
 
@@ -44,6 +49,8 @@ class Accounts:
         self.clock = clock
         self.sleep = sleep
         self._count = count
+        #: How much of a limit was lacking, and until when that is taken to be so.
+        self._full: dict[Counter, tuple[int, int, float]] = {}
         self.replace(budgets or Budgets())
 
     def replace(self, budgets: Budgets) -> None:
@@ -68,6 +75,28 @@ class Accounts:
                 f"budgets: the API key draws on {error.name[:80]!r}, which is no budget here; add "
                 "it, or make the key anew"
             ) from None
+
+    # -- counters that are full
+
+    def lacks(self, counter: Counter, limit: int, amount: int) -> bool:
+        """Whether so much was refused a moment ago."""
+        known = self._full.get(counter)
+        if known is None:
+            return False
+        of, refused, until = known
+        # A clock that was set back must not have it last longer.
+        return limit == of and amount >= refused and 0 < until - self.clock() <= _FULL
+
+    def refused(self, counter: Counter, limit: int, amount: int) -> None:
+        """The counter lacks the room for so much, until :meth:`freed` or a moment later."""
+        self._full[counter] = (limit, amount, self.clock() + _FULL)
+        if len(self._full) > _MOST_FULL:
+            del self._full[next(iter(self._full))]
+
+    def freed(self, counter: Counter) -> None:
+        """Something may have been given back."""
+        if self._full:
+            self._full.pop(counter, None)
 
     # -- prompts
 

@@ -249,6 +249,8 @@ class Meter:
             await self._accounts.counters.settle(
                 self._holder, [Final(counter, 0) for counter in held]
             )
+            for counter in held:
+                self._accounts.freed(counter)
 
     def look_again(self) -> None:
         """There are other budgets: :meth:`room` is to be waited for at the next token."""
@@ -314,12 +316,26 @@ class Meter:
                     budget=line.budget.name,
                 )
 
+    def _check_room(self, least: int) -> None:
+        """Refuse what was refused to another a moment ago."""
+        now, short = self._accounts.clock(), []
+        for line in self._lines:
+            if line.budget.on_exhausted == "cut":
+                counter = counter_of(line, now)
+                amount = line.amount(self.input, least) - self._before(line)
+                if self._accounts.lacks(counter, line.budget.limit, amount):
+                    short.append((line.budget, counter.ends))
+        if short:
+            raise _exhausted(short, now)
+
     async def _reach(self, want: int, least: int, *, starting: bool = False) -> None:
         """Have ``want`` tokens of the answer granted, or as many as there are, if that is at least
         ``least``. Budgets that slow down are waited for, and asked for nothing when ``starting``:
         the first token waits for them."""
         counters = self._accounts.counters
         goal = want
+        if starting:
+            self._check_room(least)
         while self._lines:
             assert counters is not None
             claims = self._claims(want, starting)
@@ -355,6 +371,10 @@ class Meter:
                 continue
             now = self._accounts.clock()
             if cuts:
+                for line, claim, reach in zip(self._lines, claims, reaches, strict=True):
+                    if reach < least:
+                        amount = line.amount(self.input, least) - self._before(line)
+                        self._accounts.refused(claim.counter, claim.limit, amount)
                 raise _exhausted(short, now)
             await self._accounts.sleep(max(end for _, end in short) - now)
             want = goal
@@ -417,6 +437,8 @@ class Meter:
         if fetching is not None:
             fetching.cancel()
             await asyncio.wait([fetching])
+            # One that was cancelled before its first step has not said so.
+            self._fetching = None
         counters = self._accounts.counters
         if not self._held or counters is None:
             return
@@ -436,6 +458,8 @@ class Meter:
             if key not in known:  # of a budget that is no more
                 finals += [Final(each.counter, each.amount) for each in held]
         taken = await counters.settle(self._holder, finals)
+        for final in finals:
+            self._accounts.freed(final.counter)
         for line in self._lines:
             self._charged[line.key] = max(self._charged.get(line.key, 0), self._total(line))
         self._held.clear()
