@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
+import subprocess
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from fairlead.testing.upstream import ScriptedUpstream
@@ -20,47 +23,91 @@ STORY = "".join(WORDS).strip()
 At = Callable[[str], Awaitable[object] | None]
 
 
+class Driver:
+    """``page/drive.mjs`` with its Chromium, which begins more slowly than most scenarios go."""
+
+    def __init__(self) -> None:
+        # What it complains of itself. Not a pipe, which nobody would read.
+        self._errors = TemporaryFile()  # noqa: SIM115
+        self._process = subprocess.Popen(
+            ["node", str(SCRIPT)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            bufsize=0,
+        )
+        self._heard = b""
+        atexit.register(self.close)
+
+    def say(self, value: object) -> None:
+        """Write a line."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(value).encode() + b"\n")
+
+    async def hear(self) -> dict[str, Any]:
+        """The next line; waits for it."""
+        loop = asyncio.get_running_loop()
+        assert self._process.stdout is not None
+        while b"\n" not in self._heard:
+            there = asyncio.Event()
+            loop.add_reader(self._process.stdout, there.set)
+            try:
+                await there.wait()
+            finally:
+                loop.remove_reader(self._process.stdout)
+            data = self._process.stdout.read(1 << 20)
+            if not data:
+                self._errors.seek(0)
+                raise AssertionError(self._errors.read().decode())
+            self._heard += data
+        line, _, self._heard = self._heard.partition(b"\n")
+        said: dict[str, Any] = json.loads(line)
+        return said
+
+    def close(self) -> None:
+        """End it: its input does."""
+        atexit.unregister(self.close)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.close()
+        try:
+            self._process.wait(30)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._process.stdout.close()
+        self._errors.close()
+
+
+_drivers: list[Driver] = []
+
+
 async def drive(
     scenario: str, url: str, at: At | None = None, *, within: float = 240, **options: Any
 ) -> dict[str, Any]:
     """Run ``file.scenario``, for so many seconds at most; what it found out. The page may have
     complained of nothing."""
-    process = await asyncio.create_subprocess_exec(
-        "node",
-        str(SCRIPT),
-        scenario,
-        url,
-        json.dumps(options),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        limit=1 << 24,
-    )
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stderr is not None
-    errors = asyncio.create_task(process.stderr.read())
-    result: dict[str, Any] | None = None
+    if not _drivers:
+        _drivers.append(Driver())
+    driver = _drivers.pop()
     try:
         async with asyncio.timeout(within):
-            async for line in process.stdout:
-                said = json.loads(line)
-                if "checkpoint" in said:
-                    assert at is not None
-                    done = at(said["checkpoint"])
-                    if done is not None:
-                        await done
-                    process.stdin.write(b"\n")
-                else:
-                    result = said["result"]
-            await process.wait()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert result is not None, (await errors).decode()
-    complaints = result.pop("complaints")
+            driver.say({"scenario": scenario, "url": url, "options": options})
+            while "checkpoint" in (said := await driver.hear()):
+                assert at is not None
+                done = at(said["checkpoint"])
+                if done is not None:
+                    await done
+                driver.say("go on")
+        assert "result" in said, said["failed"]
+    except BaseException:
+        # Whatever state it is in, no other scenario begins there.
+        driver.close()
+        raise
+    _drivers.append(driver)
+    complaints = said["result"].pop("complaints")
     assert complaints == [], complaints
+    result: dict[str, Any] = said["result"]
     return result
 
 
