@@ -191,6 +191,39 @@ def test_what_is_wrong_is_an_error_event(data: str | bytes) -> None:
     assert len(json.dumps(told)) < 2000
 
 
+def test_an_answer_is_cut_where_it_was_shown_to() -> None:
+    for cut, left in (
+        ({"text_end": 2}, "He"),
+        ({"audio_end_ms": 0}, "Hel"),
+        ({"audio_end_ms": 49}, "Hel"),
+        ({"audio_end_ms": 50}, "Hello"),
+        ({"audio_end_ms": 9000, "text_end": 4}, "Hell"),
+        ({"audio_end_ms": 9000}, "Hello"),
+        ({"text_end": 0}, ""),
+    ):
+        session = opened()
+        item = {"type": "message", "role": "user", "content": [{"type": "text", "text": "x"}]}
+        _events(session, json.dumps({"type": "conversation.item.create", "item": item}))
+        act = session.receive('{"type": "response.create"}')
+        assert isinstance(act, Answer)
+        act.reply.begin("s", META)
+        for event in (Thinking(1, "writing"), Token(100, "Hel"), Token(150, "lo"), Done(200)):
+            understood(act.reply.take(event))
+        truncate = {"type": "conversation.item.truncate", "item_id": "item_s_0", "content_index": 0}
+        (told,) = understood(_events(session, json.dumps(truncate | cut)))
+        assert told["type"] == "conversation.item.truncated"
+        retrieve = {"type": "conversation.item.retrieve", "item_id": "item_s_0"}
+        (kept,) = understood(_events(session, json.dumps(retrieve)))
+        assert kept["item"]["content"][0]["text"] == left
+        # Again, and no longer than before.
+        (told,) = understood(_events(session, json.dumps(truncate | {"text_end": 100})))
+        assert told["type"] == "conversation.item.truncated"
+        following = session.receive('{"type": "response.create"}')
+        assert isinstance(following, Answer)
+        said = [turn.text for turn in following.ask.turns if turn.role == "assistant"]
+        assert said == ([left] if left else [])
+
+
 def test_a_conversation_has_an_end() -> None:
     session = opened()
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "x"}]}

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from openai import AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
+from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
 from fairlead.testing.upstream import Answer, Ending, Pace, ScriptedUpstream
 from tests.sdks.conftest import KEY, OTHER_KEY
@@ -154,12 +154,22 @@ async def test_by_the_sdk(client: AsyncOpenAI, upstream: ScriptedUpstream) -> No
         "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\n",
         "v=0\r\nm=\r\n",
         "v=0\r\nm=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\n",
-        "x" * 100_000,
+        "x" * 60_000,
     ],
 )
 async def test_offers_that_are_none(client: AsyncOpenAI, sdp: str) -> None:
     with pytest.raises(BadRequestError):
         await client.realtime.calls.create(sdp=sdp)
+
+
+async def test_an_offer_has_its_size(client: AsyncOpenAI) -> None:
+    async with Phone() as phone:
+        offer = await phone.offer()
+    line = next(each for each in offer.split("\r\n") if each.startswith("a=candidate"))
+    for more in ("a=x-" + "y" * 70_000, "\r\n".join([line] * 101)):
+        with pytest.raises(APIStatusError) as refused:
+            await client.realtime.calls.create(sdp=f"{offer}{more}\r\n")
+        assert refused.value.status_code == 413
 
 
 async def test_what_is_wrong_with_a_request(client: AsyncOpenAI, server: ServerProcess) -> None:

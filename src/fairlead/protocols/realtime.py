@@ -276,7 +276,9 @@ class Session:
         else:
             for reply in self.replies.values():
                 reply.cut(item.id, cut)
-        told = {name: value for name, value in cut._asdict().items() if value is not None}
+        told = {"audio_end_ms": asked.audio_end_ms or 0}
+        if asked.text_end is not None:
+            told["text_end"] = asked.text_end
         return [
             self._event("conversation.item.truncated", item_id=item.id, content_index=0, **told)
         ]
@@ -457,7 +459,7 @@ class Reply:
         if frame.type == dialect.ADDED:
             return [frame.data, *session.added(item, conversation.append(item))]
         cut = self._cuts.pop(item.id, None)
-        if cut is not None and item.turn is not None:
+        if cut is not None:
             item = cut.made(item)
         return [*session.finished(item, conversation.replace(item)), frame.data]
 

@@ -66,11 +66,12 @@ class Item(msgspec.Struct, frozen=True):
         return bool(self.fields["status"] != "in_progress")
 
     def cut(self, chars: int) -> Item:
-        """The message of an answer of which only so many characters were shown."""
-        assert self.turn is not None
-        text = self.turn.text[:chars]
+        """The message of an answer of which only so many characters were shown. One that was not
+        shown at all is nothing to a provider."""
+        text = "".join(part["text"] for part in self.fields["content"])[:chars]
+        turn = Turn("assistant", text) if text else None
         content = [{"type": "output_text", "text": text}]
-        return _item({**self.fields, "content": content}, Turn("assistant", text), self.marks)
+        return _item({**self.fields, "content": content}, turn, self.marks)
 
     def chars_after(self, milliseconds: int) -> int:
         """How many characters of its text were there so long after the first."""

@@ -25,7 +25,7 @@ from aiortc import (
     RTCSessionDescription,
 )
 
-from fairlead.errors import BadRequest
+from fairlead.errors import BadRequest, TooLarge
 
 Message = MutableMapping[str, Any]
 
@@ -33,7 +33,9 @@ Message = MutableMapping[str, Any]
 CHANNEL = "oai-events"
 
 #: Messages and characters that may wait to be taken: who sends more without waiting is cut off.
-_MOST, _MOST_CHARS = 256, 16 << 20
+_MOST, _MOST_CHARS = 4096, 16 << 20
+#: The largest offer, and the addresses that it may name: each is tried.
+_LONGEST_OFFER, _MOST_CANDIDATES = 64 * 1024, 100
 #: Bytes that may wait to be sent.
 _BUFFERED = 64 * 1024
 #: Seconds that closing may take: what has been said is sent first.
@@ -63,7 +65,15 @@ class Peer:
 
     async def answer(self, offer: str) -> str:
         """The answer to an offer (SDP, RFC 8866). Audio and video are not taken. Raises
-        :class:`~fairlead.errors.BadRequest` for an offer that cannot be read."""
+        :class:`~fairlead.errors.BadRequest` for an offer that cannot be read, and
+        :class:`~fairlead.errors.TooLarge`."""
+        candidates = offer.count("a=candidate")
+        if len(offer) > _LONGEST_OFFER or candidates > _MOST_CANDIDATES:
+            raise TooLarge(
+                f"an offer has {_LONGEST_OFFER} characters and {_MOST_CANDIDATES} candidates at "
+                "most",
+                param="sdp",
+            )
         try:
             await self._connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
             for transceiver in self._connection.getTransceivers():
