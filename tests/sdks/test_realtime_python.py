@@ -427,6 +427,11 @@ async def test_client_secrets(
             assert (await http.get(server.url + path)).status_code == 401, path
         again = await http.post(f"{server.url}/v1/realtime/client_secrets", json={})
         assert again.status_code == 401
+    url = server.url.replace("http", "ws") + "/ws"
+    async with connect(url, additional_headers={"Authorization": f"Bearer {KEY}"}) as socket:
+        await socket.send(json.dumps({"type": "authenticate", "id": "1", "token": made.value}))
+        refused: Any = json.loads(await socket.recv())
+        assert (refused["id"], refused["data"]["code"]) == ("1", "unauthenticated")
     wrong: list[Any] = [
         {"expires_after": {"anchor": "created_at", "seconds": 5}},
         {"session": {"type": "transcription"}},
