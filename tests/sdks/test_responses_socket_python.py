@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fairlead.testing.upstream import Answer, Ending, Pace, ScriptedUpstream, StreamError, ToolCall
+from tests.contract.test_authority import Desk
 from tests.sdks.conftest import KEY, OTHER_KEY
 from tests.support.server import ServerProcess
 
@@ -364,7 +367,7 @@ async def test_other_peoples_responses_are_not_there(
 
 
 async def test_a_restart_closes_with_its_code_and_the_sdk_comes_back(
-    running: ScriptedUpstream, tmp_path: Any
+    running: ScriptedUpstream, tmp_path: Path
 ) -> None:
     running.script(Answer(TEXT))
     flags = ("--upstream", running.base_url, "--model", "m-1", "--no-knowledge")
@@ -402,6 +405,28 @@ async def test_a_restart_closes_with_its_code_and_the_sdk_comes_back(
         await server.kill()
     said = [m["content"] for m in running.requests[-1].json["messages"]]
     assert said == ["One", TEXT, "Two"]
+
+
+async def test_the_end_of_a_credential_ends_the_socket(
+    running: ScriptedUpstream, tmp_path: Path
+) -> None:
+    running.script(Answer(TEXT, pace=Pace(gated=True)))
+    desk = Desk(tmp_path)
+    key = await desk.make()
+    flags = ("--upstream", running.base_url, "--model", "m-1", "--no-knowledge")
+    async with ServerProcess(tmp_path, *flags) as server, opened(server, key.text) as socket:
+        before = len(running.requests)
+        await socket.send(json.dumps({"type": "response.create", "input": "Hi"}))
+        (await running.wait_requests(before + 1)).release(1)
+        while json.loads(await socket.recv())["type"] != "response.output_text.delta":
+            pass
+        await desk.revoke(key)
+        told: list[dict[str, Any]] = []
+        with contextlib.suppress(ConnectionClosed):
+            async for message in socket:
+                told.append(json.loads(message))
+        assert told[-1]["code"] == "invalid_api_key"
+        assert socket.close_code == 1008
 
 
 async def test_too_large_a_message_ends_the_socket(server: ServerProcess) -> None:
