@@ -179,11 +179,11 @@ export async function pace({ visit, checkpoint }) {
     globalThis.behind = 0;
     new MutationObserver((records) => {
       // Of a long text the last blocks change, and those that were there before them do not.
-      const settled = new Set([...prose.children].slice(0, -4));
+      const settled = new Set([...prose.querySelectorAll(".group > *")].slice(0, -4));
       globalThis.settled?.forEach((block) => !settled.has(block) && (globalThis.behind += 1));
       for (const { target } of records) {
         let block = target;
-        while (block && block.parentNode !== prose) block = block.parentNode;
+        while (block && block.parentNode?.className !== "group") block = block.parentNode;
         if (block && globalThis.settled?.has(block)) globalThis.behind += 1;
       }
       globalThis.settled = settled;
@@ -195,6 +195,7 @@ export async function pace({ visit, checkpoint }) {
     kept,
     behind: await page.evaluate(() => globalThis.behind),
     settled: await page.evaluate(() => globalThis.settled?.size ?? 0),
-    length: (await v.text()).length,
+    // Of what nobody sees `innerText` tells nothing.
+    length: await v.answer.locator(".prose").evaluate((node) => node.textContent.length),
   };
 }

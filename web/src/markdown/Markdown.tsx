@@ -1,5 +1,5 @@
 import { memo, useMemo, useRef } from "react";
-import { Groups, Growing, parse, type Block } from "./parse.js";
+import { GROUP, Groups, Growing, parse, type Block } from "./parse.js";
 import { render } from "./render.js";
 
 interface Props {
@@ -33,8 +33,15 @@ interface GroupProps {
   sources: number;
 }
 
+// What is complete need not be laid out and painted while nobody sees it.
 const GroupView = memo(function GroupView({ group, sources }: GroupProps) {
-  return group.map((block, at) => <BlockView key={at} block={block} sources={sources} />);
+  return (
+    <div className="group" data-full={group.length === GROUP || undefined}>
+      {group.map((block, at) => (
+        <BlockView key={at} block={block} sources={sources} />
+      ))}
+    </div>
+  );
 });
 
 const BlockView = memo(function BlockView({ block, sources }: { block: Block; sources: number }) {

@@ -8,8 +8,8 @@ export interface Block {
   readonly plain: string | null;
 }
 
-/** Blocks that settled together are one group; a page compares groups before it looks into one. */
-const GROUP = 40;
+/** Blocks in one group: a page compares groups before it looks into one. */
+export const GROUP = 40;
 /** Longer than this (UTF-16 units), what has no blocks yet is shown as it is. */
 const MOST = 60_000;
 /** More levels than this nobody means (Markdown's reader stops at 100). */
