@@ -254,6 +254,24 @@ async def test_an_answer_that_is_cut_while_the_sink_is_full_loses_nothing(
     assert sink.text == "abcd"
 
 
+async def test_closing_the_provider_while_the_upstream_has_to_wait(
+    server: Server, provider: OpenAICompatibleProvider
+) -> None:
+    sink = Basin()
+    async with pouring(provider, sink) as task:
+        server.say(CHUNKED + chunk(block("a")))
+        await sink.wait("a")
+        sink.full = True
+        server.say(chunk(block("b")) + chunk(block("c" * 1000)) * 400)
+        await sink.waited.wait()
+        await provider.close()
+        sink.emptied.set()
+        with pytest.raises(UpstreamCut):
+            await task
+        await server.closed.wait()
+    assert sink.text.startswith("ab")
+
+
 async def test_stopping_within_a_chunk(server: Server, provider: OpenAICompatibleProvider) -> None:
     sink = Basin()
     async with pouring(provider, sink) as task:

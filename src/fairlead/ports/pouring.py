@@ -8,7 +8,7 @@ the beginning, the end, and for what has to be waited for.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import aclosing
 from typing import Protocol, runtime_checkable
 
@@ -47,8 +47,11 @@ class Pouring(Protocol):
 
 async def pour(provider: Provider, request: GenerationRequest, sink: Sink) -> None:
     """Have the events of an answer written to ``sink``, whichever way the provider gives them."""
-    if isinstance(provider, Pouring):
-        await provider.pour(request, sink)
+    # Asking Python whether it is a Pouring would cost every question some 30 µs.
+    pouring: Callable[[GenerationRequest, Sink], Awaitable[None]] | None
+    pouring = getattr(provider, "pour", None)
+    if pouring is not None:
+        await pouring(request, sink)
         return
     async with aclosing(provider.generate(request)) as events:
         async for event in events:

@@ -115,7 +115,8 @@ class Body(asyncio.Protocol):
                 self._listener.ended()
         elif self._stopped:
             self._stopped = False
-            self._transport.resume_reading()
+            if not self._transport.is_closing():
+                self._transport.resume_reading()
 
     # -- the connection's protocol
 
@@ -133,7 +134,7 @@ class Body(asyncio.Protocol):
             self._kept = False  # as in on_message_begin
         if self._whole:
             self._give_back()
-        elif self._held_bytes > _HELD and not self._stopped:
+        elif self._held_bytes > _HELD and not (self._stopped or self._transport.is_closing()):
             self._stopped = True
             self._transport.pause_reading()
 
