@@ -36,12 +36,12 @@ def completion(port: int) -> Request:
 
 def chat(port: int) -> Request:
     """What is asked of Fairlead, in its own words."""
-    return Request(port=port, path="/chat/stream", body='{"message": "go", "orphan_window": 2}')
+    return Request(port=port, path="/chat/stream", body='{"message": "go", "orphan_window": 0.2}')
 
 
 def openai(port: int) -> Request:
     """What is asked of Fairlead, in the model server's words."""
-    return msgspec.structs.replace(completion(port), headers={"Fairlead-Orphan-Window": "2"})
+    return msgspec.structs.replace(completion(port), headers={"Fairlead-Orphan-Window": "0.2"})
 
 
 def responses(port: int) -> Request:
@@ -50,7 +50,7 @@ def responses(port: int) -> Request:
         port=port,
         path="/v1/responses",
         body='{"model": "scripted", "stream": true, "input": "go"}',
-        headers={"Fairlead-Orphan-Window": "2"},
+        headers={"Fairlead-Orphan-Window": "0.2"},
     )
 
 
