@@ -10,8 +10,8 @@ import aiohttp
 
 from fairlead.testing.upstream import Answer, Echo, Ending, Pace, ScriptedUpstream, Status
 from tests.page.driving import STORY, WORDS, drive, releasing, serving
+from tests.support.ports import free_port
 from tests.support.provider import Provider
-from tests.support.rpc import free_port
 from tests.support.server import ServerProcess
 
 GATED = Answer(tokens=WORDS, pace=Pace(gated=True))

@@ -152,7 +152,9 @@ export async function account({ visit, url, options }) {
     await page.fill("input[name=login]", name);
     await page.fill("input[name=password]", "anything");
     await page.click("button[type=submit]");
-    await page.click("button[type=submit]"); // what Fairlead is to be told
+    // The next page asks what Fairlead is to be told.
+    await page.locator('input[name=prompt][value=consent]').waitFor({ state: "attached" });
+    await page.click("button[type=submit]");
   };
   const leave = async () => {
     await v.button("Sign out").click();

@@ -5,7 +5,7 @@ const rowsOf = (page, name = "Streams") => page.getByRole("table", { name }).loc
 /** Signed in with a key, on the operator's page. */
 async function begin(visit, key, settings = {}) {
   const v = await visit({ path: "/#/operator", ...settings });
-  await v.page.getByLabel(/API key|API 密钥/).fill(key);
+  await v.page.getByLabel(/^API (key|密钥)$/).fill(key);
   await v.page.keyboard.press("Enter");
   await v.page.locator(".tiles:not([aria-busy=true])").waitFor();
   return v;
@@ -137,7 +137,7 @@ export async function keys({ visit }) {
   await rows.nth(2).waitFor();
   const shown = await page.content();
   await v.button("Sign out").click();
-  await page.getByLabel("API key").waitFor();
+  await page.getByLabel("API key", { exact: true }).waitFor();
   const left = await page.evaluate(() => Object.values({ ...localStorage, ...sessionStorage }));
   const hint = await page.locator("main").innerText();
   return { warned, wrong, texts: [first, second, third], listed, replaced, shown, left, hint };
@@ -147,14 +147,14 @@ export async function keys({ visit }) {
 export async function refused({ visit, options }) {
   const v = await visit({ path: "/#/operator" });
   const { page } = v;
-  await page.getByLabel("API key").waitFor();
+  await page.getByLabel("API key", { exact: true }).waitFor();
   const asked = await page.locator("main").innerText();
-  await page.getByLabel("API key").fill(options.alice);
+  await page.getByLabel("API key", { exact: true }).fill(options.alice);
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "This page is for operators" }).waitFor();
   const without = await page.locator("main").innerText();
   const links = await page.getByRole("navigation", { name: "Pages" }).innerText();
-  await page.getByLabel("API key").fill(options.operator);
+  await page.getByLabel("API key", { exact: true }).fill(options.operator);
   await page.keyboard.press("Enter");
   await page.locator(".tiles:not([aria-busy=true])").waitFor();
   return { asked, without, links };
@@ -259,9 +259,9 @@ export async function axe({ visit, options }) {
     await go("live", "Streams");
     await look("phone");
     await v.button("Sign out").click();
-    await page.getByLabel("API key").waitFor();
+    await page.getByLabel("API key", { exact: true }).waitFor();
     await look("signing in");
-    await page.getByLabel("API key").fill(options.other);
+    await page.getByLabel("API key", { exact: true }).fill(options.other);
     await page.keyboard.press("Enter");
     await page.locator(".not-here").waitFor();
     await look("not here");

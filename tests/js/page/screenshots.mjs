@@ -41,7 +41,7 @@ export async function operator({ visit, options }) {
     const v = await visit(look);
     const { page } = v;
     const shot = (what) => page.screenshot({ path: `${options.folder}/${what}-${name}.png` });
-    await page.getByLabel("API key").fill(options.key);
+    await page.getByLabel("API key", { exact: true }).fill(options.key);
     await page.keyboard.press("Enter");
     await v.question.waitFor();
     await page.goto(`${v.url}/#/operator`);
