@@ -17,6 +17,7 @@ from fairlead.policy.facts import Facts
 from fairlead.server import socket
 from fairlead.server.entrance import Entrance, Judge, Policy, refused
 from fairlead.server.http import error_response
+from fairlead.server.turnstile import Turnstile
 from fairlead.transports.callers import KNOWN, Callers, facts
 
 _log = structlog.get_logger("fairlead.server")
@@ -36,9 +37,12 @@ class Gate:
         self._entrance = entrance
         self._callers = callers
         self._clock = clock
+        self._turnstile = Turnstile()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
+            if (waiting := self._turnstile.enter()) is not None:
+                await waiting
             policy = self._entrance.policy
             if policy.trusted and policy.header != "proxy-protocol":
                 _see_through(scope, policy)
