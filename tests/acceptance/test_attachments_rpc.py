@@ -15,7 +15,8 @@ from fairlead.testing.upstream import ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, Attachment, StopRequest
 from tests.acceptance.conftest import Serve
 from tests.support.attachments import NOTES, PNG
-from tests.support.rpc import PROTOCOLS, client, free_port, text
+from tests.support.ports import free_port
+from tests.support.rpc import PROTOCOLS, client, text
 
 every_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 

@@ -21,7 +21,8 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest
 from tests.acceptance.conftest import Serve
 from tests.acceptance.test_rpc import failing
-from tests.support.rpc import PROTOCOLS, client, free_port
+from tests.support.ports import free_port
+from tests.support.rpc import PROTOCOLS, client
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 from tests.support.websocket import Client

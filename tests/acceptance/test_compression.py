@@ -18,7 +18,7 @@ from backports import zstd
 from fairlead.framing.event_stream import Parser
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
-from tests.support.rpc import free_port
+from tests.support.ports import free_port
 from tests.support.sse import Reader
 
 TOKENS = ("断线", "之后\n", " goes on", "\u2028", "👩‍👩‍👧", " end。")

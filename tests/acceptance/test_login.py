@@ -17,8 +17,8 @@ from yarl import URL
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.acceptance.conftest import Serve
 from tests.support.node import Script
+from tests.support.ports import free_port
 from tests.support.provider import Provider
-from tests.support.rpc import free_port
 from tests.support.server import ServerProcess
 
 SECRET = "the secret of fairlead"

@@ -20,7 +20,8 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, AttachRequest, Event, GetRequest, StopRequest
 from fairlead.v1.answers_pb import Error as ErrorMessage
 from tests.acceptance.conftest import Serve
-from tests.support.rpc import PROTOCOLS, client, failure, free_port, text
+from tests.support.ports import free_port
+from tests.support.rpc import PROTOCOLS, client, failure, text
 from tests.support.server import ServerProcess
 from tests.support.sse import Reader
 

@@ -9,7 +9,8 @@ import pytest
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, AttachRequest, GetRequest
 from tests.acceptance.conftest import Serve
-from tests.support.rpc import Grpc, free_port, text
+from tests.support.ports import free_port
+from tests.support.rpc import Grpc, text
 
 TOKENS = ("Grüße ", "aus ", "der ", "纽约 ", "🚢 ", "end.")
 TEXT = "".join(TOKENS)

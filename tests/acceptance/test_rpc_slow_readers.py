@@ -13,8 +13,9 @@ import pytest
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, AttachRequest, Event
 from tests.acceptance.conftest import Serve
+from tests.support.ports import free_port
 from tests.support.process import memory
-from tests.support.rpc import client, free_port, text
+from tests.support.rpc import client, text
 
 STALLED = 60
 PIECE = 10_000

@@ -11,12 +11,13 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.support.ports import free_port
 
 _ROOT = Path(__file__).parents[2]
 _REQUIREMENTS = Path(__file__).parent / "requirements.txt"
@@ -67,9 +68,7 @@ async def test_no_case_fails_but_a_known_one(tmp_path: Path) -> None:
     if python is None:
         pytest.skip("NOT TESTED: Autobahn's suite needs Python 2.7, and there is none here")
     suite = await installed(python)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     echo = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.autobahn.echo", str(port), cwd=_ROOT
     )

@@ -17,7 +17,7 @@ from fairlead.testing.upstream import ScriptedUpstream
 from tests.acceptance.conftest import Serve, serve, session, upstream
 from tests.contract.readers import PROMISE, TOKENS, Reader, all_end, all_have, begin
 from tests.contract.transports import TRANSPORTS, Place
-from tests.support.rpc import free_port
+from tests.support.ports import free_port
 from tests.support.server import ServerProcess
 
 __all__ = ["serve", "session", "upstream"]

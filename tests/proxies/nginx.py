@@ -8,7 +8,8 @@ import re
 import signal
 from pathlib import Path
 
-from tests.proxies.process import DEPLOY, ProxyProcess, free_port, replace
+from tests.proxies.process import DEPLOY, ProxyProcess, replace
+from tests.support.ports import free_port
 
 CONFIGURATION = DEPLOY / "nginx.conf"
 TLS_CONFIGURATION = DEPLOY / "nginx-tls.conf"

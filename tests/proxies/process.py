@@ -7,7 +7,6 @@ import contextlib
 import os
 import re
 import signal
-import socket
 from pathlib import Path
 from typing import Self
 
@@ -95,11 +94,3 @@ def replace(text: str, pattern: str, by: str) -> str:
     text, found = re.subn(pattern, lambda _: by, text, flags=re.MULTILINE)
     assert found == 1, f"{pattern} stands {found} times in the configuration"
     return text
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port

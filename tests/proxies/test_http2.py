@@ -17,9 +17,9 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest, AttachRequest
 from tests.articles.conftest import Serve, ready, until_readers
 from tests.contract.transports import Place, poll, sse
-from tests.proxies.process import free_port
 from tests.proxies.tls import CADDYFILE, Caddy, NginxTls
 from tests.support.node import Script
+from tests.support.ports import free_port
 from tests.support.rpc import Grpc, text
 from tests.support.server import ServerProcess
 from tests.support.websocket import Client

@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 from tests.proxies.nginx import TLS_CONFIGURATION, Nginx
-from tests.proxies.process import DEPLOY, ProxyProcess, free_port, replace
+from tests.proxies.process import DEPLOY, ProxyProcess, replace
+from tests.support.ports import free_port
 
 CADDYFILE = DEPLOY / "Caddyfile"
 

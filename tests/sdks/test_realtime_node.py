@@ -21,10 +21,10 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.proxies.process import free_port
 from tests.proxies.tls import Caddy, NginxTls
 from tests.sdks.conftest import KEY
 from tests.support.node import Script
+from tests.support.ports import free_port
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

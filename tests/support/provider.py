@@ -10,7 +10,7 @@ import aiohttp
 from joserfc.jwk import RSAKey
 
 from tests.support.node import Script
-from tests.support.rpc import free_port
+from tests.support.ports import free_port
 
 #: What signed tokens are made for.
 AUDIENCE = "urn:fairlead"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Self
 
@@ -23,6 +22,7 @@ from fairlead.v1.answers_pb import (
     StopRequest,
 )
 from fairlead.v1.answers_pb import Error as ErrorMessage
+from tests.support.ports import free_port as free_port
 
 #: Protocols, and how a client speaks them.
 CONNECT: dict[str, dict[str, Any]] = {
@@ -128,14 +128,6 @@ def _fields(message: bytes) -> Iterator[tuple[int, Any]]:
         if tag & 7 == 2:
             value, at = message[at : at + value], at + value
         yield tag >> 3, value
-
-
-def free_port() -> int:
-    """A port that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _binary(message: Any) -> bytes:

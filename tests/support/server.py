@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.forked import FAIRLEAD, Forked, fork, forkable
+from tests.support.ports import free_port
 
 
 class ServerProcess:
@@ -53,6 +54,8 @@ class ServerProcess:
 
     async def start(self) -> ServerProcess:
         """Start and wait until it listens."""
+        # Nobody else gets it while the server is down.
+        self.port = self.port or free_port()
         environ = {k: v for k, v in os.environ.items() if not k.startswith("FAIRLEAD_")} | self.env
         command = (
             *(FAIRLEAD, "serve", "--port", str(self.port), "--data-dir", str(self.data_dir)),
@@ -71,10 +74,7 @@ class ServerProcess:
             self.process = await fork(*command, env=environ, stderr=True, limit=limit)
         self._reading = asyncio.create_task(self._read())
         started = await self.wait_log(lambda line: line.get("event") == "listening")
-        parts = urlsplit(started["url"])
-        assert parts.port is not None
-        self.port = parts.port
-        self.base_path = parts.path.rstrip("/")
+        self.base_path = urlsplit(started["url"]).path.rstrip("/")
         return self
 
     async def wait_log(

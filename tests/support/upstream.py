@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from tests.support.forked import Forked, fork
+from tests.support.ports import free_port
 
 
 class UpstreamProcess:
@@ -16,13 +17,13 @@ class UpstreamProcess:
 
     def __init__(self, *args: str) -> None:
         self.base_url = ""
+        self._port = free_port()
         self._args = args
         self._process: Forked | None = None
 
     async def start(self) -> None:
         """Start, and wait until it listens."""
-        port = self.base_url.removesuffix("/v1").rpartition(":")[2] or "0"
-        arguments = ("-m", "fairlead.testing.upstream", "--port", port, *self._args)
+        arguments = ("-m", "fairlead.testing.upstream", "--port", str(self._port), *self._args)
         self._process = await fork(*arguments, env=os.environ, stdout=True)
         assert self._process.stdout is not None
         async with asyncio.timeout(90):

@@ -21,7 +21,7 @@ import msgspec
 _HEAD = re.compile(rb"([A-Z]{3,7}) (\S+) HTTP/1\.1\r\n((?:[^\r\n]+\r\n)*)\r\n")
 _READ = 64 * 1024
 #: Seconds that a test waits for what should come at once.
-_PATIENCE = 30.0
+_PATIENCE = 90.0
 
 
 # -- behaviours: what is done to one connection ----------------------------------------------------
