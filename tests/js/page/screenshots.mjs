@@ -76,7 +76,7 @@ export async function lab({ visit, options }) {
     await page.locator(".results canvas").first().waitFor();
     const { width, height } = look.viewport;
     // All of it in one picture, or as much as a phone shows at once.
-    if (name !== "phone") await page.setViewportSize({ width, height: 1400 });
+    if (name !== "phone") await page.setViewportSize({ width, height: 1650 });
     await page.screenshot({ path: `${options.folder}/lab-${name}.png` });
     if (options.all) {
       await page.locator(".plots").last().scrollIntoViewIfNeeded();
