@@ -57,11 +57,13 @@ def input_of(sum: Response) -> list[Any]:
 
 
 def said_by(sum: Response) -> list[Any]:
-    """What of a response whoever answers next is given."""
+    """What of a response whoever answers next is given; of reasoning, what its model alone can
+    read."""
     return [
         item
         for item in sum.output
-        if item["type"] in _SAID and (item["type"] == "message" or item["status"] == "completed")
+        if (item["type"] in _SAID and (item["type"] == "message" or item["status"] == "completed"))
+        or (item["type"] == "reasoning" and item.get("encrypted_content"))
     ]
 
 
