@@ -11,9 +11,8 @@ from fairlead.transports.places import Places
 def test_one_consumer_takes_no_more_than_its_own_and_leaves_room_again() -> None:
     places = Places(2)
     with places.take("ann"), places.take("bob"):
-        with places.take("ann"):
-            with pytest.raises(TooMany, match="2 of your WebSockets are open"):
-                places.take("ann")
+        with places.take("ann"), pytest.raises(TooMany, match="2 of your WebSockets are open"):
+            places.take("ann")
         with places.take("ann"):
             pass
 
