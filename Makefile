@@ -14,6 +14,8 @@ ARGS ?=
 PYTEST_ARGS ?= -n 4 --dist worksteal
 UV ?= uv
 CLIENT := clients/typescript
+# What is compared with, and brings other versions along than ours.
+LITELLM := .venv-litellm
 PAGE := web
 
 .PHONY: help
@@ -53,8 +55,11 @@ screenshots: $(PAGE)/node_modules/.page ## Take pictures of the page into docs/i
 	@$(BIN)/python -m tests.page.screenshots $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.bench $(VENV)/.project ## Measure; choose workloads with ARGS
+bench: $(VENV)/.bench $(VENV)/.project $(LITELLM)/.installed ## Measure; choose workloads with ARGS
 	@$(BIN)/python -m bench $(ARGS)
+
+.PHONY: litellm
+litellm: $(LITELLM)/.installed ## Install LiteLLM, which the relay is compared with
 
 .PHONY: soak
 soak: $(VENV)/.bench $(VENV)/.project ## Run for hours under load and faults; flags in ARGS
@@ -64,13 +69,18 @@ soak: $(VENV)/.bench $(VENV)/.project ## Run for hours under load and faults; fl
 # No header and no index: a lock records what to install, not where it came from.
 COMPILE = $(UV) pip compile --quiet --universal --generate-hashes --python-version 3.11 \
 	--no-header --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml
+# LiteLLM's own, apart from ours: from this list alone.
+COMPILE_LITELLM = echo "litellm[proxy]>=1.106" | $(UV) pip compile --quiet --universal \
+	--generate-hashes --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+	--no-emit-find-links -
 .PHONY: lock
 lock: ## Resolve the dependencies anew (needs uv); LOCK_ARGS=--upgrade for new versions
-	@echo "Locking: requirements.lock, requirements-{dev,bench,sdks}.lock"
+	@echo "Locking: requirements.lock, requirements-{dev,bench,sdks,litellm}.lock"
 	@$(COMPILE) $(LOCK_ARGS) --group build --output-file requirements.lock
 	@$(COMPILE) $(LOCK_ARGS) --group dev --constraint requirements.lock --output-file requirements-dev.lock
 	@$(COMPILE) $(LOCK_ARGS) --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	@$(COMPILE) $(LOCK_ARGS) --group sdks --constraint requirements-dev.lock --output-file requirements-sdks.lock
+	@$(COMPILE_LITELLM) $(LOCK_ARGS) --output-file requirements-litellm.lock
 
 .PHONY: proto
 proto: $(VENV)/.dev ## Generate src/fairlead/v1 anew from proto/
@@ -78,7 +88,7 @@ proto: $(VENV)/.dev ## Generate src/fairlead/v1 anew from proto/
 
 .PHONY: clean
 clean: ## Remove the environment, installed packages, caches and build results
-	@rm -rf $(VENV) tests/js/node_modules $(CLIENT)/node_modules $(CLIENT)/dist \
+	@rm -rf $(VENV) $(LITELLM) tests/js/node_modules $(CLIENT)/node_modules $(CLIENT)/dist \
 		$(PAGE)/node_modules $(PAGE)/dist build dist \
 		.mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find src tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -112,6 +122,13 @@ $(VENV)/.sdks: requirements-sdks.lock | $(VENV)/.created
 $(VENV)/.bench: requirements-bench.lock | $(VENV)/.created
 	@echo "Installing requirements-bench.lock"
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(LITELLM)/.installed: requirements-litellm.lock
+	@python=$$(scripts/find-python) && $$python -m venv --clear $(LITELLM)
+	@echo "Installing requirements-litellm.lock into $(LITELLM)"
+	@$(LITELLM)/bin/python -m pip --quiet --disable-pip-version-check --no-input \
+		install --require-hashes -r $<
 	@touch $@
 
 # Every target that wants the project asks for one of the locks first: hatchling comes from there.

@@ -66,10 +66,10 @@ def module(name: str, *arguments: str) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def command(arguments: list[str], port: int) -> Iterator[Server]:
-    """Run a program that listens on ``port`` when it has started."""
+def command(arguments: list[str], port: int, patience: float = _START) -> Iterator[Server]:
+    """Run a program that listens on ``port`` when it has started, within so many seconds."""
     with _running(arguments) as process:
-        _wait_listening(process, port)
+        _wait_listening(process, port, patience)
         yield Server(process, port)
 
 
@@ -138,8 +138,8 @@ def _last_words(errors: IO[bytes]) -> str:
     return f"; the server said: {said}" if said else ""
 
 
-def _wait_listening(process: subprocess.Popen[bytes], port: int) -> None:
-    until = time.monotonic() + _START
+def _wait_listening(process: subprocess.Popen[bytes], port: int, patience: float) -> None:
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         if process.poll() is not None:
             break
