@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(600)
 KEY = "schemas-own-key"
 HEADERS = {"Authorization": f"Bearer {KEY}"}
 #: Examples for each operation, of what may be asked and of what may not.
-_EXAMPLES = 6
+_EXAMPLES = 4
 #: What would end the test's own ground: the credential, and the configuration's file.
 _LEFT_OUT = ("/logout", "/admin/reload", "/login")
 checks.load_all_checks()
