@@ -38,7 +38,7 @@ async def test_another_transport_takes_over_in_mid_answer(
 ) -> None:
     upstream.script(GATED)
     at = releasing(upstream, asked=5, cut=100)
-    seen = await drive("line.change", url, at, **{"from": "websocket", "to": "poll"})
+    seen = await drive("line.change", url, at, before="websocket", after="poll")
     assert seen["offered"] == ["Auto", *NAMES.values()]
     assert seen["text"] == STORY
     assert "Long poll" in seen["wire"]

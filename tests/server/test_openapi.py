@@ -53,7 +53,8 @@ class Scene:
             return {"stream": begun["stream"], "writer": str(begun["writer"])}
         if "{stream}" in path:
             reader = await self.answered()
-            return {"stream": reader.stream}
+            shown = next(at for name, _, at in reader.events if name == "token")
+            return {"stream": reader.stream, "shown": shown}
         if path.startswith("/conversations/{id}"):
             # What an earlier one may have removed.
             await self.answered()
@@ -115,6 +116,8 @@ async def test_example_runs(scene: Scene, method: str, path: str) -> None:
     more: dict[str, Any] = {"params": query}
     for kind, content in operation.get("requestBody", {}).get("content", {}).items():
         body = content["example"]
+        if isinstance(body, dict) and "shown" in body:
+            body = body | {"shown": real["shown"]}
         more["data"] = body if isinstance(body, str) else json.dumps(body)
         more["headers"] = {"Content-Type": kind}
     reader = None

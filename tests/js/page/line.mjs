@@ -17,11 +17,11 @@ export async function cuts({ visit, checkpoint, options }) {
 export async function change({ visit, checkpoint, options }) {
   const v = await visit();
   const offered = await v.page.getByLabel("Transport").locator("option").allInnerTexts();
-  await v.choose("Transport", options.from);
+  await v.choose("Transport", options.before);
   await v.ask("Go on and on.");
   await checkpoint("asked");
   await v.wrote("word4");
-  await v.choose("Transport", options.to);
+  await v.choose("Transport", options.after);
   await v.button("Cut the line").click();
   await checkpoint("cut");
   await v.answer.locator('[data-wire="reconnects"]').waitFor();
