@@ -348,9 +348,7 @@ class OpenAICompatibleProvider:
             upstream=self.name,
         )
 
-    async def _whole(
-        self, response: aiohttp.ClientResponse, fold: Fold, by: float
-    ) -> list[Event]:
+    async def _whole(self, response: aiohttp.ClientResponse, fold: Fold, by: float) -> list[Event]:
         """The events of an answer that is not streamed."""
         limit = self._config.max_answer_bytes
         body = await self._read_bounded(response, limit, by)
