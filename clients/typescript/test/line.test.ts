@@ -446,8 +446,8 @@ test("a slow reader is not taken for a dead connection", async () => {
     response.end(body());
   });
   let text = "";
-  for await (const event of client(url, { silence: 30 }).ask("?")) {
-    if (event.type === "sources") await new Promise((resolve) => setTimeout(resolve, 100));
+  for await (const event of client(url, { silence: 1500 }).ask("?")) {
+    if (event.type === "sources") await new Promise((resolve) => setTimeout(resolve, 3000));
     if (event.type === "token") text += event.data.token;
   }
   expect(text).toBe(TEXT);

@@ -16,7 +16,10 @@ export async function cuts({ visit, checkpoint, options }) {
 /** Another transport is chosen in mid-answer; the next connection has it. */
 export async function change({ visit, checkpoint, options }) {
   const v = await visit();
-  const offered = await v.page.getByLabel("Transport").locator("option").allInnerTexts();
+  const offers = v.page.getByLabel("Transport").locator("option");
+  // The menu stands when the server has said what it offers.
+  await offers.first().waitFor({ state: "attached" });
+  const offered = await offers.allInnerTexts();
   await v.choose("Transport", options.before);
   await v.ask("Go on and on.");
   await checkpoint("asked");
