@@ -108,6 +108,8 @@ export async function keys({ visit }) {
   await v.button("Make the key").click();
   const first = await page.locator("[data-made]").innerText();
   await v.button("Sign in with it here").click();
+  // The list was there before: this is what tells that the key is in use.
+  await v.button("Sign out").waitFor();
   const rows = rowsOf(page, "API keys");
   await rows.first().waitFor();
 
