@@ -142,3 +142,11 @@ async def test_revoking_the_last_key_opens_nothing() -> None:
     await kit.keys.revoke(id)
     kit.clock.advance(FRESH)
     assert await kit.identity.any()
+
+
+async def test_who_shows_the_first_key_is_known_at_once() -> None:
+    kit = Kit()
+    assert not await kit.identity.any()
+    _, key = await kit.make()
+    assert not await kit.identity.any("anything else")
+    assert await kit.identity.any(key)

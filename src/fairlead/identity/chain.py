@@ -91,7 +91,7 @@ class Chain:
         Where nobody needs one, a credential is passed over: clients of vendors' APIs always send
         one.
         """
-        anonymous = await self._nobody_needs_one()
+        anonymous = await self._nobody_needs_one(credential or "")
         if anonymous is not None:
             return anonymous
         if not credential:
@@ -110,9 +110,9 @@ class Chain:
                         return caller
         return await known.identify(credential)
 
-    async def _nobody_needs_one(self) -> Caller | None:
+    async def _nobody_needs_one(self, credential: str = "") -> Caller | None:
         """Who everybody is, where nobody needs a credential."""
-        if self.ways.anonymous is None or await self._stored.any():
+        if self.ways.anonymous is None or await self._stored.any(credential):
             return None
         return self.ways.anonymous
 
