@@ -20,13 +20,25 @@ Source: OpenAI API reference, "Responses", "Streaming events".
 from __future__ import annotations
 
 import base64
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from fairlead.dialects import custom_tool
 from fairlead.dialects.openai_chat import extra_of
 from fairlead.dialects.openai_error import error_object, word_for
+from fairlead.dialects.openai_responses_items import (
+    ID_PREFIXES,
+    Item,
+    Kind,
+    Pieces,
+    annotations_of,
+    content_of,
+    item_of,
+    logprobs_of,
+    text_of,
+    usage_of,
+)
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import (
     MAIN_PART,
@@ -55,8 +67,6 @@ NAME = "openai-responses"
 MERGEABLE = False
 #: What the dialect's ids begin with; a stream's id follows.
 PREFIX = "resp_"
-
-Kind = Literal["message", "reasoning", "function_call", "custom_tool_call"]
 
 #: What an answer repeats of its question, as it is where nothing was said.
 FIELDS: dict[str, Any] = {
@@ -89,10 +99,6 @@ _INCOMPLETE = {
     "max_tokens": "max_output_tokens",
     "content_filter": "content_filter",
 }
-_ID_PREFIXES = {
-    "message": "msg_", "reasoning": "rs_", "function_call": "fc_", "custom_tool_call": "ctc_",
-}  # fmt: skip
-
 #: Lengths of obfuscated deltas are multiples of this.
 _PADDED = 64
 
@@ -105,12 +111,7 @@ class _Tool(msgspec.Struct):
     name: str | None = None
 
 
-class _Logprobs(msgspec.Struct):
-    content: list[msgspec.Raw] | None = None
-
-
 _tools = msgspec.json.Decoder(list[_Tool])
-_logprobs = msgspec.json.Decoder(_Logprobs | None)
 
 
 class Frame(NamedTuple):
@@ -118,27 +119,6 @@ class Frame(NamedTuple):
 
     event: bytes
     data: bytes
-
-
-#: A text: what was before, and its last piece. Another one is added without copying those before.
-Pieces = tuple["Pieces | None", str]
-
-
-class Item(NamedTuple):
-    """An item of the output that is being written, at a ``place`` in it. ``content`` is the type of
-    its one part, empty for a tool call. ``reading``: of a custom tool's input; ``logprobs``: those
-    of its text so far; ``sealed``: reasoning as its model alone can read it."""
-
-    place: int
-    kind: Kind
-    id: str
-    content: str = ""
-    call_id: str = ""
-    name: str = ""
-    said: Pieces | None = None
-    reading: custom_tool.Reading = custom_tool.Reading()
-    logprobs: tuple[msgspec.Raw, ...] = ()
-    sealed: str = ""
 
 
 #: Where the fold stands: the number of the next frame; what stands before the number of a delta of
@@ -307,7 +287,7 @@ class _Pen:
             case Media():
                 self._media(event)
             case Usage():
-                self.rest = self.rest._replace(usage=_usage(event))
+                self.rest = self.rest._replace(usage=usage_of(event))
             case Reset():
                 self._reset(event)
             case Done():
@@ -328,7 +308,7 @@ class _Pen:
         unfinished = "in_progress" if status in ("queued", "in_progress") else "incomplete"
         output: dict[int, Any] = {**self._output}
         for item in self._open.values():
-            output[item.place] = _item(item, unfinished, [])
+            output[item.place] = item_of(item, unfinished, [])
         return {
             "id": PREFIX + rest.stream,
             "object": "response",
@@ -381,17 +361,17 @@ class _Pen:
         self._closed(MAIN_PART)
         item = self._new(kind, content, call_id, name)
         self._open[part] = item
-        added = _item(item, "in_progress", None)
+        added = item_of(item, "in_progress", None)
         self._frame("response.output_item.added", {"output_index": item.place, "item": added})
         if content:
-            empty = _content(item, "", [])
+            empty = content_of(item, "", [])
             self._within(item, "response.content_part.added", {"part": empty})
         return item
 
     def _new(self, kind: Kind, content: str, call_id: str, name: str) -> Item:
         index = self.rest.items
         self.rest = self.rest._replace(items=index + 1)
-        id = f"{_ID_PREFIXES[kind]}{self.rest.stream}_{index}"
+        id = f"{ID_PREFIXES[kind]}{self.rest.stream}_{index}"
         return Item(index, kind, id, content, call_id or f"call_{id}", name)
 
     def _closed(self, part: int, status: str = "completed") -> None:
@@ -403,7 +383,7 @@ class _Pen:
         if item.kind == "custom_tool_call" and (held := custom_tool.rest(item.reading)):
             item = item._replace(said=(item.said, held))
             self._within(item, "response.custom_tool_call_input.delta", {"delta": held})
-        text = _text(item)
+        text = text_of(item)
         if item.kind == "custom_tool_call":
             self._within(item, "response.custom_tool_call_input.done", {"input": text})
         elif item.kind == "function_call":
@@ -411,17 +391,17 @@ class _Pen:
             self._within(item, "response.function_call_arguments.done", done)
         else:
             if item.content == "output_text" and self.rest.sources:
-                annotations = _annotations(self.rest.sources, text)
+                annotations = annotations_of(self.rest.sources, text)
                 self.rest = self.rest._replace(sources=())
             for index, annotation in enumerate(annotations):
                 added = {"annotation_index": index, "annotation": annotation}
                 self._within(item, "response.output_text.annotation.added", added)
-            said = _content(item, text, annotations)
+            said = content_of(item, text, annotations)
             name = "refusal" if item.content == "refusal" else "text"
             more = {"logprobs": item.logprobs} if item.content == "output_text" else {}
             self._within(item, f"response.{item.content}.done", {name: text, **more})
             self._within(item, "response.content_part.done", {"part": said})
-        self._output[item.place] = msgspec.Raw(_encode(_item(item, status, annotations)))
+        self._output[item.place] = msgspec.Raw(_encode(item_of(item, status, annotations)))
         made = {"output_index": item.place, "item": self._output[item.place]}
         self._frame("response.output_item.done", made)
 
@@ -439,7 +419,7 @@ class _Pen:
             item = item or self._opened(part, "message", content)
         elif item is None:
             return
-        text, logprobs = event.text, _logprobs_of(event)
+        text, logprobs = event.text, logprobs_of(event)
         type = item.content or "function_call_arguments"
         if item.kind == "custom_tool_call":
             type = "custom_tool_call_input"
@@ -519,102 +499,3 @@ class _Pen:
         completed = at // 1000 if status == "completed" else None
         self.rest = self.rest._replace(status=status, completed=completed)
         self._told(name)
-
-
-def _text(item: Item) -> str:
-    pieces: list[str] = []
-    said = item.said
-    while said is not None:
-        said, piece = said
-        pieces.append(piece)
-    pieces.reverse()
-    return "".join(pieces)
-
-
-def _item(item: Item, status: str, annotations: list[dict[str, Any]] | None) -> dict[str, Any]:
-    """An item as the output has it; without ``annotations``, as it begins."""
-    made: dict[str, Any] = {"id": item.id, "type": item.kind, "status": status}
-    if item.kind in ("function_call", "custom_tool_call"):
-        given = "arguments" if item.kind == "function_call" else "input"
-        return made | {"call_id": item.call_id, "name": item.name, given: _text(item)}
-    if item.kind == "message":
-        made["role"] = "assistant"
-    else:
-        made["summary"] = []
-        if item.sealed:
-            made["encrypted_content"] = item.sealed
-    said = [] if annotations is None else [_content(item, _text(item), annotations)]
-    return made | {"content": said}
-
-
-def _content(item: Item, text: str, annotations: list[dict[str, Any]]) -> dict[str, Any]:
-    """The part of an item that holds its text."""
-    match item.content:
-        case "refusal":
-            return {"type": "refusal", "refusal": text}
-        case "output_text":
-            return {
-                "type": "output_text",
-                "text": text,
-                "annotations": annotations,
-                "logprobs": item.logprobs,
-            }
-        case _:
-            return {"type": item.content, "text": text}
-
-
-def _logprobs_of(event: Token | Reasoning | Tool) -> tuple[msgspec.Raw, ...]:
-    """The log-probabilities that an upstream of Chat Completions gave with a piece: their entries
-    are the same here."""
-    if event.extra is NO_EXTRA:
-        return ()
-    given = extra_of(event.extra).choice.get("logprobs")
-    if given is None:
-        return ()
-    try:
-        found = _logprobs.decode(given)
-    except msgspec.ValidationError:
-        return ()  # in a shape of the upstream's own
-    return tuple(found.content or ()) if found is not None else ()
-
-
-def _annotations(found: tuple[Source, ...], text: str) -> list[dict[str, Any]]:
-    """The sources as citations at their first mark ``[n]`` in the text; at 0 where there is
-    none."""
-    made: list[dict[str, Any]] = []
-    for number, source in enumerate(found, 1):
-        mark = f"[{number}]"
-        start = max(0, text.find(mark))
-        if source.address.startswith(("http://", "https://")):
-            end = start + len(mark) if text.startswith(mark, start) else 0
-            made.append(
-                {
-                    "type": "url_citation",
-                    "url": source.address,
-                    "title": source.title,
-                    "start_index": start,
-                    "end_index": end,
-                }
-            )
-        else:
-            name = source.address or source.title
-            cited = {"file_id": source.id, "filename": name, "index": start}
-            made.append({"type": "file_citation", **cited})
-    return made
-
-
-def _usage(event: Usage) -> dict[str, Any]:
-    """What an answer cost."""
-    reasoning = 0
-    details = extra_of(event.extra).usage.get("completion_tokens_details")
-    if details is not None:
-        told = msgspec.json.decode(details)
-        counted = told.get("reasoning_tokens") if isinstance(told, dict) else None
-        reasoning = counted if isinstance(counted, int) else 0
-    return {
-        "input_tokens": event.input_tokens,
-        "input_tokens_details": {"cached_tokens": event.cached_tokens},
-        "output_tokens": event.output_tokens,
-        "output_tokens_details": {"reasoning_tokens": reasoning},
-        "total_tokens": event.input_tokens + event.output_tokens,
-    }

@@ -42,9 +42,19 @@ from fairlead.events.model import (
 from fairlead.policy.tokens import estimate
 from fairlead.providers import openai_errors
 from fairlead.providers.openai_errors import BAD_JSON, Redactor
+from fairlead.providers.openai_responses_event import (
+    MAX_COUNT,
+    OutputItem,
+    Reported,
+    Response,
+    Said,
+    cached_tokens,
+    count,
+    is_object,
+    read,
+    read_whole,
+)
 
-#: More than this is no number, no count and no place.
-MAX_COUNT: Final = 2**53
 #: Items that may be open at once, and sources that are kept.
 _MAX_OPEN, _MAX_SOURCES = 256, 256
 _COUNTED_AT_ONCE: Final = 256
@@ -70,7 +80,6 @@ _KINDS: Final[dict[str, Kind]] = {
     "custom_tool_call": "custom",
 }
 
-_Fields = dict[str, msgspec.Raw]
 _encode = msgspec.json.Encoder().encode
 
 
@@ -98,77 +107,7 @@ class Place(msgspec.Struct, omit_defaults=True):
     cited: tuple[Source, ...] = ()
 
 
-class _Content(msgspec.Struct):
-    text: str | None = None
-    refusal: str | None = None
-
-
-class _OutputItem(msgspec.Struct):
-    type: str = ""
-    call_id: str | None = None
-    name: str | None = None
-    arguments: str | None = None
-    input: str | None = None
-    content: list[_Content] | None = None
-    summary: list[_Content] | None = None
-    encrypted_content: str | None = None
-    result: str | None = None
-    output_format: str | None = None
-
-
-class _Annotation(msgspec.Struct):
-    type: str = ""
-    url: str | None = None
-    title: str | None = None
-    start_index: int | None = None
-    end_index: int | None = None
-
-
-class _Details(msgspec.Struct):
-    reason: str | None = None
-
-
-class _Usage(msgspec.Struct):
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    input_tokens_details: msgspec.Raw = msgspec.Raw(b"null")
-    output_tokens_details: msgspec.Raw = msgspec.Raw(b"null")
-
-
-class _Cached(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _Response(msgspec.Struct):
-    id: str | None = None
-    status: str | None = None
-    model: str | None = None
-    error: msgspec.Raw = msgspec.Raw(b"null")
-    incomplete_details: _Details | None = None
-    usage: _Usage | None = None
-    output: list[_OutputItem] = []
-
-
-class _Event(msgspec.Struct):
-    """Any of them; or a response as a whole, whose ``object`` says so."""
-
-    type: str = ""
-    object: str = ""
-    sequence_number: int | None = None
-    output_index: int | None = None
-    summary_index: int | None = None
-    delta: str | None = None
-    logprobs: list[msgspec.Raw] | None = None
-    item: _OutputItem | None = None
-    annotation: _Annotation | None = None
-    response: _Response | None = None
-
-
-_decoder = msgspec.json.Decoder(_Event)
-_whole = msgspec.json.Decoder(_Response)
 _place = msgspec.json.Decoder(Place)
-_cached = msgspec.json.Decoder(_Cached)
-_object = msgspec.json.Decoder(_Fields)
 
 
 class ResponsesFold:
@@ -240,7 +179,7 @@ class ResponsesFold:
         answer ends with that, and the fold takes no more.
         """
         try:
-            event = _decoder.decode(data)
+            event = read(data)
         except BAD_JSON as error:
             raise self._unreadable(error) from None
         if event.object == "response":
@@ -299,18 +238,18 @@ class ResponsesFold:
 
     # -- the response ------------------------------------------------------------------------------
 
-    def _take_state(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_state(self, event: Said, at: int, events: list[Event]) -> None:
         response = event.response
         if response is not None:
             self._at.id = self._at.id or response.id or ""
             self._at.model = self._at.model or response.model or ""
 
-    def _take_end(self, event: _Event, at: int, events: list[Event]) -> None:
-        self._finish(event.response or _Response(), event.type.rpartition(".")[2], at, events)
+    def _take_end(self, event: Said, at: int, events: list[Event]) -> None:
+        self._finish(event.response or Response(), event.type.rpartition(".")[2], at, events)
 
     def _take_whole(self, data: bytes, at: int) -> list[Event]:
         try:
-            response = _whole.decode(data)
+            response = read_whole(data)
         except BAD_JSON as error:
             raise self._unreadable(error) from None
         events: list[Event] = []
@@ -321,7 +260,7 @@ class ResponsesFold:
             self._finish(response, response.status, at, events)
         return events
 
-    def _finish(self, response: _Response, status: str, at: int, events: list[Event]) -> None:
+    def _finish(self, response: Response, status: str, at: int, events: list[Event]) -> None:
         status = response.status or status
         if status == "failed":
             raise self.fail(b'{"error":%b}' % bytes(response.error))
@@ -345,9 +284,9 @@ class ResponsesFold:
         events.append(Done(at, finish=finish))
         self._ended = True
 
-    def _usage(self, response: _Response, at: int) -> Usage:
-        usage = response.usage or _Usage()
-        used, written = _count(usage.input_tokens), _count(usage.output_tokens)
+    def _usage(self, response: Response, at: int) -> Usage:
+        usage = response.usage or Reported()
+        used, written = count(usage.input_tokens), count(usage.output_tokens)
         if written is None:
             self._count_texts()
         fields = {
@@ -356,7 +295,7 @@ class ResponsesFold:
                 ("prompt_tokens_details", usage.input_tokens_details),
                 ("completion_tokens_details", usage.output_tokens_details),
             )
-            if _is_object(raw)
+            if is_object(raw)
         }
         return Usage(
             at,
@@ -365,20 +304,20 @@ class ResponsesFold:
             used is None or written is None,
             self._at.model or self._model,
             msgspec.Raw(_encode({"usage": fields})) if fields else NO_EXTRA,
-            _cached_tokens(usage.input_tokens_details),
+            cached_tokens(usage.input_tokens_details),
         )
 
     # -- items -------------------------------------------------------------------------------------
 
-    def _take_item(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_item(self, event: Said, at: int, events: list[Event]) -> None:
         if event.item is not None and event.output_index is not None:
             self._open_item(event.output_index, event.item, at, events)
 
-    def _take_item_end(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_item_end(self, event: Said, at: int, events: list[Event]) -> None:
         if event.item is not None and event.output_index is not None:
             self._close_item(event.output_index, event.item, at, events)
 
-    def _open_item(self, index: int, given: _OutputItem, at: int, events: list[Event]) -> _Item:
+    def _open_item(self, index: int, given: OutputItem, at: int, events: list[Event]) -> _Item:
         kind = _KINDS.get(given.type, "other")
         item = _Item(kind, call_id=given.call_id or "")
         if not 0 <= index <= MAX_COUNT or len(self._at.items) >= _MAX_OPEN:
@@ -397,7 +336,7 @@ class ResponsesFold:
                 events.append(Tool(at, '{"input":"', item.part))
         return item
 
-    def _close_item(self, index: int, given: _OutputItem, at: int, events: list[Event]) -> None:
+    def _close_item(self, index: int, given: OutputItem, at: int, events: list[Event]) -> None:
         item = self._at.items.get(index) or self._open_item(index, given, at, events)
         del self._at.items[index]
         if not item.said:
@@ -411,7 +350,7 @@ class ResponsesFold:
         if item.kind == "message" and self._at.cited and self._cites:
             events.append(Sources(at, self._at.cited))
 
-    def _say_whole(self, item: _Item, given: _OutputItem, at: int, events: list[Event]) -> None:
+    def _say_whole(self, item: _Item, given: OutputItem, at: int, events: list[Event]) -> None:
         """What a server that sends no pieces has said at once."""
         match item.kind:
             case "message":
@@ -454,7 +393,7 @@ class ResponsesFold:
             )
         item.part = MAIN_PART
 
-    def _picture(self, given: _OutputItem, at: int, events: list[Event]) -> None:
+    def _picture(self, given: OutputItem, at: int, events: list[Event]) -> None:
         try:
             data = base64.b64decode(given.result or "", validate=True)
         except binascii.Error:
@@ -472,7 +411,7 @@ class ResponsesFold:
 
     # -- pieces ------------------------------------------------------------------------------------
 
-    def _item(self, event: _Event, kind: Kind) -> _Item:
+    def _item(self, event: Said, kind: Kind) -> _Item:
         """The item that a piece belongs to; some servers begin it without a word."""
         index = event.output_index or 0
         item = self._at.items.get(index)
@@ -484,32 +423,32 @@ class ResponsesFold:
             item = self._at.items[index] = _Item(kind)
         return item
 
-    def _take_text(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_text(self, event: Said, at: int, events: list[Event]) -> None:
         extra = NO_EXTRA
         if event.logprobs:
             extra = msgspec.Raw(_encode({"choice": {"logprobs": {"content": event.logprobs}}}))
         self._text(self._item(event, "message"), event.delta or "", at, events, extra)
 
-    def _take_refusal(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_refusal(self, event: Said, at: int, events: list[Event]) -> None:
         self._refusal(self._item(event, "message"), event.delta or "", at, events)
 
-    def _take_reasoning(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_reasoning(self, event: Said, at: int, events: list[Event]) -> None:
         self._reasoning(self._item(event, "reasoning"), event.delta or "", at, events)
 
-    def _take_section(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_section(self, event: Said, at: int, events: list[Event]) -> None:
         """Another paragraph of a summary."""
         item = self._item(event, "reasoning")
         if event.summary_index and item.said:
             self._reasoning(item, "\n\n", at, events)
 
-    def _take_arguments(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_arguments(self, event: Said, at: int, events: list[Event]) -> None:
         self._tool(self._item(event, "call"), event.delta or "", at, events)
 
-    def _take_input(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_input(self, event: Said, at: int, events: list[Event]) -> None:
         item = self._item(event, "custom")
         self._tool(item, _within_json(event.delta or ""), at, events)
 
-    def _take_annotation(self, event: _Event, at: int, events: list[Event]) -> None:
+    def _take_annotation(self, event: Said, at: int, events: list[Event]) -> None:
         cited = event.annotation
         if cited is None or not cited.url or len(self._at.cited) >= _MAX_SOURCES:
             return
@@ -574,7 +513,7 @@ class ResponsesFold:
         except BAD_JSON:
             raise UpstreamProtocol("where the answer was interrupted cannot be read") from None
 
-    _Take = Callable[["ResponsesFold", _Event, int, list[Event]], None]
+    _Take = Callable[["ResponsesFold", Said, int, list[Event]], None]
     _TAKES: ClassVar[dict[str, Any]] = {
         "response.output_text.delta": _take_text,
         "response.refusal.delta": _take_refusal,
@@ -599,21 +538,3 @@ class ResponsesFold:
 def _within_json(text: str) -> str:
     """The text as it stands between the quotation marks of a JSON string."""
     return _encode(text)[1:-1].decode()
-
-
-def _count(given: int | None) -> int | None:
-    return given if given is not None and 0 <= given <= MAX_COUNT else None
-
-
-def _is_object(raw: msgspec.Raw) -> bool:
-    try:
-        return bool(_object.decode(raw))
-    except BAD_JSON:
-        return False
-
-
-def _cached_tokens(details: msgspec.Raw) -> int:
-    try:
-        return _count(_cached.decode(details).cached_tokens) or 0
-    except BAD_JSON:
-        return 0
