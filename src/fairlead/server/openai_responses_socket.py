@@ -36,7 +36,7 @@ from fairlead.server.openai_requests import orphan_window, ours
 from fairlead.server.openai_responses_request import asked
 from fairlead.server.socket import foreign, refuse
 from fairlead.server.system import System
-from fairlead.transports.body import UNWINDING
+from fairlead.transports.body import once_unwound
 from fairlead.transports.response_messages import ResponseMessages
 from fairlead.transports.websocket import OVERLOAD, POLICY, TOO_BIG, Socket
 
@@ -57,12 +57,7 @@ async def socket(websocket: WebSocket) -> None:
     # A browser holds a connection to be broken for which none of its offers was chosen.
     offered: list[str] = websocket.scope["subprotocols"]
     await websocket.accept(next((name for name in offered if name == _SUBPROTOCOL), None))
-    serving = partial(_serve, system, websocket, caller, window)
-    unwinding = websocket.scope.get(UNWINDING)
-    if unwinding is None:
-        await serving()
-    else:
-        unwinding.append(serving)
+    await once_unwound(websocket.scope, partial(_serve, system, websocket, caller, window))
 
 
 #: What the vendor's clients in browsers offer beside their key.

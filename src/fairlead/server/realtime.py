@@ -38,7 +38,7 @@ from fairlead.server.realtime_relay import Relay, line
 from fairlead.server.socket import foreign, refuse
 from fairlead.server.system import System
 from fairlead.server.tables.upstream import Upstream
-from fairlead.transports.body import UNWINDING
+from fairlead.transports.body import once_unwound
 from fairlead.transports.callers import OPENAI_KEY_PROTOCOL, credential
 from fairlead.transports.replies import ReplyWire
 from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, Socket
@@ -117,12 +117,7 @@ async def socket(websocket: WebSocket) -> None:
     found = await _handshake(system, websocket)
     if found is None:
         return
-    serving = partial(_serve, system, websocket, found)
-    unwinding = websocket.scope.get(UNWINDING)
-    if unwinding is None:
-        await serving()
-    else:
-        unwinding.append(serving)
+    await once_unwound(websocket.scope, partial(_serve, system, websocket, found))
 
 
 async def _handshake(system: System, websocket: WebSocket) -> Opening | None:

@@ -18,7 +18,7 @@ from fairlead.policy.caller import Caller
 from fairlead.protocols import native
 from fairlead.protocols.uploads import Uploads
 from fairlead.server.system import System
-from fairlead.transports.body import UNWINDING
+from fairlead.transports.body import once_unwound
 from fairlead.transports.callers import OPENAI
 from fairlead.transports.places import Place
 from fairlead.transports.websocket import OVERLOAD, POLICY, RESTART, TOO_BIG, Socket, SocketWire
@@ -39,12 +39,7 @@ async def socket(websocket: WebSocket) -> None:
     caller = await _handshake(system, websocket)
     if caller is None:
         return
-    serving = partial(_serve, system, websocket, caller)
-    unwinding = websocket.scope.get(UNWINDING)
-    if unwinding is None:
-        await serving()
-    else:
-        unwinding.append(serving)
+    await once_unwound(websocket.scope, partial(_serve, system, websocket, caller))
 
 
 async def _handshake(system: System, websocket: WebSocket) -> Caller | None:

@@ -35,7 +35,7 @@ STREAMING = {
 
 
 #: The key of a scope under which :class:`Unwound` takes over what streams.
-UNWINDING = "fairlead.unwinding"
+_UNWINDING = "fairlead.unwinding"
 
 
 class Unwound:
@@ -48,7 +48,7 @@ class Unwound:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         streams: list[Callable[[], Awaitable[None]]] = []
         ours = dict(scope)
-        scope[UNWINDING] = streams
+        scope[_UNWINDING] = streams
         await self._app(scope, receive, send)
         if streams:
             # What the framework has left in the scope is of no more use either.
@@ -56,6 +56,15 @@ class Unwound:
             scope.update(ours)
             del ours
             await streams.pop()()
+
+
+async def once_unwound(scope: Scope, streaming: Callable[[], Awaitable[None]]) -> None:
+    """Stream when the framework has gone, if :class:`Unwound` is around it; else now."""
+    unwinding = scope.get(_UNWINDING)
+    if unwinding is None:
+        await streaming()
+    else:
+        unwinding.append(streaming)
 
 
 class BodyWire(Wire, Protocol):
@@ -106,11 +115,7 @@ class StreamResponse(Response):
         self._coding = coding
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        unwinding = scope.get(UNWINDING)
-        if unwinding is None:
-            await self._stream(scope, receive, send)
-        else:
-            unwinding.append(partial(self._stream, scope, receive, send))
+        await once_unwound(scope, partial(self._stream, scope, receive, send))
 
     async def _stream(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
