@@ -34,35 +34,21 @@ UpstreamKey = Annotated[
 ]
 Upstreams = Annotated[
     tuple[upstream.Upstream, ...],
-    _says(
-        "Several model servers, each with name, base_url, models, api_key_env, …",
-        why="several values belong together: write [[upstreams]] in the configuration file",
-        **TABLE,
+    _says.table(
+        "[[upstreams]]", "Several model servers, each with name, base_url, models, api_key_env, …"
     ),
 ]
 Routes = Annotated[
     tuple[route.RouteTable, ...],
-    _says(
-        "Which upstreams and models the questions of some callers go to.",
-        why="several values belong together: write [[routes]] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[[routes]]", "Which upstreams and models the questions of some callers go to."),
 ]
 Aliases = Annotated[
     tuple[route.AliasTable, ...],
-    _says(
-        "Other names for models.",
-        why="several values belong together: write [[aliases]] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[[aliases]]", "Other names for models."),
 ]
 Apps = Annotated[
     tuple[app.App, ...],
-    _says(
-        "Applications of your own behind Fairlead, each at a path.",
-        why="several values belong together: write [[apps]] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[[apps]]", "Applications of your own behind Fairlead, each at a path."),
 ]
 Plugins = Annotated[
     tuple[plugin.PluginTable, ...],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fairlead.server.tables import jwt, key, oauth2, oidc
-from fairlead.server.values.value import TABLE, Group
+from fairlead.server.values.value import Group
 
 _says = Group("Identity")
 
@@ -22,25 +22,13 @@ Keys = Annotated[
 ]
 Jwt = Annotated[
     jwt.Jwt,
-    _says(
-        "Signed tokens of an issuer, as [jwt] in the file.",
-        why="several values belong together: write [jwt] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[jwt]", "Signed tokens of an issuer, as [jwt] in the file."),
 ]
 Oauth2 = Annotated[
     oauth2.OAuth2,
-    _says(
-        "Opaque tokens, by asking their issuer, as [oauth2] in the file.",
-        why="several values belong together: write [oauth2] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[oauth2]", "Opaque tokens, by asking their issuer, as [oauth2] in the file."),
 ]
 Oidc = Annotated[
     oidc.Oidc,
-    _says(
-        "Logging in with a browser, as [oidc] in the file.",
-        why="several values belong together: write [oidc] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[oidc]", "Logging in with a browser, as [oidc] in the file."),
 ]

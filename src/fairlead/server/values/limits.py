@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fairlead.policy.attachments import MEDIA_TYPE
 from fairlead.server.tables import budget, consumer
-from fairlead.server.values.value import BYTES, SECONDS, TABLE, Group
+from fairlead.server.values.value import BYTES, SECONDS, Group
 
 _says = Group("Limits")
 
@@ -42,26 +42,19 @@ QueueEach = Annotated[int, _says("Of these, one consumer's; 0: as many as all.",
 QueueWait = Annotated[float, _says("How long a question waits for room.", gt=0, **SECONDS)]
 Consumers = Annotated[
     tuple[consumer.Consumer, ...],
-    _says(
-        "Consumers that get another share than the rest.",
-        why="several values belong together: write [[consumers]] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[[consumers]]", "Consumers that get another share than the rest."),
 ]
 Budgets = Annotated[
     tuple[budget.BudgetTable, ...],
-    _says(
+    _says.table(
+        "[[budgets]]",
         "How many tokens and requests, and how much money, may be used in which time.",
-        why="several values belong together: write [[budgets]] in the configuration file",
-        **TABLE,
     ),
 ]
 Prices = Annotated[
     tuple[budget.PriceTable, ...],
-    _says(
-        "What models cost, for budgets of money and for the ledger of usage.",
-        why="several values belong together: write [[prices]] in the configuration file",
-        **TABLE,
+    _says.table(
+        "[[prices]]", "What models cost, for budgets of money and for the ledger of usage."
     ),
 ]
 Tokenizer = Annotated[

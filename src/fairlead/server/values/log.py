@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fairlead.server.tables import traces
-from fairlead.server.values.value import TABLE, Group, check_networks
+from fairlead.server.values.value import Group, check_networks
 
 _says = Group("Log")
 
@@ -18,11 +18,7 @@ MetricsAddresses = Annotated[
 ]
 Traces = Annotated[
     traces.Traces,
-    _says(
-        "Where traces of answers go, as [traces] in the file.",
-        why="several values belong together: write [traces] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[traces]", "Where traces of answers go, as [traces] in the file."),
 ]
 LogFormat = Annotated[
     Literal["auto", "json", "console"], _says("auto: for people on a terminal, else JSON.")

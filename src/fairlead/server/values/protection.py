@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fairlead.server.tables import rule
-from fairlead.server.values.value import SECONDS, TABLE, Group, check_networks
+from fairlead.server.values.value import SECONDS, Group, check_networks
 
 _says = Group("Protection")
 
@@ -27,11 +27,7 @@ DenyAddresses = Annotated[
 ]
 Rules = Annotated[
     tuple[rule.Rule, ...],
-    _says(
-        "Which requests may come in, and how often.",
-        why="several values belong together: write [[rules]] in the configuration file",
-        **TABLE,
-    ),
+    _says.table("[[rules]]", "Which requests may come in, and how often."),
 ]
 MaxConnections = Annotated[int, _says("Connections at once; 0: no cap.", ge=0, le=10_000_000)]
 MaxConnectionsEach = Annotated[

@@ -32,6 +32,11 @@ class Group:
             more["check"] = check
         return msgspec.Meta(description=description, extra={"group": self._name, **more}, **limits)
 
+    def table(self, header: str, description: str) -> msgspec.Meta:
+        """Such a description of what is written in the file alone, under ``header``."""
+        why = f"several values belong together: write {header} in the configuration file"
+        return self(description, why=why, **TABLE)
+
 
 def check_networks(networks: tuple[str, ...]) -> str:
     """What is wrong with networks; empty: nothing."""
