@@ -24,7 +24,9 @@ from tests.library.conftest import served
 from tests.support.server import ServerProcess
 
 GATED = Pace(gated=True)
-every_transport = pytest.mark.parametrize("transport", ["sse", "websocket", "poll", "connect"])
+every_transport = pytest.mark.parametrize(
+    "transport", ["sse", "websocket", "poll", "ndjson", "connect"]
+)
 
 
 @pytest.mark.timeout(900)

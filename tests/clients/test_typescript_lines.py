@@ -28,7 +28,7 @@ from tests.clients.lines import CUTS, PATIENCE, TOKENS, as_recorded, exact, host
 GATED = Pace(gated=True)
 AT_ONCE = {"maxDelay": 0, "maxRetries": 1000}
 LADDER = ["sse", "websocket", "poll"]
-TRANSPORTS = [*LADDER, "connect"]
+TRANSPORTS = [*LADDER, "ndjson", "connect"]
 
 
 @pytest.mark.timeout(PATIENCE)

@@ -10,7 +10,13 @@ from fairlead.testing.upstream.requests import Ending
 from tests.page.driving import STORY, WORDS, drive
 
 GATED = Answer(tokens=WORDS, pace=Pace(gated=True))
-NAMES = {"SSE": "sse", "WebSocket": "websocket", "Long poll": "poll", "Connect": "connect"}
+NAMES = {
+    "SSE": "sse",
+    "WebSocket": "websocket",
+    "Long poll": "poll",
+    "NDJSON": "ndjson",
+    "Connect": "connect",
+}
 
 
 async def test_one_answer_is_read_over_all_lines_and_cut_and_measured(
@@ -32,7 +38,7 @@ async def test_one_answer_is_read_over_all_lines_and_cut_and_measured(
         assert "healed after" in lane["end"]
     assert "Nothing lost, nothing repeated" in seen["said"]
     assert "SSE" in seen["verdict"]
-    assert len(seen["rows"]) == 4
+    assert len(seen["rows"]) == 5
     assert seen["plots"] == 6
     assert seen["foreign"] == []
     assert seen["lazily"]
@@ -73,5 +79,5 @@ async def test_what_the_server_refuses_is_said(url: str, upstream: ScriptedUpstr
     upstream.script(Status(400), Answer(text="There."))
     seen = await drive("lab.refused", url)
     assert "did not accept the question" in seen["said"]
-    assert seen["lanes"] == 4
+    assert seen["lanes"] == 5
     assert seen["verdict"]

@@ -10,7 +10,13 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.page.driving import STORY, WORDS, drive, releasing
 
 GATED = Answer(tokens=WORDS, pace=Pace(gated=True))
-NAMES = {"sse": "SSE", "websocket": "WebSocket", "poll": "Long poll", "connect": "Connect"}
+NAMES = {
+    "sse": "SSE",
+    "websocket": "WebSocket",
+    "poll": "Long poll",
+    "ndjson": "NDJSON",
+    "connect": "Connect",
+}
 
 
 @pytest.mark.parametrize("transport", NAMES)

@@ -12,8 +12,8 @@ import type { SocketClass, Sockets } from "./websocket.js";
 export interface ClientOptions extends Access, Patience {
   /**
    * How answers are read. `auto` begins with `sse`, falls to `websocket` and then to `poll` on a
-   * path that holds streams back, and climbs again when it no longer does. `connect` is never
-   * chosen by itself: it is for servers, proxies and logs that know Connect.
+   * path that holds streams back, and climbs again when it no longer does. `ndjson` and `connect`
+   * are never chosen by themselves: they are for proxies, logs and servers that know them.
    */
   transport?: "auto" | TransportName;
   /**

@@ -54,11 +54,17 @@ const FRUITLESS = 2;
 /** Codes of problems that no server states. */
 const OF_THE_LINE: ReadonlySet<string> = new Set(["unreachable", "stalled", "protocol"]);
 
-const TRANSPORTS: Record<TransportName, Transport> = { sse, websocket, poll, connect };
+const TRANSPORTS: Record<TransportName, Transport> = {
+  ...{ sse, websocket, poll, ndjson, connect },
+};
 
 /** Not everybody reads over these: they are fetched by who does. */
 async function* websocket(call: Call): AsyncGenerator<Message> {
   yield* (await fetched(import("./websocket.js"))).websocket(call);
+}
+
+async function* ndjson(call: Call): AsyncGenerator<Message> {
+  yield* (await fetched(import("./ndjson.js"))).ndjson(call);
 }
 
 async function* connect(call: Call): AsyncGenerator<Message> {

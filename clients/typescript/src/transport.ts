@@ -3,8 +3,11 @@ import type { Message } from "./events.js";
 import type { Http, Init } from "./http.js";
 import type { Sockets } from "./websocket.js";
 
-/** The ways to read an answer: Server-Sent Events over fetch, a WebSocket, long polling, Connect. */
-export type TransportName = "sse" | "websocket" | "poll" | "connect";
+/**
+ * The ways to read an answer: Server-Sent Events over fetch, a WebSocket, long polling, lines of JSON
+ * over fetch, Connect.
+ */
+export type TransportName = "sse" | "websocket" | "poll" | "ndjson" | "connect";
 
 /** What is asked. */
 export interface Start {

@@ -1,4 +1,4 @@
-const NAMES = ["SSE", "WebSocket", "Long poll", "Connect"];
+const NAMES = ["SSE", "WebSocket", "Long poll", "NDJSON", "Connect"];
 
 const lane = (page, name) => page.locator(".lane", { has: page.getByRole("heading", { name, exact: true }) });
 

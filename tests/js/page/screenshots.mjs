@@ -70,7 +70,7 @@ export async function lab({ visit, options }) {
     const v = await visit({ ...look, path: "/#/lab" });
     const { page } = v;
     await v.button("Ask and measure").click();
-    await page.locator(".lane-text", { hasText: "mainland" }).nth(3).waitFor();
+    await page.locator(".lane-text", { hasText: "mainland" }).nth(4).waitFor();
     await v.button("Cut the lines").click();
     if (options.all) await page.screenshot({ path: `${options.folder}/lab-${name}-writing.png` });
     await page.locator(".results canvas").first().waitFor();

@@ -30,6 +30,7 @@ export function inkOf(element: Element): Ink {
       sse: colour("--line-sse"),
       websocket: colour("--line-websocket"),
       poll: colour("--line-poll"),
+      ndjson: colour("--line-ndjson"),
       connect: colour("--line-connect"),
     },
   };
@@ -40,6 +41,7 @@ const DASH: Record<Compared, number[]> = {
   sse: [],
   websocket: [7, 3],
   poll: [2, 3],
+  ndjson: [12, 4],
   connect: [10, 3, 2, 3],
 };
 

@@ -147,7 +147,11 @@ export class Run {
   /** Ask once, and leave the answer to the lines. */
   async #ask(): Promise<void> {
     // What a line costs is not what it costs to fetch the code that reads it.
-    await Promise.all([import("@fairlead/client/websocket"), import("@fairlead/client/connect")]);
+    await Promise.all([
+      import("@fairlead/client/websocket"),
+      import("@fairlead/client/ndjson"),
+      import("@fairlead/client/connect"),
+    ]);
     const { question, model } = this.asked;
     const answer = this.#session.client.ask(question, {
       ...(model && { model }),
@@ -308,5 +312,6 @@ class Transfers {
 const OWN: Partial<Record<Compared, RegExp>> = {
   sse: /\/streams\/[^/?]+$/,
   poll: /\/streams\/[^/?]+\?wait=/,
+  ndjson: /\/streams\/[^/?]+\?after=/,
   connect: /\/fairlead\.v1\.Answers\/Attach$/,
 };

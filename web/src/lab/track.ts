@@ -1,7 +1,7 @@
 import type { AnswerEvent, ConnectionState, TransportName } from "@fairlead/client";
 
 /** What is compared. */
-export const COMPARED = ["sse", "websocket", "poll", "connect"] as const;
+export const COMPARED = ["sse", "websocket", "poll", "ndjson", "connect"] as const;
 export type Compared = Extract<TransportName, (typeof COMPARED)[number]>;
 
 /** Text that came. Times here are in milliseconds since the lines were opened. */

@@ -4,7 +4,7 @@ import { choose, transport, useSession, type Transport } from "../lib/session.js
 import { Icon } from "../ui/icons.js";
 import { words } from "../words/words.js";
 
-const CHOICES = ["auto", "sse", "websocket", "poll", "connect"] as const;
+const CHOICES = ["auto", "sse", "websocket", "poll", "ndjson", "connect"] as const;
 
 /** Which transport answers are read over, of those that the server has, and a way to break it. */
 export function WireMenu({ info }: { info: Info }) {

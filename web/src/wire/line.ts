@@ -74,7 +74,7 @@ export class Line {
 function isStream(input: RequestInfo | URL, init: RequestInit): boolean {
   const headers = new Headers(init.headers);
   return (
-    headers.get("Accept") === "text/event-stream" ||
+    /^(?:text\/event-stream|application\/x-ndjson)$/.test(headers.get("Accept") ?? "") ||
     headers.get("Content-Type") === "application/connect+json" ||
     String(input).includes("wait=")
   );

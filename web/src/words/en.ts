@@ -103,6 +103,7 @@ export const en = {
     sse: "SSE",
     websocket: "WebSocket",
     poll: "Long poll",
+    ndjson: "NDJSON",
     connect: "Connect",
   },
   cut: "Cut the line",

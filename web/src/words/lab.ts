@@ -75,7 +75,7 @@ const en = {
     "The time between two arrivals is mostly the model’s pace. Long polling brings several tokens at once after a moment of nothing; one sees that as steps.",
     "Bytes read are what the page got: decompressed, without headers, TLS and TCP. “On the wire” is what the browser says of requests, headers included; of WebSockets and of requests that were cut it says nothing.",
     "After a cut each line comes back at once. Elsewhere the server says how long to wait, so that not all come back together. The time holds the wait for the model’s next token, and over HTTP/1.1 and for WebSockets a new connection.",
-    "All lines share one browser, one processor and one network: they disturb each other a little, and the browser’s clock is coarse on purpose. NDJSON is not here: a page reads it exactly as it reads SSE over fetch. One run is one run: measure again, at another time and in another place.",
+    "All lines share one browser, one processor and one network: they disturb each other a little, and the browser’s clock is coarse on purpose. SSE and NDJSON over fetch differ by the words around the same events, and by little else. One run is one run: measure again, at another time and in another place.",
   ],
 };
 
@@ -153,7 +153,7 @@ const zh: typeof en = {
     "两次到达之间的时间主要是模型的速度。长轮询在片刻停顿之后一次带来若干 token，看起来像台阶。",
     "“读到的字节”是页面得到的内容：已解压，不含头部、TLS 与 TCP。“线路上的字节”是浏览器关于请求的说法，含头部；对于 WebSocket 和被切断的请求，它什么也不说。",
     "切断之后每条连接立即回来。在别处，由服务器决定等待多久，以免大家同时回来。此时间包含等待模型下一个 token 的时间，在 HTTP/1.1 上和对于 WebSocket 还包含建立新连接的时间。",
-    "所有连接共用一个浏览器、一个处理器和一个网络，彼此略有干扰，而且浏览器的时钟有意做得粗略。这里没有 NDJSON：页面读取它的方式与通过 fetch 读取 SSE 完全相同。一次测量只是一次：请在别的时间、别的地方再测。",
+    "所有连接共用一个浏览器、一个处理器和一个网络，彼此略有干扰，而且浏览器的时钟有意做得粗略。通过 fetch 读取的 SSE 与 NDJSON 只在同样事件的包装上不同，此外几乎没有差别。一次测量只是一次：请在别的时间、别的地方再测。",
   ],
 };
 

@@ -97,6 +97,7 @@ export const zh: Words = {
     sse: "SSE",
     websocket: "WebSocket",
     poll: "长轮询",
+    ndjson: "NDJSON",
     connect: "Connect",
   },
   cut: "切断连接",
