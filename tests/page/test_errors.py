@@ -115,9 +115,11 @@ async def test_a_sign_in_that_ends_takes_nothing_along(
             async with session.delete(f"/admin/keys/{made[0]['id']}") as response:
                 assert response.status == 200
             first = {"Authorization": f"Bearer {made[0]['key']}"}
+            status = 200
             async with asyncio.timeout(60):
-                while (await session.get("/me", headers=first)).status == 200:
-                    pass
+                while status == 200:
+                    async with session.get("/me", headers=first) as response:
+                        status = response.status
 
         seen = await drive(
             "errors.expired", server.url, at, first=made[0]["key"], second=made[1]["key"]
