@@ -160,6 +160,8 @@ class Engine:
             self._readers,
             self.turns,
             self.metering,
+            store,
+            self.node,
             clock,
         )
         self._upkeep = Upkeep(

@@ -20,7 +20,7 @@ from fairlead.events.model import Done, Event, Unknown
 from fairlead.journal.log import Head, position
 from fairlead.journal.position import Writer as PositionWriter
 from fairlead.policy.caller import Caller
-from fairlead.ports.store import Batch, Store, Subscription
+from fairlead.ports.store import Batch, Store, StreamSpec, Subscription
 
 #: Frames kept for readers of a live stream that are a moment behind.
 _WINDOW = 32
@@ -38,6 +38,7 @@ class Live:
     __slots__ = (
         "_position",
         "_subscription",
+        "consumer",
         "head",
         "meta",
         "news",
@@ -47,9 +48,12 @@ class Live:
         "stream",
     )
 
-    def __init__(self, store: Store, stream: str, meta: GenerationMeta, head: Head) -> None:
+    def __init__(self, store: Store, spec: StreamSpec, meta: GenerationMeta, head: Head) -> None:
+        stream = spec.id
         self.store = store
         self.stream = stream
+        #: Whose stream it is.
+        self.consumer = spec.owner
         self.meta = meta
         self.head = head
         self.readers: set[Reader[Any]] = set()

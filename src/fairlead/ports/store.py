@@ -117,6 +117,22 @@ class Page(msgspec.Struct, frozen=True):
     cursor: str | None
 
 
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that ``writer``, a living owner, writes; the rest as in :class:`StreamInfo`."""
+
+    writer: str
+    spec: StreamSpec
+    meta: bytes
+    created: float
+
+
+class Leases(msgspec.Struct, frozen=True):
+    """The living ``owners``, and some of what they write, the newest first."""
+
+    owners: tuple[str, ...]
+    held: tuple[Lease, ...]
+
+
 class StoreSize(msgspec.Struct, frozen=True):
     """How much a store holds. ``disk_bytes`` is 0 for one without a disk."""
 
@@ -187,6 +203,11 @@ class Store(Protocol):
 
     async def abandoned(self, limit: int = 100) -> list[str]:
         """Ids of streams that are not closed, had a writer, and whose writer's lease is over."""
+        ...
+
+    async def leases(self, limit: int = 100, but: str = "") -> Leases:
+        """Who lives, and the ``limit`` newest streams that are not closed and are held by one of
+        them, other than ``but``."""
         ...
 
     # -- writing

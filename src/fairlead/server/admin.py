@@ -34,7 +34,7 @@ _MOST_KEYS = 1000
 _MOST_STREAMS = 1000
 _MAX_SEARCH = 200
 #: What a stream may be doing; empty: any of it.
-_STATES = ("", "queued", "writing", "read")
+_STATES = ("", "queued", "writing", "elsewhere", "read")
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
@@ -277,7 +277,7 @@ async def streams(request: Request) -> Response:
 
 @router.get(
     "/overview",
-    summary="How this node does, in one look",
+    summary="How this node does, and what all nodes write, in one look",
     openapi_extra={
         "parameters": [
             *_text("search"),
@@ -294,16 +294,17 @@ async def streams(request: Request) -> Response:
 )
 async def overview(request: Request) -> Response:
     """The counts of ``GET /admin/streams`` and the tokens a second of all its answers (``rate``),
-    the upstreams of ``GET /admin/upstreams``, and the first ``limit`` of those streams that have
-    ``search`` in their names and are of a ``state``, with the number of all that do
-    (``matching``). Numbers are sorted the largest first, words by the alphabet."""
+    the upstreams of ``GET /admin/upstreams``, the living ``nodes`` of the store, and the first
+    ``limit`` of the streams that have ``search`` in their names and are of a ``state``, with the
+    number of all that do (``matching``). What other nodes write is there, too (``elsewhere``).
+    Numbers are sorted the largest first, words by the alphabet."""
     caller = await _overseer(request)
     system = http.system(request)
     engine = system.engine
     search = request.query_params.get("search", "")
     if len(search) > _MAX_SEARCH:
         raise BadRequest(f"'search' must be at most {_MAX_SEARCH} characters")
-    everything = engine.overview.streams(caller)
+    everything, nodes = await engine.overview.everywhere(caller)
     found = chosen(
         everything,
         search=search,
@@ -319,6 +320,7 @@ async def overview(request: Request) -> Response:
             "draining": engine.draining,
             **msgspec.to_builtins(engine.overview.census()),
             "rate": round(math.fsum(each.rate for each in everything), 1),
+            "nodes": nodes,
             "matching": len(found),
             "streams": [_live(each) for each in found[:limit]],
             "upstreams": msgspec.to_builtins(system.offer.upstreams.snapshot()),
