@@ -43,6 +43,7 @@ from fairlead.server.http import error_response
 from fairlead.server.openapi import document
 from fairlead.server.page import page
 from fairlead.server.requests import HEADER, Requests
+from fairlead.server.straight import Straight, endpoints
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
 from fairlead.transports.body import Unwound
@@ -119,7 +120,9 @@ def build_app(system: System) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unforeseen)
 
-    served: ASGIApp = Gate(app, system.entrance, system.callers)
+    straight = endpoints(own, chat.post_chat, openai_chat.create, openai_responses.create)
+    served: ASGIApp = Straight(app, straight, _unforeseen)
+    served = Gate(served, system.entrance, system.callers)
     if system.config.base_path:
         served = BasePath(served, system.config.base_path)
     if system.config.cors_origins:
