@@ -31,6 +31,7 @@ from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest
 from fairlead.providers import openai_errors, openai_passed, retry
 from fairlead.providers.body import STREAM, Response
+from fairlead.providers.connector import Connector
 from fairlead.providers.openai_answer import Answer, Fold
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.providers.openai_question import SPEAKS, Question
@@ -249,7 +250,7 @@ class OpenAICompatibleProvider:
             for name, value in config.headers.items():
                 headers[ours.get(name.lower(), name)] = value
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=Connector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
                 response_class=Response,
