@@ -25,6 +25,7 @@ from fairlead.engine.course import Pulse
 from fairlead.engine.dialogue import Exchange, exchange, given, kept
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
+from fairlead.engine.filed import Filed
 from fairlead.engine.generation import Generation, queued
 from fairlead.engine.generations import Generations, opening
 from fairlead.engine.limits import Limits
@@ -69,6 +70,7 @@ from fairlead.ports.audit import Audit, entry
 from fairlead.ports.conversations import (
     Conversations,
 )
+from fairlead.ports.files import Files
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.observer import Observer
@@ -93,8 +95,9 @@ class Engine:
     credentials have ended; without it they end when they expire. ``metering`` has the budgets.
     ``shares``: of the room for generations, by consumer, where one has another than the rest.
     ``transforms``: what prompts and answers pass through, but those that are relayed.
-    ``observers`` are told how generations go; ``audit`` is told of what somebody does to streams of
-    somebody else's.
+    ``files`` knows whose the files are that upstreams keep; without it they are the upstreams'
+    business. ``observers`` are told how generations go; ``audit`` is told of what somebody does to
+    streams of somebody else's.
     """
 
     def __init__(
@@ -114,6 +117,7 @@ class Engine:
         transforms: Transforms | None = None,
         observers: Sequence[Observer] = (),
         audit: Audit | None = None,
+        files: Files | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -144,6 +148,7 @@ class Engine:
         )
         self._signals: ports.Subscription | None = None
         self._authority = Authority(clock)
+        self.filed = None if files is None else Filed(files, self._authority)
         self._readers = Readers(
             store,
             self.node,
@@ -252,8 +257,9 @@ class Engine:
         answers, where it is none of :attr:`models`.
 
         Raises :class:`~fairlead.errors.BadRequest` and :class:`~fairlead.errors.TooLarge` for what
-        cannot be asked, :class:`~fairlead.errors.Conflict` when the key was used for another
-        question, :class:`~fairlead.errors.Busy` when the queue is full and
+        cannot be asked, :class:`~fairlead.errors.NotFound` for a file of somebody else's,
+        :class:`~fairlead.errors.Conflict` when the key was used for another question,
+        :class:`~fairlead.errors.Busy` when the queue is full and
         :class:`~fairlead.errors.TooMany` when the caller's part of it is,
         :class:`~fairlead.errors.Draining` when nothing new is begun,
         :class:`~fairlead.errors.BudgetExhausted` when a budget has not enough left.
@@ -261,6 +267,8 @@ class Engine:
         self._authority.allow(caller, Verb.START, None)
         ask = ask.checked(self.limits)
         model = model or self.models.choose(ask.model, caller)
+        if self.filed is not None:
+            model = await self.filed.place(caller, ask, model)
         stream = self._id(caller, key)
         if not key:
             return await self._start(caller, ask, model, stream)

@@ -212,6 +212,19 @@ class BalancedProvider:
                     return gate, provider
         return None
 
+    def at(self, upstream: str) -> BalancedProvider | None:
+        """See :class:`~fairlead.ports.files.Keeping`."""
+        choices = [
+            Choice(choice.model, gates, choice.strategy)
+            for choice in self.choices
+            if (gates := tuple(gate for gate in choice.gates if gate.name == upstream))
+        ]
+        if not choices:
+            return None
+        return BalancedProvider(
+            self._upstreams, choices, entropy=self._entropy, now_ms=self._now_ms, clock=self._clock
+        )
+
     async def close(self) -> None:
         """There is nothing to free: the upstreams are the server's."""
 

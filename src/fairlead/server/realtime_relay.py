@@ -169,12 +169,14 @@ class Relay:
                 await self._there.send_bytes(message.get("bytes") or b"")
                 continue
             event = _looked_at(text)
-            if event.type == "response.create":
-                try:
+            try:
+                if self._engine.filed is not None:
+                    await self._engine.filed.checked(self.caller, text)
+                if event.type == "response.create":
                     await self._draw(event.event_id)
-                except FairleadError as error:
-                    await self._tell(error, event.event_id)
-                    continue
+            except FairleadError as error:
+                await self._tell(error, event.event_id)
+                continue
             await self._there.send_str(text)
 
     async def _down(self) -> None:

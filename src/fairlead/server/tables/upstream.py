@@ -58,6 +58,10 @@ class Upstream(Table, frozen=True, kw_only=True):
         bool,
         says("it holds Realtime sessions with its models itself, at `{base_url}/realtime`: audio"),
     ] = False
+    files: Annotated[
+        bool,
+        says("it keeps files, at `{base_url}/files`: `/v1/files` is passed to it; one upstream may"),
+    ] = False
     connect_timeout: Annotated[float, says("seconds for name, TCP and TLS")] = 10.0
     first_token_timeout: Annotated[
         float, says("seconds from the request to the first piece of the answer")
@@ -120,6 +124,8 @@ class Upstream(Table, frozen=True, kw_only=True):
     @classmethod
     def check(cls, tables: tuple[Self, ...]) -> str:
         names: set[str] = set()
+        if len(keep := [upstream.name for upstream in tables if upstream.files]) > 1:
+            return f"{keep[1]}: files: {keep[0]!r} keeps files already, and only one may"
         for upstream in tables:
             where = f"{upstream.name}: "
             if not upstream.name or not upstream.name.isprintable():
