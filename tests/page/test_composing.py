@@ -20,6 +20,7 @@ async def test_nothing_that_was_typed_is_lost(url: str, upstream: ScriptedUpstre
     seen = await drive("composing.typing", url)
     assert seen["draft"] == "One\nTwo"
     assert "did not accept the question" in seen["refused"]
+    assert (seen["typed"], seen["later"]) == ("Three", "Three")
     assert seen["bubbles"] == ["One\nTwo"]
     assert seen["text"] == "Here it is."
 
@@ -31,7 +32,8 @@ async def test_pictures_and_texts_go_along_within_the_limits(
     async with serving(tmp_path, upstream, "--max-attachment-bytes", "2048") as server:
         png = base64.b64encode(picture(6, 4)).decode()
         seen = await drive("composing.attachments", server.url, png=png)
-    assert seen["chosen"] == ["chart.png", "notes.log"]
+    assert seen["before"] == seen["chosen"] == ["chart.png", "notes.log"]
+    assert (seen["preview"], seen["left"]) == (6, 0)
     assert seen["refused"] == [
         "archive.zip is of a type that this server does not take.",
         "large.txt is larger than 2 kB.",

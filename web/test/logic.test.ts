@@ -1,3 +1,4 @@
+import { beyond } from "../src/lib/attached.js";
 import type { AnswerEvent, ConnectionState } from "@fairlead/client";
 import { expect, test } from "vitest";
 import { after, merged, NONE, without } from "../src/lib/away.js";
@@ -150,4 +151,19 @@ test("polls that end as they should are no breaks", () => {
     meter.event(token(`p${n}`), n);
   }
   expect(meter.reading).toMatchObject({ reconnects: 0, resumed: "", firstToken: null });
+});
+
+test("files that wait are kept within bounds: the oldest go", () => {
+  const row = (conversation: string, at: number, size: number) => ({
+    ...{ conversation, at },
+    files: [{ type: "text/plain", name: "a", data: { length: size } as Uint8Array }],
+  });
+  const mega = 1024 * 1024;
+  expect(beyond([row("a", 1, mega), row("b", 2, mega)])).toEqual([]);
+  expect(beyond([row("a", 1, 30 * mega), row("b", 3, 30 * mega), row("c", 2, 30 * mega)])).toEqual([
+    "a",
+  ]);
+  expect(beyond([row("alone", 1, 65 * mega)])).toEqual(["alone"]);
+  const many = Array.from({ length: 22 }, (_, n) => row(String(n), n, 1));
+  expect(beyond(many)).toEqual(["1", "0"]);
 });

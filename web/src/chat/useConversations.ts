@@ -1,5 +1,6 @@
 import { FairleadError, type ConversationSummary } from "@fairlead/client";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { keepFiles } from "../lib/attached.js";
 import * as away from "../lib/away.js";
 import { forget, keepDraft } from "../lib/kept.js";
 import { useSession } from "../lib/session.js";
@@ -107,6 +108,7 @@ export function useConversations(current: string, busy: boolean): Conversations 
       await server.remove(id);
       keepDraft(id, "");
       forget(id);
+      void keepFiles(id, []);
       const next = away.without(away.kept(), id);
       away.keep(next);
       setKnown(next);
