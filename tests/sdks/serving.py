@@ -30,16 +30,20 @@ def serving(
     **settings: Any,
 ) -> ServerProcess:
     """A server in ``folder`` that knows two consumers and has these ``upstreams``; ``settings`` by
-    their names in the file, where a list has tables, and ``flags`` on the command line."""
+    their names in the file, and ``flags`` on the command line."""
     file = folder / "fairlead.toml"
     tables = {"keys": keys, "upstreams": upstreams}
-    tables |= {name: value for name, value in settings.items() if isinstance(value, list)}
+    tables |= {name: value for name, value in settings.items() if _are_tables(value)}
     lines = [f"{name} = {_toml(settings[name])}" for name in settings if name not in tables]
     for name, rows in tables.items():
         for row in rows:
             lines += ["", f"[[{name}]]", *(f"{key} = {_toml(row[key])}" for key in row)]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return ServerProcess(folder / "data", "--config", str(file), *flags, env=_ENVIRONMENT)
+
+
+def _are_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, Mapping) for each in value)
 
 
 def _toml(value: Any) -> str:
