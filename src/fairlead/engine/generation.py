@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from fairlead.engine.allowed import Allowed, alternatives, longest
 from fairlead.engine.course import Course
 from fairlead.engine.meter import Meter
 from fairlead.engine.tap import Tap
@@ -31,7 +32,7 @@ from fairlead.policy.caller import Caller
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.pouring import Sink, pour
-from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.provider import GenerationRequest, Provider, bounds
 from fairlead.ports.provider import Turn as Said
 from fairlead.ports.resuming import Resuming
 from fairlead.ports.store import StreamInfo
@@ -98,6 +99,8 @@ class Generation:
         self._finished = finished
         self._answer = Answer(max_chars) if answer is None else answer
         self._pour = functools.partial(pour, provider) if work is None else work
+        #: What was begun elsewhere was told there where to stop.
+        self._bounds = work is None and bounds(provider)
         self._cause: Event | FairleadError | None = None
         self._task: asyncio.Task[None] | None = None
         self._orphan_timer: asyncio.TimerHandle | None = None
@@ -286,9 +289,15 @@ class Generation:
         passages = await self._retrieve(question, _asked_before(request))
         if passages is not None:
             request = msgspec.structs.replace(request, passages=tuple(passages))
-        await meter.asked(request.passages)
+        told = longest(request.parameters) if self._bounds else None
+        most = await meter.asked(request.passages, told)
         tap = Tap(self.writer, self._answer, meter, self.course, transform, self._now)
-        await self._pour(request, tap)
+        sink: Sink = tap
+        if most:
+            most = max(1, most // alternatives(request.parameters))
+            request = msgspec.structs.replace(request, most=most)
+            sink = Allowed(tap, meter, most)
+        await self._pour(request, sink)
         await tap.end()
 
     async def _retrieve(self, question: str, before: str) -> list[Passage] | None:

@@ -27,7 +27,7 @@ from fairlead.policy.tokens import is_dense
 from fairlead.ports.health import UpstreamHealth
 from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.pouring import Sink, pour
-from fairlead.ports.provider import GenerationRequest, Provider, speaks
+from fairlead.ports.provider import GenerationRequest, Provider, bounds, speaks
 from fairlead.ports.resuming import Resuming
 from fairlead.providers.gate import Gate, Visit, counts
 from fairlead.providers.poured import poured
@@ -105,6 +105,7 @@ class BalancedProvider:
         self.context_tokens = min(provider.context_tokens for provider in providers)
         self.takes = _taken_by_all(providers)
         self.speaks = _spoken_by_all(providers)
+        self.bounds = any(map(bounds, providers))
         self._upstreams = upstreams
         self._entropy = entropy
         self._now_ms = now_ms

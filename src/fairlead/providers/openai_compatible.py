@@ -29,7 +29,7 @@ from fairlead.events.model import Event
 from fairlead.ports.passing import Passed
 from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest
-from fairlead.providers import openai_errors, openai_passed, retry
+from fairlead.providers import openai_errors, openai_passed, prompt, retry
 from fairlead.providers.body import STREAM, Response
 from fairlead.providers.connector import Connector
 from fairlead.providers.openai_answer import Answer, Fold
@@ -67,6 +67,7 @@ class OpenAICompatibleProvider:
         self.context_tokens = config.context_tokens
         self.takes = config.takes
         self.speaks = SPEAKS
+        self.bounds = bool(config.says_most)
         self._config = config
         self._clock_ms = clock_ms
         self._random = random
@@ -96,7 +97,10 @@ class OpenAICompatibleProvider:
         Misconfigured where the upstream redirects.
         """
         question = Question(
-            request, model=self._config.model, include_usage=self._config.include_usage
+            self._bounded(request),
+            model=self._config.model,
+            include_usage=self._config.include_usage,
+            says_most=self._config.says_most,
         )
         answer, events = await self._ask(question)
         try:
@@ -169,6 +173,16 @@ class OpenAICompatibleProvider:
             response.close()
 
     # -- trying ------------------------------------------------------------------------------------
+
+    def _bounded(self, request: GenerationRequest) -> GenerationRequest:
+        """The request as far as its bound can be told: a number that the context has no room for
+        is refused by some servers, and would be of no use to any."""
+        if not request.most:
+            return request
+        written = prompt.estimate_tokens(prompt.messages(request.turns, request.passages))
+        if self.bounds and written + request.most <= self.context_tokens:
+            return request
+        return msgspec.structs.replace(request, most=0)
 
     async def _ask(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """What :meth:`_try` gives, after as many tries as it takes and may take."""

@@ -95,7 +95,7 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
         :meth:`~fairlead.providers.openai_compatible.OpenAICompatibleProvider.pour`. In the
         background marks are among them, and cancelling only lets go of the answer."""
         question = ResponsesQuestion(
-            request, model=self._config.model, background=self._config.background
+            self._bounded(request), model=self._config.model, background=self._config.background
         )
         spout = Spout(sink)
         failures = 0

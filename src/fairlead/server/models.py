@@ -223,6 +223,7 @@ def _settings(upstream: Upstream) -> dict[str, Any]:
         "max_retries": upstream.max_retries,
         "max_retry_wait": upstream.max_retry_wait,
         "include_usage": upstream.include_usage,
+        "most_field": {"": None, "none": ""}.get(upstream.max_tokens, upstream.max_tokens),
         "trust_env": upstream.trust_env,
         "context_tokens": upstream.context_tokens,
         "takes": upstream.attachments,

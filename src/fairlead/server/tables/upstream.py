@@ -10,7 +10,7 @@ import msgspec
 
 from fairlead.events.attachment import is_image, is_text
 from fairlead.policy.attachments import MEDIA_TYPE
-from fairlead.providers.openai_config import TAKES
+from fairlead.providers.openai_config import MOST_FIELDS, TAKES
 from fairlead.server.settings import Secret
 from fairlead.server.tables.table import Table, says
 
@@ -108,6 +108,15 @@ class Upstream(Table, frozen=True, kw_only=True):
     ] = True
     trust_env: Annotated[
         bool, says("take proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`")
+    max_tokens: Annotated[
+        str,
+        says(
+            "the field in which it is told how long an answer may be where a budget has no more:"
+            " `max_tokens` or `max_completion_tokens` (with `responses` it is always"
+            " `max_output_tokens`); `none`: it is not told; empty: `max_completion_tokens` for"
+            " OpenAI's own servers, else `max_tokens`"
+        ),
+    ] = ""
     ] = False
     headers: Annotated[
         dict[str, str], says("further request headers; their values are treated as secrets")
@@ -141,6 +150,8 @@ class Upstream(Table, frozen=True, kw_only=True):
                 return where + 'background needs api = "responses"'
             if not upstream.models or not all(upstream.models):
                 return where + 'models must name at least one model, such as ["llama3.2"]'
+            if upstream.max_tokens not in ("", "none", *MOST_FIELDS):
+                return where + f'max_tokens must be {", ".join(MOST_FIELDS)} or "none"'
             if len(set(upstream.models)) < len(upstream.models):
                 return where + "models must name each model once"
             for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):

@@ -234,7 +234,7 @@ class ScriptedUpstream:
             behaviour = Answer(tokens=tokens, pace=behaviour.pace, wire=behaviour.wire)
         if not isinstance(behaviour, Answer):
             return behaviour
-        run = Run(behaviour, request)
+        run = Run(behaviour.within(request.most), request)
         if run.background:
             if request.json.get("store") is False:
                 return Status(400, "Background mode requires store=true.")
