@@ -60,7 +60,9 @@ class Upstream(Table, frozen=True, kw_only=True):
     ] = False
     files: Annotated[
         bool,
-        says("it keeps files, at `{base_url}/files`: `/v1/files` is passed to it; one upstream may"),
+        says(
+            "it keeps files, at `{base_url}/files`: `/v1/files` is passed to it; one upstream may"
+        ),
     ] = False
     connect_timeout: Annotated[float, says("seconds for name, TCP and TLS")] = 10.0
     first_token_timeout: Annotated[
@@ -106,8 +108,6 @@ class Upstream(Table, frozen=True, kw_only=True):
     include_usage: Annotated[
         bool, says("ask for the number of tokens in a stream; false for a server that refuses")
     ] = True
-    trust_env: Annotated[
-        bool, says("take proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`")
     max_tokens: Annotated[
         str,
         says(
@@ -117,6 +117,8 @@ class Upstream(Table, frozen=True, kw_only=True):
             " OpenAI's own servers, else `max_tokens`"
         ),
     ] = ""
+    trust_env: Annotated[
+        bool, says("take proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`")
     ] = False
     headers: Annotated[
         dict[str, str], says("further request headers; their values are treated as secrets")
@@ -148,10 +150,10 @@ class Upstream(Table, frozen=True, kw_only=True):
                 return where + 'api must be "chat" or "responses"'
             if upstream.background and upstream.api != "responses":
                 return where + 'background needs api = "responses"'
-            if not upstream.models or not all(upstream.models):
-                return where + 'models must name at least one model, such as ["llama3.2"]'
             if upstream.max_tokens not in ("", "none", *MOST_FIELDS):
                 return where + f'max_tokens must be {", ".join(MOST_FIELDS)} or "none"'
+            if not upstream.models or not all(upstream.models):
+                return where + 'models must name at least one model, such as ["llama3.2"]'
             if len(set(upstream.models)) < len(upstream.models):
                 return where + "models must name each model once"
             for name in ("connect_timeout", "first_token_timeout", "silence_timeout"):
