@@ -136,6 +136,8 @@ class Engine:
         self._entropy = entropy
         self._observers = observers
         self._audit = audit
+        #: Whether the store has taken the last stream that was to be created.
+        self._keeps = True
         #: By stream, while somebody starts it by its idempotency key.
         self._starting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.turns = Turns(self.limits.room, shares, patience=self.limits.patience)
@@ -271,7 +273,7 @@ class Engine:
             model = await self.filed.place(caller, ask, model)
         stream = self._id(caller, key)
         if not key:
-            return await self._start(caller, ask, model, stream)
+            return await self._start(caller, ask, model, stream, new=True)
         # One after the other: side by side they would keep each other from what one of them needs.
         starting = self._starting.get(stream)
         if starting is None:
@@ -288,12 +290,15 @@ class Engine:
                     return self._same(await self.store.info(stream), ask)
                 raise
 
-    async def _start(self, caller: Caller, ask: Ask, model: Model, stream: str) -> Started:
+    async def _start(
+        self, caller: Caller, ask: Ask, model: Model, stream: str, *, new: bool = False
+    ) -> Started:
+        """``new``: nobody else can have begun it."""
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
         turn = self._turn(caller)
         try:
-            return await self._create(caller, ask, model, stream, turn)
+            return await self._create(caller, ask, model, stream, turn, new)
         except BudgetExhausted as error:
             self._refused(error)
             raise
@@ -348,8 +353,9 @@ class Engine:
                 raise _conflict()
             if isinstance(outcome, ports.Created):
                 generation = self.generations.begin(
-                    outcome, relay.meta, relay.source, None, None, meter, turn, caller
+                    stream, relay.meta, relay.source, None, None, meter, turn, caller
                 )
+                generation.created(outcome)
                 shown = opening("", int(self._clock() * 1000), searching=False)
                 generation.start(GenerationRequest(stream=stream, turns=()), "", shown)
             return outcome
@@ -442,7 +448,7 @@ class Engine:
         return Output(generation, source, Pen(lambda: int(self._clock() * 1000)))
 
     async def _create(
-        self, caller: Caller, ask: Ask, model: Model, stream: str, turn: Turn
+        self, caller: Caller, ask: Ask, model: Model, stream: str, turn: Turn, new: bool
     ) -> Started:
         now = self._clock()
         if ask.turns:
@@ -494,36 +500,49 @@ class Engine:
         # Before anything is created: a question that cannot be paid for leaves no trace.
         body = b"" if ask.vendor is None else ask.vendor.body
         meter = await self.metering.begin(caller, model.name, placed.turns, ask.parameters, body)
+
+        def begin() -> Generation:
+            generation = self.generations.begin(
+                stream, meta, model.provider, knowledge, self.transforms, meter, turn, caller
+            )
+            for event in before:
+                generation.writer.follow(event)
+            generation.start(
+                GenerationRequest(
+                    stream=stream,
+                    turns=placed.turns,
+                    model=model.upstream_name,
+                    parameters=ask.parameters,
+                    headers=generation.course.headers,
+                    conversation=placed.conversation_id,
+                    vendor=ask.vendor,
+                ),
+                placed.question,
+                shown,
+            )
+            return generation
+
+        # The provider is asked while the stream is being created, if nobody else can have begun it
+        # (nobody is asked twice for one idempotency key), nothing is to come before the provider's
+        # events, and the store took the last one.
+        ahead = new and knowledge is None and self.transforms is None and self._keeps
+        generation = begin() if ahead else None
         try:
             records = [encode(event) for event in before]
             outcome = await self.store.create(spec, writer=self.node, records=records)
-        except BaseException:
-            await meter.cancel()
+        except BaseException as error:
+            self._keeps = not isinstance(error, FairleadError)
+            await (meter.cancel() if generation is None else generation.void())
             raise
+        self._keeps = True
         if not isinstance(outcome, ports.Created):
-            await meter.cancel()
-        if isinstance(outcome, ports.Conflict):
-            raise _conflict()
-        if isinstance(outcome, ports.Exists):
+            await (meter.cancel() if generation is None else generation.void())
+            if isinstance(outcome, ports.Conflict):
+                raise _conflict()
             return self._same(outcome.info, ask)
-        generation = self.generations.begin(
-            outcome, meta, model.provider, knowledge, self.transforms, meter, turn, caller
-        )
-        for event in before:
-            generation.writer.follow(event)
-        generation.start(
-            GenerationRequest(
-                stream=stream,
-                turns=placed.turns,
-                model=model.upstream_name,
-                parameters=ask.parameters,
-                headers=generation.course.headers,
-                conversation=placed.conversation_id,
-                vendor=ask.vendor,
-            ),
-            placed.question,
-            shown,
-        )
+        if generation is None:
+            generation = begin()
+        generation.created(outcome)
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
         return Started(stream, meta, outcome.info, created=True)

@@ -35,7 +35,7 @@ from fairlead.ports.pouring import Sink, pour
 from fairlead.ports.provider import GenerationRequest, Provider, bounds
 from fairlead.ports.provider import Turn as Said
 from fairlead.ports.resuming import Resuming
-from fairlead.ports.store import StreamInfo
+from fairlead.ports.store import Created, StreamInfo
 from fairlead.ports.transform import Transforms
 
 _log = structlog.get_logger("fairlead.engine")
@@ -53,16 +53,16 @@ class Left(FairleadError):
 class Generation:
     """One running generation. It owns its writer and its task; connections own nothing of it.
 
-    ``info`` is its stream as it was created. ``finished`` is awaited with the answer (``max_chars``
-    of its text at most) once the terminal event is durable (or the writer has failed), before the
-    generation counts as over. ``work`` writes the rest of an answer that another process has begun,
-    of which ``answer`` is there already.
+    ``info`` is its stream as it was created, None until then. ``finished`` is awaited with the
+    answer (``max_chars`` of its text at most) once the terminal event is durable (or the writer has
+    failed), before the generation counts as over. ``work`` writes the rest of an answer that
+    another process has begun, of which ``answer`` is there already.
     """
 
     def __init__(
         self,
         *,
-        info: StreamInfo,
+        stream: str,
         meta: GenerationMeta,
         writer: Writer,
         provider: Provider,
@@ -80,8 +80,8 @@ class Generation:
         work: Callable[[GenerationRequest, Sink], Awaitable[None]] | None = None,
         answer: Answer | None = None,
     ) -> None:
-        self.info = info
-        self.stream = info.spec.id
+        self.info: StreamInfo | None = None
+        self.stream = stream
         self.meta = meta
         self.writer = writer
         writer.failed = self.writer_failed
@@ -109,8 +109,22 @@ class Generation:
         self._due = 0.0
         self._begun = False
         self._ending = False
+        self._void = False
 
     # -- life
+
+    def created(self, outcome: Created) -> None:
+        """The stream is there, and ours to write."""
+        assert outcome.epoch is not None
+        self.info = outcome.info
+        self.writer.begin(outcome.epoch, outcome.info.head.tail)
+
+    async def void(self) -> None:
+        """The stream could not be created: end without a word, charged for nothing. Returns when
+        it is over."""
+        self._void = True
+        self.writer.lose()
+        await self.wait()
 
     def start(
         self, request: GenerationRequest, question: str, opening: Thinking
@@ -314,7 +328,7 @@ class Generation:
         mark = self.writer.mark
         if mark is None or not isinstance(self._provider, Resuming):
             return None
-        if self.left or self.writer.failure is not None:
+        if self.left or (self.writer.failure is not None and not self._void):
             return None  # somebody else has it, or will
         if self.writer.ended or (isinstance(end, Done) and end.status == "completed"):
             return None
@@ -324,7 +338,10 @@ class Generation:
         self._ending = True
         # Whoever sees the end may ask again at once, in its room and with what was not used.
         self.turn.leave()
-        await self.meter.close(end.code if isinstance(end, Error) else "")
+        if self._void:
+            await self.meter.cancel()
+        else:
+            await self.meter.close(end.code if isinstance(end, Error) else "")
         if self.writer.failure is None and not self.writer.ended and not self.left:
             self.writer.write(end)
             self._answer.add(end)
