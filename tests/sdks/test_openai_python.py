@@ -22,7 +22,7 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import KEY
 from tests.support.attachments import PNG
 from tests.support.server import ServerProcess
 

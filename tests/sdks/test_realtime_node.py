@@ -22,28 +22,12 @@ from fairlead.testing.upstream import (
     ToolCall,
 )
 from tests.proxies.tls import Caddy, NginxTls
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import AT_ONCE, KEY, serving
 from tests.support.node import Script
 from tests.support.ports import free_port
-from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONFIG = """
-base_path = "/api"
-
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[upstreams]]
-name = "scripted"
-base_url = "{url}"
-models = ["m-1", "m-failing"]
-max_retries = 0
-max_wait = 0
-breaker_failures = 0
-"""
 TEXT = "Hello there, how are you?"
 TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
 
@@ -57,11 +41,11 @@ async def proxy(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[Proxy]:
     folder: Path = tmp_path_factory.mktemp("realtime-tls")
-    file = folder / "fairlead.toml"
-    file.write_text(CONFIG.format(url=running.base_url), encoding="utf-8")
     port = free_port()
-    flags = ("--config", str(file), "--grpc-port", str(port))
-    async with ServerProcess(folder / "data", *flags, env={"TESTER_KEY": KEY}) as server:
+    models = ["m-1", "m-failing"]
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": models, **AT_ONCE}
+    flags = ("--grpc-port", str(port))
+    async with serving(folder, upstream, base_path="/api", flags=flags) as server:
         (folder / "proxy").mkdir()
         async with request.param(folder / "proxy", server.port, port) as proxy:
             yield proxy

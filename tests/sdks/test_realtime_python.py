@@ -25,28 +25,10 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import KEY, OTHER_KEY
+from tests.sdks.serving import AT_ONCE, KEY, OTHER_KEY, serving
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CONFIG = """
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[keys]]
-consumer = "another"
-key_env = "OTHER_KEY"
-
-[[upstreams]]
-name = "scripted"
-base_url = "{url}"
-models = ["m-1", "m-failing"]
-max_retries = 0
-max_wait = 0
-breaker_failures = 0
-"""
 
 TEXT = "Hello there, how are you?"
 TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
@@ -56,11 +38,9 @@ TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"
 async def server(
     running: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("realtime")
-    file = folder / "fairlead.toml"
-    file.write_text(CONFIG.format(url=running.base_url), encoding="utf-8")
-    keys = {"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY}
-    async with ServerProcess(folder / "data", "--config", str(file), env=keys) as server:
+    models = ["m-1", "m-failing"]
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": models, **AT_ONCE}
+    async with serving(tmp_path_factory.mktemp("realtime"), upstream) as server:
         yield server
 
 

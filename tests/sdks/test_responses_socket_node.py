@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import KEY
 from tests.sdks.test_responses_socket_python import (
     server,  # noqa: F401 - with the heartbeat that a server has
 )
