@@ -92,7 +92,7 @@ class Held(msgspec.Struct, frozen=True):
     owner: str
 
 
-class Appended(msgspec.Struct, frozen=True):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The records are durable, and ``tail`` is what follows them."""
 
     tail: int
@@ -101,7 +101,7 @@ class Appended(msgspec.Struct, frozen=True):
 AppendOutcome = Appended | Fenced | Gap | Closed
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Committed records from ``offset`` on, and the log's head at the moment of reading. It may be
     short of the tail (bounded by bytes); it is empty only at the tail."""
 
