@@ -107,6 +107,58 @@ async def test_an_address_is_what_a_trusted_proxy_says_and_nobody_else(folder: P
         assert (await get(server, "/models", untrusted)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"host": "rebound.example"},
+        {"x-forwarded-for": "203.0.113.9"},
+        {"forwarded": "for=203.0.113.9"},
+        {"via": "1.1 edge"},
+    ],
+    ids="".join,
+)
+async def test_what_was_asked_here_without_a_key_is_not_shown_elsewhere(
+    folder: Path, foreign: dict[str, str]
+) -> None:
+    ask = {"message": "What is here?"}
+    shown = ("/conversations", "/conversations?search=here", "/streams")
+    async with (
+        ServerProcess(folder / "data", "--no-knowledge") as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+    ):
+        here = await client.post("/chat/stream", json=ask)
+        assert here.status_code == 200
+        stream = here.headers["fairlead-stream"]
+        conversation = (await client.get("/conversations")).json()["conversations"][0]
+        for path in shown:
+            refused = await client.get(path, headers=foreign)
+            assert refused.status_code == 403
+            assert refused.json()["code"] == "forbidden"
+            for way in ("'hosts'", "fairlead keys create", "'insecure'"):
+                assert way in refused.json()["error"]
+        ids = (
+            f"/streams/{stream}",
+            f"/conversations/{conversation['conversation_id']}",
+            "/admin/overview",
+        )
+        for path in ids:
+            assert (await client.get(path, headers=foreign)).status_code == 404
+            assert (await client.get(path)).status_code == 200
+        # Whoever asks can read the answer, and nobody else's.
+        there = await client.post("/chat/stream", json=ask, headers=foreign)
+        assert "event: done" in there.text
+        own = f"/streams/{there.headers['fairlead-stream']}"
+        assert (await client.get(own, headers=foreign)).status_code == 200
+        for name in ("localhost", "[::1]"):
+            named = {"host": f"{name}:{server.port}"}
+            assert (await client.get("/conversations", headers=named)).status_code == 200
+    hosts = ("--hosts", "rebound.example", "--hosts", "127.0.0.1")
+    async with ServerProcess(folder / "data", "--no-knowledge", *hosts) as server:
+        assert (await get(server, "/conversations", foreign)).status_code == 200
+    async with ServerProcess(folder / "data", "--no-knowledge", "--insecure") as server:
+        assert (await get(server, "/conversations", foreign)).status_code == 200
+
+
 async def test_forwarded_headers_are_read_where_chosen(folder: Path) -> None:
     args = ["--deny-addresses", "203.0.113.0/24", "--trusted-proxies", "127.0.0.1"]
     async with ServerProcess(folder, *args, "--proxy-header", "forwarded") as server:

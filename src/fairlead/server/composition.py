@@ -130,6 +130,7 @@ async def compose(
                 origins=config.cors_origins,
                 apps=applications.paths,
                 alone=config.loopback and not config.insecure,
+                hosts=config.hosts,
             ),
             doors=doors,
             entrance=entrance,

@@ -61,6 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     grpc_port: address.GrpcPort = 0
     base_path: address.BasePath = ""
     cors_origins: address.CorsOrigins = ()
+    hosts: address.Hosts = ()
 
     insecure: identity.Insecure = False
     keys: identity.Keys = ()

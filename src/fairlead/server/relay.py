@@ -194,7 +194,7 @@ class _Door:
             prefix=_root(scope) + self._app.path,
             # One that we know the caller by is ours.
             pass_authorization=self._app.pass_authorization
-            and caller.consumer == ANONYMOUS.consumer,
+            and caller.credential == ANONYMOUS.credential,
         )
 
     # -- WebSocket ---------------------------------------------------------------------------------
