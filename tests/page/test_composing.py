@@ -50,7 +50,7 @@ async def test_a_picture_that_is_pasted_goes_along(url: str, upstream: ScriptedU
     upstream.script(Answer(text="A picture."))
     png = picture(6, 4)
     seen = await drive("composing.pasted", url, png=base64.b64encode(png).decode())
-    assert seen == {"text": "A picture."}
+    assert seen == {"text": "A picture.", "width": 6, "focused": True}
     (asked,) = upstream.requests
     assert [one.data for one in asked.message_pictures()] == [png]
 

@@ -1,6 +1,7 @@
 import { beyond } from "../src/lib/attached.js";
 import type { AnswerEvent, ConnectionState } from "@fairlead/client";
 import { expect, test } from "vitest";
+import { ageOf, byAge } from "../src/lib/ages.js";
 import { after, merged, NONE, without } from "../src/lib/away.js";
 import { options, USUAL } from "../src/lib/kept.js";
 import { nextLength } from "../src/lib/reveal.js";
@@ -166,4 +167,28 @@ test("files that wait are kept within bounds: the oldest go", () => {
   expect(beyond([row("alone", 1, 65 * mega)])).toEqual(["alone"]);
   const many = Array.from({ length: 22 }, (_, n) => row(String(n), n, 1));
   expect(beyond(many)).toEqual(["1", "0"]);
+});
+
+test("conversations stand under how long ago they went on", () => {
+  const now = new Date(2026, 2, 30, 0, 30); // the day after the clocks went on, in Europe
+  const at = (days: number, hours = 12) => new Date(2026, 2, 30 - days, hours).getTime();
+  expect(ageOf(now.getTime() + 5000, now)).toBe("today");
+  expect(ageOf(at(0, 0), now)).toBe("today");
+  expect(ageOf(at(0, 0) - 1, now)).toBe("yesterday");
+  expect(ageOf(at(1, 0), now)).toBe("yesterday");
+  expect(ageOf(at(1, 0) - 1, now)).toBe("week");
+  expect(ageOf(at(7), now)).toBe("week");
+  expect(ageOf(at(8), now)).toBe("month");
+  expect(ageOf(at(30), now)).toBe("month");
+  expect(ageOf(at(31), now)).toBe("older");
+  const listed = [at(0, 0), at(1), at(1, 3), at(40)].map((updated, n) => ({
+    ...one(String(n), "completed"),
+    updated: updated / 1000,
+  }));
+  expect(byAge(listed, now).map(({ age, of }) => [age, of.length])).toEqual([
+    ["today", 1],
+    ["yesterday", 2],
+    ["older", 1],
+  ]);
+  expect(byAge([], now)).toEqual([]);
 });

@@ -93,7 +93,17 @@ export async function pasted({ visit, options }) {
   await v.ask("What is this?");
   await v.ended();
   await v.page.locator(".question img.picture").waitFor();
-  return { text: await v.text() };
+  const larger = v.button("Show image.png larger");
+  await larger.click();
+  const dialog = v.page.getByRole("dialog", { name: "image.png" });
+  const width = await dialog.locator("img").evaluate(async (node) => {
+    await node.decode();
+    return node.naturalWidth;
+  });
+  await v.page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  const focused = await larger.evaluate((node) => node === document.activeElement);
+  return { text: await v.text(), width, focused };
 }
 
 /** Documents are dropped onto the page. */
