@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from fairlead import __version__
 from fairlead.errors import (
@@ -69,6 +70,8 @@ class OpenAICompatibleProvider:
         self.speaks = SPEAKS
         self.bounds = bool(config.says_most)
         self._config = config
+        self._address = URL(config.address)
+        self._says_most = config.says_most
         self._clock_ms = clock_ms
         self._random = random
         self._sleep = sleep
@@ -100,7 +103,7 @@ class OpenAICompatibleProvider:
             self._bounded(request),
             model=self._config.model,
             include_usage=self._config.include_usage,
-            says_most=self._config.says_most,
+            says_most=self._says_most,
         )
         answer, events = await self._ask(question)
         try:
@@ -214,7 +217,7 @@ class OpenAICompatibleProvider:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
         response = await self._post(
-            self._config.address, question.body, question.headers, first_token_by
+            self._address, question.body, question.headers, first_token_by
         )
         self._responses.add(response)
         answer: Answer | None = None
@@ -277,7 +280,7 @@ class OpenAICompatibleProvider:
 
     async def _post(
         self,
-        address: str,
+        address: str | URL,
         body: bytes,
         headers: Mapping[str, str],
         first_token_by: float,
