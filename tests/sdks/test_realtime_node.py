@@ -163,3 +163,29 @@ async def test_the_sdk_for_python(proxy: Proxy, upstream: ScriptedUpstream) -> N
             if event.type == "response.done":
                 break
     assert "".join(pieces) == TEXT
+
+
+async def test_another_session_after_a_restart(
+    running: ScriptedUpstream, tmp_path: Path, kind: str
+) -> None:
+    """The SDK for Node opens none by itself: it is told that the server went, and may ask anew."""
+    running.script(Answer(TEXT))
+    port = free_port()
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": ["m-1"]}
+    server = serving(tmp_path, upstream, base_path="/api", flags=("--grpc-port", str(port)))
+    await server.start()
+    (tmp_path / "proxy").mkdir()
+    try:
+        async with NginxTls(tmp_path / "proxy", server.port, port) as proxy:
+            options = {"url": f"{proxy.url}/v1", "key": KEY, "ca": str(proxy.certificate.file)}
+            async with Script("openai-realtime.mjs", **options) as node:
+                await act(node, "open", name="before", kind=kind)
+                assert (await act(node, "ask", name="before", text="Hi"))["text"] == TEXT
+                assert await server.stop() == 0
+                ended = await act(node, "until", name="before", types=["closed"])
+                assert ended["last"]["code"] == 1012
+                await server.start()
+                await act(node, "open", name="after", kind=kind)
+                assert (await act(node, "ask", name="after", text="Hi"))["text"] == TEXT
+    finally:
+        await server.kill()
