@@ -47,6 +47,9 @@ class Notes:
     def paced(self, begun: Begun, seconds: float) -> None:
         self.paces.append(seconds)
 
+    def exhausted(self, budget: str) -> None:
+        raise AssertionError("no socket is passed on here")
+
     def refused(self, code: str, budget: str) -> None:
         self.refusals.append((code, budget))
 

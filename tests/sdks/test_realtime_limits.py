@@ -20,6 +20,7 @@ from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
 from tests.sdks.serving import KEY, serving
 from tests.support.phone import Phone
 from tests.support.server import ServerProcess
+from tests.support.speaking import SpeakingUpstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -186,3 +187,25 @@ async def test_too_large_an_event_ends_nothing(begin: Begin) -> None:
         assert told[-1]["error"]["code"] == "too_large"
         await socket.send(json.dumps({"type": "session.update", "session": {}}))
         await until(socket, "session.updated")
+
+
+async def test_a_session_that_an_upstream_holds_is_seen_and_can_be_closed(tmp_path: Path) -> None:
+    async with SpeakingUpstream() as speaking:
+        upstream = {"name": "speaking", "base_url": speaking.base_url, "models": ["speaks"]}
+        async with (
+            serving(tmp_path, {**upstream, "realtime": True}, keys=[OVERSEER]) as server,
+            httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as admin,
+            session(server, query="?model=speaks") as socket,
+        ):
+            await socket.send(json.dumps({"type": "response.create"}))
+            await until(socket, "response.done")
+            (seen,) = (await admin.get(f"{server.url}/admin/streams")).json()["sockets"]
+            assert seen["kind"] == "realtime"
+            assert (seen["name"], seen["consumer"], seen["tokens"]) == ("speaks", "tester", 100)
+            metrics = (await admin.get(f"{server.url}/metrics")).text
+            assert 'fairlead_sockets{kind="realtime",name="speaks"} 1.0' in metrics
+            stopped = await admin.post(f"{server.url}/admin/sockets/{seen['socket']}/stop")
+            assert stopped.status_code == 204
+            await socket.wait_closed()
+            assert (socket.close_code, socket.close_reason) == (1008, "stopped")
+            assert (await admin.get(f"{server.url}/admin/streams")).json()["sockets"] == []

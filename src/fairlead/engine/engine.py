@@ -37,6 +37,7 @@ from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.relay import Relay, fingerprint
 from fairlead.engine.resumption import Resumption
+from fairlead.engine.sockets import Sockets
 from fairlead.engine.turns import Turn, Turns
 from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.vigil import Vigil
@@ -160,6 +161,7 @@ class Engine:
             self.generations.watched,
         )
         self.vigil = Vigil(self._readers.all, self._authority, revocable)
+        self.sockets = Sockets(self.vigil.others, observers, clock, entropy)
         self._pulse = Pulse(lambda: [each.course for each in self.generations.running.values()])
         self.overview = Overview(
             self._authority,
@@ -629,6 +631,13 @@ class Engine:
         elif not info.head.closed:
             await self.store.signal(stream, "stop")
         return await snapshot(self.store, await self.store.info(stream))
+
+    async def stop_socket(self, caller: Caller, socket: str) -> None:
+        """Close a socket of this node that is passed on, whosever it is. Raises
+        :class:`~fairlead.errors.NotFound`, also for those who may not oversee."""
+        self.overview.allow(caller)
+        owner = self.sockets.stop(socket).consumer
+        await self._enter(caller, "socket.stopped", socket, owner)
 
     async def _enter(self, caller: Caller, action: str, target: str, owner: str) -> None:
         """Enter into the audit log what somebody does to a thing of another one's."""

@@ -260,7 +260,8 @@ async def upstreams(request: Request) -> Response:
 
 @router.get("/streams", summary="What is written, waits and is read on this node")
 async def streams(request: Request) -> Response:
-    """The queue by place, then what is written, the oldest first, then what is only read."""
+    """The queue by place, then what is written, the oldest first, then what is only read. And the
+    ``sockets`` that are passed on to applications and upstreams, the oldest first."""
     caller = await _overseer(request)
     engine = http.system(request).engine
     found = engine.overview.streams(caller)
@@ -271,6 +272,7 @@ async def streams(request: Request) -> Response:
             "draining": engine.draining,
             **msgspec.to_builtins(census),
             "streams": [_live(each) for each in found],
+            "sockets": msgspec.to_builtins(engine.sockets.all()),
         }
     )
 
@@ -297,6 +299,7 @@ async def overview(request: Request) -> Response:
     the upstreams of ``GET /admin/upstreams``, the living ``nodes`` of the store, and the first
     ``limit`` of the streams that have ``search`` in their names and are of a ``state``, with the
     number of all that do (``matching``). What other nodes write is there, too (``elsewhere``).
+    ``sockets``: the ``limit`` oldest of those that this node passes on.
     Numbers are sorted the largest first, words by the alphabet."""
     caller = await _overseer(request)
     system = http.system(request)
@@ -323,6 +326,7 @@ async def overview(request: Request) -> Response:
             "nodes": nodes,
             "matching": len(found),
             "streams": [_live(each) for each in found[:limit]],
+            "sockets": msgspec.to_builtins(engine.sockets.all()[:limit]),
             "upstreams": msgspec.to_builtins(system.offer.upstreams.snapshot()),
         }
     )
@@ -343,6 +347,16 @@ async def stop_stream(request: Request, stream: str) -> Response:
     caller = await _overseer(request)
     http.same_site(request)
     return http.json_response(document(await http.system(request).engine.stop(caller, stream)))
+
+
+@router.post("/sockets/{socket}/stop", summary="Close anybody's socket", status_code=204)
+async def stop_socket(request: Request, socket: str) -> Response:
+    """One of this node's that is passed on to an application or an upstream: both sides are told
+    1008, ``stopped``."""
+    caller = await _overseer(request)
+    http.same_site(request)
+    await http.system(request).engine.stop_socket(caller, socket)
+    return Response(status_code=204)
 
 
 @router.get(

@@ -111,6 +111,7 @@ class Relay:
         self._asked: deque[Meter] = deque()
         self._written: dict[str, Meter] = {}
         self._said = 0
+        self._used = 0
 
     async def run(self) -> None:
         """Until either side, or the server, has ended it."""
@@ -138,7 +139,16 @@ class Relay:
         except (RuntimeError, OSError):
             _log.debug("socket_gone", model=self._model)
 
-    # -- asked by the vigil and by Connections
+    # -- asked by whoever oversees, by the vigil and by Connections
+
+    @property
+    def tokens(self) -> int:
+        """What its responses have used, prompts included."""
+        return self._used
+
+    def stop(self) -> None:
+        """An operator ends it."""
+        self._end(POLICY, "stopped")
 
     def end(self, failure: FairleadError) -> None:
         """Its caller's authority has ended."""
@@ -226,7 +236,9 @@ class Relay:
             if meter is not None:
                 used = event.response.usage
                 if used is not None:
-                    await meter.settle(self._usage(used))
+                    usage = self._usage(used)
+                    self._used += usage.input_tokens + usage.output_tokens
+                    await meter.settle(usage)
                 await meter.close()
 
     def _usage(self, used: _Used) -> Usage:
