@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
@@ -17,10 +17,14 @@ from fairlead.ports.files import MAX_ID, File, Files, Keeping
 
 #: Files that one question may name.
 MAX_NAMED = 1000
-#: What names a file, in OpenAI's words: one, and several.
-_ONE, _SEVERAL = "file_id", "file_ids"
+#: What names a file, and what names several, in OpenAI's words.
+_NAMES = frozenset({"file_id", "file_ids"})
+#: A string of JSON (RFC 8259, section 7), and whether it is a name: then a colon follows.
+_STRING = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*+:)?', re.DOTALL)
+#: Bytes that an id may have, each of its characters written as an escape.
+_LONGEST = 6 * MAX_ID
 
-_any = msgspec.json.Decoder()
+_string = msgspec.json.Decoder(str)
 
 
 class Filed:
@@ -73,14 +77,14 @@ class Filed:
         """The upstream has it no more."""
         await self._files.remove(id)
 
-    async def check(self, caller: Caller, said: Any) -> str:
-        """The upstream that keeps the files which JSON of a caller's names; empty: it names none
-        that were uploaded here.
+    async def check(self, caller: Caller, *said: bytes) -> str:
+        """The upstream that keeps the files which a caller's JSON names; empty: it names none that
+        were uploaded here.
 
         Raises :class:`~fairlead.errors.NotFound` for one that is somebody else's, and
         :class:`~fairlead.errors.BadRequest` for those of several upstreams.
         """
-        named = list(dict.fromkeys(_named(said)))
+        named = {id for data in said if _may_name(data) for id in _named(data)}
         if not named:
             return ""
         if len(named) > MAX_NAMED:
@@ -93,19 +97,13 @@ class Filed:
             raise BadRequest(f"the files are kept by several upstreams: {', '.join(upstreams)}")
         return upstreams[0] if upstreams else ""
 
-    async def checked(self, caller: Caller, text: str) -> None:
-        """As :meth:`check`, of a text that may be JSON."""
-        data = text.encode(errors="surrogatepass")
-        if _may_name(data):
-            await self.check(caller, _decoded(data))
-
     async def place(self, caller: Caller, ask: Ask, model: Model) -> Model:
         """Who answers a question that may name files: those who keep them. Raises as
         :meth:`check`."""
-        said: list[Any] = [ask.parameters]
-        if ask.vendor is not None and _may_name(ask.vendor.body):
-            said.append(_decoded(ask.vendor.body))
-        upstream = await self.check(caller, said)
+        said = [msgspec.json.encode(ask.parameters)] if ask.parameters else []
+        if ask.vendor is not None:
+            said.append(ask.vendor.body)
+        upstream = await self.check(caller, *said)
         if not upstream or not isinstance(model.provider, Keeping):
             return model
         provider = model.provider.at(upstream)
@@ -129,29 +127,29 @@ def _absent(id: str) -> NotFound:
 
 def _may_name(data: bytes) -> bool:
     """Whether JSON may name files. A name may be written with escapes."""
-    return _ONE.encode() in data or b"\\u" in data
+    return b"file_id" in data or b"\\u" in data
 
 
-def _decoded(data: bytes) -> Any:
-    """The JSON; nothing, where it is none: whoever is asked will say so."""
+def _named(data: bytes) -> Iterator[str]:
+    """All files that JSON names anywhere within it.
+
+    It is not parsed, since whoever reads it may parse it otherwise: of a name that stands there
+    twice another parser takes the other one.
+    """
+    names = False
+    for found in _STRING.finditer(data):
+        text = _text(found[1])
+        if found[2]:
+            names = text in _NAMES
+        elif names and text:
+            yield text
+
+
+def _text(written: bytes) -> str:
+    """What a string of JSON says; empty: nothing that could be an id."""
+    if len(written) > _LONGEST:
+        return ""
     try:
-        return _any.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
-
-
-def _named(said: Any) -> Iterator[str]:
-    """All files that are named anywhere within it."""
-    within = [said]
-    while within:
-        each = within.pop()
-        if isinstance(each, list):
-            within += each
-        elif isinstance(each, dict):
-            for name, value in each.items():
-                if name == _ONE and isinstance(value, str):
-                    yield value
-                elif name == _SEVERAL and isinstance(value, list):
-                    yield from (id for id in value if isinstance(id, str))
-                else:
-                    within.append(value)
+        return _string.decode(b'"%b"' % written)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ""

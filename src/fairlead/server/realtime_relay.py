@@ -175,19 +175,22 @@ class Relay:
                 self._end(message.get("code") or NO_STATUS, message.get("reason") or "")
                 return
             text: str | None = message.get("text")
-            if text is None:
-                await self._there.send_bytes(message.get("bytes") or b"")
-                continue
-            event = _looked_at(text)
+            data: bytes = message.get("bytes") or b""
+            event = _Event()
+            if text is not None:
+                event, data = _looked_at(text), text.encode(errors="surrogatepass")
             try:
                 if self._engine.filed is not None:
-                    await self._engine.filed.checked(self.caller, text)
+                    await self._engine.filed.check(self.caller, data)
                 if event.type == "response.create":
                     await self._draw(event.event_id)
             except FairleadError as error:
                 await self._tell(error, event.event_id)
                 continue
-            await self._there.send_str(text)
+            if text is None:
+                await self._there.send_bytes(data)
+            else:
+                await self._there.send_str(text)
 
     async def _down(self) -> None:
         """From the upstream to the client."""
