@@ -214,7 +214,7 @@ async def test_the_page_signs_in_and_out_at_a_provider(
     assert "The code is 7." in str(upstream.requests[-1].json["messages"][-1]["content"])
     assert seen["out"] == "/"
     assert "My secret" not in seen["lying"]
-    assert seen["seen"] == ["", 0]
+    assert seen["seen"] == ["", 0, 0]
     assert seen["others"] == 0
     assert "Operator" not in seen["links"]
 

@@ -45,6 +45,7 @@ test("what another tab has marked is marked here", () => {
 test("places have addresses", () => {
   expect(routeOf("")).toEqual({ page: "chat", conversation: "" });
   expect(routeOf("#/lab")).toEqual({ page: "lab" });
+  expect(routeOf("#/c/100%")).toEqual({ page: "chat", conversation: "100%" });
   expect(routeOf(toConversation("a/b c"))).toEqual({ page: "chat", conversation: "a/b c" });
 });
 

@@ -64,17 +64,7 @@ export async function attachments({ visit, options }) {
   await v.ended();
   await page.reload();
   await v.wrote("What is this?");
-  const left = await page.evaluate(
-    () =>
-      new Promise((resolve) => {
-        const opening = indexedDB.open("fairlead");
-        opening.onsuccess = () => {
-          const found = opening.result.transaction("files").objectStore("files").count();
-          found.onsuccess = () => resolve(found.result);
-        };
-      }),
-  );
-  return { refused, before, chosen, preview, left, width, shown: await page.locator(".attached").innerText() };
+  return { refused, before, chosen, preview, left: await v.files(), width, shown: await page.locator(".attached").innerText() };
 }
 
 /** A picture from the clipboard goes along. */

@@ -199,8 +199,7 @@ export async function account({ visit, url, options }) {
   await enter("mallory");
   await v.question.waitFor();
   const others = await page.locator(".conversation").count();
-  await page.evaluate(() => new Promise((done) => requestAnimationFrame(done)));
-  const seen = [await v.question.inputValue(), await page.locator(".chosen li").count()];
+  const seen = [await v.question.inputValue(), await page.locator(".chosen li").count(), await v.files()];
   const links = await page.getByRole("navigation", { name: "Pages" }).innerText();
   await leave();
   return { back, text, wire, who, kept, again, code, lying, out, others, seen, links };

@@ -49,6 +49,19 @@ export class Visit {
     await this.page.locator('.answer[data-status="running"]').waitFor({ state: "detached" });
   }
 
+  /** Of how many conversations the browser keeps files that wait to be sent. */
+  files = () =>
+    this.page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          const opening = indexedDB.open("fairlead");
+          opening.onsuccess = () => {
+            const found = opening.result.transaction("files").objectStore("files").count();
+            found.onsuccess = () => resolve(found.result);
+          };
+        }),
+    );
+
   text = async () => await this.answer.locator(".prose").innerText();
   wire = async () => await this.answer.locator(".wire").innerText();
   status = async () => await this.answer.getAttribute("data-status");

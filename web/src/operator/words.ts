@@ -32,7 +32,7 @@ export const en = {
   lost: "The server cannot be reached. What you see is older.",
   streams: "Streams",
   search: "Search streams",
-  searchHint: "Consumer, model, conversation, stream",
+  searchHint: "Consumer, model, stream…",
   state: "State",
   anyState: "Any state",
   states: {
