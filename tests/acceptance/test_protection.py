@@ -269,6 +269,70 @@ async def test_one_address_has_so_many_connections_and_others_theirs(folder: Pat
                     pass
 
 
+WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, before: bytes = b""
+) -> None:
+    """Ask, and read the whole answer: then the connection is idle."""
+    writer.write(before + WHOLE)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    found = re.search(rb"content-length: (\d+)", head)
+    assert found is not None
+    await reader.readexactly(int(found[1]))
+
+
+async def test_of_one_address_so_many_connections_are_kept_that_do_nothing(folder: Path) -> None:
+    file = config(
+        folder,
+        'trusted_proxies = ["127.0.0.1"]\nproxy_header = "proxy-protocol"\nmax_idle_each = 2\n',
+    )
+    async with (
+        ServerProcess(folder / "data", "--config", file) as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        ours = [await stack.enter_async_context(opened(server)) for _ in range(3)]
+        other = await stack.enter_async_context(opened(server))
+        await answered(*other, proxy_header("198.51.100.2"))
+        for each in ours[:2]:
+            await answered(*each, proxy_header("198.51.100.1"))
+        # What comes over one of them makes the other one the longest idle.
+        await answered(*ours[0])
+        await answered(*ours[2], proxy_header("198.51.100.1"))
+        assert await ours[1][0].read() == b""
+        for each in (ours[0], ours[2], other):
+            await answered(*each)
+        # Of IPv6 a network is one address.
+        sixes = [await stack.enter_async_context(opened(server)) for _ in range(3)]
+        for number, each in enumerate(sixes):
+            await answered(*each, f"PROXY TCP6 2001:db8::{number + 1} ::1 4711 80\r\n".encode())
+        assert await sixes[0][0].read() == b""
+
+
+async def test_connections_that_do_nothing_make_room(folder: Path) -> None:
+    file = config(
+        folder,
+        'trusted_proxies = ["127.0.0.1"]\nproxy_header = "proxy-protocol"\nmax_connections = 2\n'
+        "head_timeout = 90\n",
+    )
+    async with (
+        ServerProcess(folder / "data", "--config", file) as server,
+        opened(server) as idle,
+        opened(server) as silent,
+    ):
+        await answered(*idle, proxy_header("198.51.100.1"))
+        silent[1].write(proxy_header("198.51.100.2") + WHOLE[:-2])
+        # Until the server has heard of the silent one, there is room for a third.
+        async with asyncio.timeout(90):
+            while not idle[0].at_eof():
+                third = await ask_raw(server, proxy_header("198.51.100.3"))
+                assert third.startswith(b"HTTP/1.1 200")
+        silent[1].write(b"\r\n")
+        assert (await silent[0].readline()).startswith(b"HTTP/1.1 200")
+
+
 async def test_a_client_behind_the_proxy_protocol_keeps_its_address_on_a_socket(
     folder: Path,
 ) -> None:

@@ -163,6 +163,7 @@ def _protocols(config: Config) -> tuple[type[BoundedProtocol], type[BoundedSocke
     intake = Intake(
         most=config.max_connections,
         most_each=config.max_connections_each,
+        most_idle_each=config.max_idle_each,
         head_timeout=config.head_timeout,
         trusted=Networks(config.trusted_proxies),
         introduced=config.proxy_header == "proxy-protocol",
