@@ -272,6 +272,32 @@ async def test_where_no_upstream_keeps_files(tmp_path: Path, running: ScriptedUp
             await client.files.list()
 
 
+async def test_it_is_known_whose_a_file_is_after_a_restart(
+    tmp_path: Path, running: ScriptedUpstream
+) -> None:
+    """And what another upstream keeps is not looked for at this one."""
+    id = ""
+    for name in ("first", "second", "first"):
+        upstream = {"name": name, "base_url": running.base_url, "models": ["m-1"], "files": True}
+        async with serving(tmp_path, upstream) as server:
+            url = f"{server.url}/v1"
+            async with (
+                AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0) as client,
+                AsyncOpenAI(base_url=url, api_key=OTHER_KEY, max_retries=0) as other,
+            ):
+                id = id or await upload(client)
+                listed = [file.id async for file in client.files.list()]
+                if name == "first":
+                    assert listed == [id]
+                    assert (await client.files.content(id)).content == DATA
+                else:
+                    assert listed == []
+                    with pytest.raises(openai.NotFoundError, match="'first', which is gone"):
+                        await client.files.retrieve(id)
+                with pytest.raises(openai.NotFoundError):
+                    await other.files.retrieve(id)
+
+
 async def test_upstreams_that_fail(tmp_path: Path) -> None:
     """Refuse the key, are not there, or have no files after all."""
     async with ScriptedUpstream(api_key="another") as refusing:
