@@ -276,11 +276,8 @@ class BalancedProvider:
 
     def _first(self, choice: Choice, untried: list[Gate], key: bytes, queued: bool) -> Gate | None:
         """The gate to go through now. Who comes anew does not pass those who wait."""
-        candidates = [Candidate(gate.name, gate.weight) for gate in untried]
-        loads = {gate.name: gate.in_flight for gate in untried}
-        named = {gate.name: gate for gate in untried}
-        for name in preferred(choice.strategy, candidates, key, loads):
-            gate = named[name]
+        gates = untried if len(untried) == 1 else _in_turn(choice, untried, key)
+        for gate in gates:
             if (queued or not gate.waiting) and gate.obstacle() is None:
                 return gate
         return None
@@ -372,6 +369,14 @@ class _Mouth:
                 self.write = self._sink.write
                 self._visit.answering()
         return self._sink.write((*told, *events))
+
+
+def _in_turn(choice: Choice, gates: list[Gate], key: bytes) -> list[Gate]:
+    """The gates, the one to go through first in front."""
+    candidates = [Candidate(gate.name, gate.weight) for gate in gates]
+    loads = {gate.name: gate.in_flight for gate in gates}
+    named = {gate.name: gate for gate in gates}
+    return [named[name] for name in preferred(choice.strategy, candidates, key, loads)]
 
 
 def _spoken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:
