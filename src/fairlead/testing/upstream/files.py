@@ -71,7 +71,7 @@ def _read(request: ReceivedRequest, id: str) -> StoredFile | None:
         "bytes": len(data),
         "created_at": CREATED,
         "filename": fields["file"].get_filename("upload"),
-        "purpose": purpose.decode(),
+        "purpose": purpose.decode(errors="replace"),
         "status": "processed",
     }
     return StoredFile(told, data)
