@@ -48,7 +48,7 @@ _KINDS = ["multipart/form-data; boundary=b", "multipart/form-data", "text/plain"
         max_size=10,
     )
 )
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_whatever_a_socket_is_sent_it_goes_on(messages: list[str | bytes]) -> None:
     session = Session(100_000)
     for message in [*messages, json.dumps(_MESSAGE)]:
@@ -67,7 +67,7 @@ def test_whatever_a_socket_is_sent_it_goes_on(messages: list[str | bytes]) -> No
     body=disturbed({"metadata": {"a": "b"}, "items": _ITEMS}),
     path=st.sampled_from(["", "/conv_none", "/conv_none/items"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_conversations(post: Post, body: Any, path: str) -> None:  # noqa: F811
     response = post(json.dumps(body).encode(), f"/v1/conversations{path}")
     if response.status_code == 200:
@@ -82,7 +82,7 @@ def test_conversations(post: Post, body: Any, path: str) -> None:  # noqa: F811
 
 
 @given(body=disturbed(_SECRET))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_client_secrets(post: Post, body: Any) -> None:  # noqa: F811
     response = post(json.dumps(body).encode(), "/v1/realtime/client_secrets")
     if response.status_code == 200:
@@ -103,7 +103,7 @@ def test_client_secrets(post: Post, body: Any) -> None:  # noqa: F811
     kind=st.sampled_from(_KINDS),
     end=st.sampled_from([b"--b--\r\n", b"", b"--b"]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_forms_of_files(
     post: Post,  # noqa: F811
     parts: list[tuple[str, str, bytes]],
@@ -133,7 +133,7 @@ def test_forms_of_files(
         max_size=3,
     ),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_files_that_are_not_there(
     post: Post,  # noqa: F811
     id: str,

@@ -1,5 +1,5 @@
-"""``gateway.db``: what the gateway knows of its callers (keys, sessions, tickets, counters, usage),
-in one SQLite file apart from the journal, shared by the processes of a machine.
+"""``gateway.db``: what the gateway knows of its callers (keys, sessions, tickets, counters, usage,
+files), in one SQLite file apart from the journal, shared by the processes of a machine.
 
 The file is opened here. Each store that lives in it names its tables and brings them along
 (:class:`Part`); they are made when the first process that needs them opens the file.
