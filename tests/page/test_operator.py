@@ -139,6 +139,8 @@ async def test_on_ones_own_machine_it_works_at_once_and_makes_the_keys(
     for text in seen["texts"]:  # of which only the part that names it is public
         assert text not in seen["shown"]
         assert text not in seen["left"]
+    assert seen["draft"] == "Begun before"
+    assert "Begun before" not in seen["left"]
     assert "fairlead keys create" in seen["hint"]
 
 

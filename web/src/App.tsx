@@ -37,7 +37,8 @@ export function App() {
       } else {
         const info = await session.server.info();
         // What somebody else typed is nobody's to see.
-        if (!kept.belongTo(me.consumer)) await forgetFiles();
+        const who = me.by === "anonymous" ? "" : me.consumer;
+        if (!kept.belongTo(who)) await forgetFiles();
         setDoor({ state: "open", info, me });
       }
     } catch (error) {

@@ -122,8 +122,10 @@ export async function nodes({ visit, checkpoint, options }) {
 
 /** On a machine of one's own: at once, without any key; then the first key, a second one, … */
 export async function keys({ visit }) {
-  const v = await visit({ path: "/#/operator/keys" });
+  const v = await visit();
   const { page } = v;
+  await v.question.fill("Begun before");
+  await page.goto(`${v.url}/#/operator/keys`);
   await page.getByText("There is no key").waitFor();
   await v.button("New key").click();
   const dialog = page.locator("dialog");
@@ -137,6 +139,7 @@ export async function keys({ visit }) {
   await v.button("Sign in with it here").click();
   // The list was there before: this is what tells that the key is in use.
   await v.button("Sign out").waitFor();
+  const draft = await page.evaluate(() => localStorage.getItem("fairlead.draft.new"));
   const rows = rowsOf(page, "API keys");
   await rows.first().waitFor();
 
@@ -169,7 +172,7 @@ export async function keys({ visit }) {
   await page.getByLabel("API key", { exact: true }).waitFor();
   const left = await page.evaluate(() => Object.values({ ...localStorage, ...sessionStorage }));
   const hint = await page.locator("main").innerText();
-  return { warned, wrong, texts: [first, second, third], listed, replaced, shown, left, hint };
+  return { warned, wrong, texts: [first, second, third], listed, replaced, shown, draft, left, hint };
 }
 
 /** To those who may not see it the page says why, and how they may. */

@@ -53,10 +53,13 @@ const WHO = "fairlead.who";
 /** What is somebody's own; the choice of a transport is not, nor is the key, which is who one is. */
 const OWN = /^fairlead\.(?:draft\.|settings\.|away$|stops$)/;
 
-/** Whose what is kept here is: of somebody else nothing stays. Whether it was theirs already. */
+/**
+ * Whose what is kept here is; "": nobody signed in. Of somebody else nothing stays, and what was
+ * typed before anybody had to sign in goes along. Whether it all stays.
+ */
 export function belongTo(consumer: string): boolean {
   const before = localStorage.getItem(WHO);
-  const same = before === null || before === consumer;
+  const same = !before || before === consumer;
   if (!same) forgetAll();
   localStorage.setItem(WHO, consumer);
   return same;
