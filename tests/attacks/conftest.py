@@ -94,9 +94,14 @@ async def upstream() -> AsyncGenerator[ScriptedUpstream, None]:
 
 
 def _endless(request: ReceivedRequest) -> Answer:
-    # Its bill is by the same measure as ours.
+    return endless(request, read(request))
+
+
+def endless(request: ReceivedRequest, prompt: int) -> Answer:
+    """An answer that goes on until the model is told to stop, and its bill for so large a
+    prompt."""
     most = min(_ENDLESS, request.most)
-    usage = {"prompt_tokens": read(request), "completion_tokens": most}
+    usage = {"prompt_tokens": prompt, "completion_tokens": most}
     return Answer(tokens=_WORDS, usage=usage, pace=Pace(delay_s=PACE), obeys=True)
 
 

@@ -16,7 +16,7 @@ import pytest
 
 from fairlead.policy.allowance import FEW
 from fairlead.testing.upstream import Ending, ScriptedUpstream
-from tests.attacks.conftest import ANN, BOB, TIMES, Serve, Watched, quiet, spent, standing
+from tests.attacks.conftest import ANN, BOB, TIMES, Serve, Watched, endless, quiet, spent, standing
 from tests.support.server import ServerProcess
 from tests.support.websocket import Client
 
@@ -31,6 +31,9 @@ per = "month"
 #: Connections that are made at once: a server has room for 1000 readers.
 _AT_ONCE = 500
 REFUSED = (413, 429, 503)
+#: Bytes that a server adds to a body that it sends on: that it wants to know the usage, and how
+#: many tokens there are.
+ADDED = len(b'"stream_options":{"include_usage":true},"max_tokens":999,')
 CODES = ("budget_exhausted", "too_many", "busy", "too_large")
 
 
@@ -215,6 +218,8 @@ async def test_another_dialect_is_no_way_round(
     """Bodies of the Chat Completions API are sent on as they are, with whatever they hold."""
     question = {"role": "user", "content": "Tell me everything."}
     hidden = {"prediction": {"type": "content", "content": "word " * 400}}
+    # It reads all of a body, but for what the server itself has added.
+    upstream.script(lambda request: endless(request, (len(request.body) - ADDED) // 4))
     async with serve(BUDGET) as server:
         statuses = []
         for n in range(TIMES):
