@@ -229,3 +229,12 @@ async def test_the_keys_are_told_and_a_conversation_is_saved(
     assert seen["text"] == (
         "# About pears\n\n## You\n\nAbout pears\n\n## Answer (scripted)\n\nThey are **sweet**.\n"
     )
+
+
+async def test_a_fault_of_the_page_shows_a_way_on_and_no_trace(url: str) -> None:
+    seen = await drive("errors.fault", url)
+    assert seen["said"].split("\n\n") == [
+        "Something went wrong in this page. Nothing is lost: the server has it all.",
+        "Load the page again",
+    ]
+    assert seen["kept"] == "Begun before"

@@ -227,3 +227,18 @@ export async function extras({ visit }) {
   const text = await readFile(await download.path(), "utf8");
   return { keys, file: download.suggestedFilename(), text };
 }
+
+/** Something comes that nobody thought of. */
+export async function fault({ visit }) {
+  const v = await visit({ faulty: true });
+  const { page } = v;
+  await v.question.fill("Begun before");
+  await page.route("**/models", (route) => route.fulfill({ json: { models: 7 } }));
+  await page.reload();
+  await page.getByRole("alert").waitFor();
+  const said = await page.locator("body").innerText();
+  await page.unroute("**/models");
+  await v.button("Load the page again").click();
+  await v.question.waitFor();
+  return { said, kept: await v.question.inputValue() };
+}
