@@ -99,7 +99,7 @@ class Generation:
         self._finished = finished
         self._answer = Answer(max_chars) if answer is None else answer
         self._pour = functools.partial(pour, provider) if work is None else work
-        #: What was begun elsewhere was told there where to stop.
+        #: The model of what was begun elsewhere was told there where to stop.
         self._bounds = work is None and bounds(provider)
         self._cause: Event | FairleadError | None = None
         self._task: asyncio.Task[None] | None = None

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from fairlead.engine.allowed import Allowed
 from fairlead.engine.answers import settle
 from fairlead.engine.course import Course
 from fairlead.engine.generation import Generation
@@ -27,7 +28,7 @@ from fairlead.ports.knowledge import Knowledge
 from fairlead.ports.observer import Begun, Observer
 from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest, Provider
-from fairlead.ports.resuming import Resuming
+from fairlead.ports.resuming import Resuming, told
 from fairlead.ports.store import Store, StreamInfo
 from fairlead.ports.transform import Transforms
 
@@ -99,6 +100,9 @@ class Generations:
                 deadline = max(1.0, deadline + since - self._clock())
 
             async def work(request: GenerationRequest, sink: Sink) -> None:
+                most = told(resuming, rest.mark)
+                if most and meter.recall(most):
+                    sink = Allowed(sink, meter, most)
                 await resuming.resume(request, rest.mark, rest.seen, sink)
 
         generation = Generation(

@@ -199,6 +199,15 @@ class Meter:
         self._allowed = most, standing.budget, standing.refills
         return most
 
+    def recall(self, most: int) -> bool:
+        """Another process has told the model how many tokens it may write. Whether there is a
+        budget that may have been the reason."""
+        rests = self._rests()
+        if rests:
+            standing, _ = min(rests, key=lambda each: each[1].room)
+            self._allowed = most, standing.budget, standing.refills
+        return bool(rests)
+
     async def spent(self) -> BudgetExhausted:
         """The error of an answer that its model has ended where it was told to."""
         assert self._allowed is not None

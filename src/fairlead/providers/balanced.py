@@ -28,7 +28,7 @@ from fairlead.ports.health import UpstreamHealth
 from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.pouring import Sink, pour
 from fairlead.ports.provider import GenerationRequest, Provider, bounds, speaks
-from fairlead.ports.resuming import Resuming
+from fairlead.ports.resuming import Resuming, told
 from fairlead.providers.gate import Gate, Visit, counts
 from fairlead.providers.poured import poured
 
@@ -178,6 +178,11 @@ class BalancedProvider:
     def resumes(self, mark: Mark) -> bool:
         """See :class:`~fairlead.ports.resuming.Resuming`."""
         return self._marked(mark) is not None
+
+    def told(self, mark: Mark) -> int:
+        """See :func:`~fairlead.ports.resuming.told`."""
+        found = self._marked(mark)
+        return 0 if found is None else told(found[1], mark)
 
     async def resume(
         self, request: GenerationRequest, mark: Mark, seen: Sequence[Event], sink: Sink

@@ -122,6 +122,10 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
         """See :class:`~fairlead.ports.resuming.Resuming`."""
         return mark.upstream == self.name
 
+    def told(self, mark: Mark) -> int:
+        """See :func:`~fairlead.ports.resuming.told`."""
+        return place_of(mark).most
+
     async def resume(
         self, request: GenerationRequest, mark: Mark, seen: Sequence[Event], sink: Sink
     ) -> None:
@@ -159,7 +163,8 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
         mark = None
         if question.background:
             prompt = question.estimate_tokens()
-            mark = self._marking(Place(question.model, prompt, question.cites, NOWHERE))
+            place = Place(question.model, prompt, question.cites, NOWHERE, question.most)
+            mark = self._marking(place)
         fold = ResponsesFold(
             name=self.name,
             model=question.model,
