@@ -113,6 +113,7 @@ async def test_what_other_nodes_write_is_listed_with_whose_it_is_and_who_reads_i
 
             async def at(_: str) -> None:
                 assert b'"status":"stopped"' in (await his.read()).replace(b" ", b"")
+                upstream.release(1000)  # nothing that would hold it up is left
                 assert await other.stop() == 0
 
             seen = await drive("operator.nodes", server.url, at, key=KEYS["operator"])
