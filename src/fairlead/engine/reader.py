@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Generic
 
-from fairlead.engine.wire import Short, W, Wire, short
+from fairlead.engine.wire import W, Wire, short
 from fairlead.errors import FairleadError, HistoryGone
 from fairlead.events.codec import decode, said
 from fairlead.events.merge import merge, mergeable
@@ -118,11 +118,13 @@ class SharedFrames:
         if batch is None or batch.offset != offset:
             return False
         head = live.head = batch.head
-        state, frames = self.state, []
+        wire, quick, state, frames = self._wire, self._short, self.state, []
         for record in batch.records:
             offset += 1
             position = live.position(head, offset)
-            state, frame = _step(self._wire, self._short, state, record, position)
+            text = said(record)
+            made = quick(state, text, position) if text else None
+            state, frame = made or wire.step(state, decode(record), position)
             frames.append(frame)
         self.state = state
         self.end = offset
@@ -133,17 +135,6 @@ class SharedFrames:
         self.start = offset - len(frames)
         self._news = news
         return True
-
-
-def _step(
-    wire: Wire, short: Short, state: Any, record: bytes, position: bytes
-) -> tuple[Any, bytes]:
-    """The bytes of one record, and the state after it."""
-    if text := said(record):
-        made = short(state, text, position)
-        if made is not None:
-            return made
-    return wire.step(state, decode(record), position)
 
 
 class Reader(Generic[W]):
@@ -328,7 +319,9 @@ class Reader(Generic[W]):
             for record in batch.records:
                 offset += 1
                 position = live.position(head, offset)
-                state, data = _step(wire, quick, state, record, position)
+                text = said(record)
+                made = quick(state, text, position) if text else None
+                state, data = made or wire.step(state, decode(record), position)
                 out.append(data)
                 size += len(data)
                 if size >= max_bytes:

@@ -55,18 +55,21 @@ class Tap:
             self._rest = events
             return False
         writer, answer, meter = self._writer, self._answer, self._meter
-        for place, event in enumerate(events):
-            kind = type(event)
-            if kind is Usage or kind is Done:
-                self._rest = events[place:]
-                return False
-            if tokens := meter.add(event):
-                # It is counted again when it is waited for, if it ever is.
-                meter.output -= tokens
-                self._rest = events[place:]
-                return False
-            writer.write(event)
-            answer.add(event)
+        try:
+            for place, event in enumerate(events):
+                kind = type(event)
+                if kind is Usage or kind is Done:
+                    self._rest = events[place:]
+                    return False
+                if tokens := meter.add(event):
+                    # It is counted again when it is waited for, if it ever is.
+                    meter.output -= tokens
+                    self._rest = events[place:]
+                    return False
+                writer.take(event)
+                answer.add(event)
+        finally:
+            writer.send()
         if self._silent:
             self._look()
         return not writer.full

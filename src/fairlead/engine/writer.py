@@ -39,7 +39,6 @@ class Writer:
 
     __slots__ = (
         "_at",
-        "_closing",
         "_epoch",
         "_flying",
         "_grammar",
@@ -75,7 +74,6 @@ class Writer:
         self._size = 0
         #: What is under way to the store: at first the stream itself.
         self._flying = [b""]
-        self._closing = False
         self._tries = 0
         self._waiters: list[asyncio.Future[None]] = []
 
@@ -117,19 +115,25 @@ class Writer:
         """Write an event. Raises :class:`~fairlead.events.states.IllegalEvent` and writes nothing
         when it may not stand here, :class:`~fairlead.errors.UpstreamProtocol` when it is too large.
         A terminal event closes the stream."""
+        self.take(event)
+        self.send()
+
+    def take(self, event: Event) -> None:
+        """Write an event with the next :meth:`send`, which must follow. Raises as :meth:`write`."""
         record = encode(event)
         if len(record) > self._max_event_bytes:
             raise UpstreamProtocol(
                 f"the provider sent an event of {len(record)} bytes; "
                 f"at most {self._max_event_bytes} are taken"
             )
-        grammar = self._grammar
-        grammar.step(event)
+        self._grammar.step(event)
         self._pending.append(record)
         self._size += len(record)
-        if grammar.phase is _ENDED:
-            self._closing = True
-        if not self._flying:
+
+    def send(self) -> None:
+        """Hand what was taken to the store, all at once, or as soon as that has what it was handed
+        before."""
+        if self._pending and not self._flying:
             self._send()
 
     async def room(self) -> None:
@@ -160,7 +164,7 @@ class Writer:
             self._flying, self._pending = self._pending, []
             self._size = 0
         # A repeated append closes only if it is the one that holds the terminal event.
-        close = self._closing and not self._pending
+        close = self._grammar.phase is _ENDED and not self._pending
         self._store.submit(self.stream, self._epoch, self._at, self._flying, close, self._outcome)
 
     def _outcome(self, outcome: AppendOutcome | Exception) -> None:

@@ -48,7 +48,7 @@ class Answer:
 
     def add(self, event: Event | Unknown) -> None:
         """Take one more event in."""
-        if isinstance(event, Token):
+        if type(event) is Token:
             if event.part == MAIN_PART:
                 self._text.add(event.text)
         elif isinstance(event, Reasoning):

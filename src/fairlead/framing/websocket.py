@@ -5,11 +5,14 @@ An unmasked frame does not depend on who receives it, so that one made once serv
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
 _TEXT = 0x81  # FIN and the opcode 1
 _BINARY = 0x82
+#: The head of a frame with a length in two bytes, as nearly all have.
+_medium = struct.Struct(">BBH").pack
 
 
 class Message(NamedTuple):
@@ -21,10 +24,7 @@ class Message(NamedTuple):
 
 def text_frame(payload: bytes) -> bytes:
     """A frame of UTF-8 text."""
-    size = len(payload)
-    if size < 1 << 16 and size >= 126:  # nearly every event's
-        return b"\x81\x7e%c%c%b" % (size >> 8, size & 0xFF, payload)
-    return _head(_TEXT, size) + payload
+    return _head(_TEXT, len(payload)) + payload
 
 
 def binary_frame(payload: bytes) -> bytes:
@@ -50,5 +50,5 @@ def _head(first: int, size: int) -> bytes:
     if size < 126:
         return bytes((first, size))
     if size < 1 << 16:
-        return bytes((first, 126)) + size.to_bytes(2, "big")
+        return _medium(first, 126, size)
     return bytes((first, 127)) + size.to_bytes(8, "big")

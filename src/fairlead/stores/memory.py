@@ -263,7 +263,7 @@ class MemoryStore:
                 if verdict.skip:
                     records = records[verdict.skip :]
                 stream.records += records
-                stream.bytes += sum(map(len, records))
+                stream.bytes += len(records[0]) if len(records) == 1 else sum(map(len, records))
                 stream.touched = now
                 if verdict.head.closed and not stream.head.closed:
                     # The lease has served its purpose.
@@ -295,7 +295,7 @@ class MemoryStore:
         if offset < head.first:
             offset = head.first
         records = stream.records[offset - head.first :]
-        if stream.bytes > max_bytes:
+        if stream.bytes > max_bytes and len(records) > 1:
             records = bounded(records, max_bytes)
         return Batch(head, offset, records)
 

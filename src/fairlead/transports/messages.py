@@ -18,8 +18,9 @@ HEADERS = {"content-type": "application/x-ndjson", **STREAMING}
 _OPTIONS = native.Options()
 _encode = msgspec.json.Encoder().encode
 
-#: The line of a plain token: its stream and position, and its text as JSON.
-_TOKEN = b'{"type":"token%%b%%b","data":%b}\n' % native.TOKEN
+#: The message of a plain token: its stream and position, and its text as JSON.
+_TOKEN = b'{"type":"token%%b%%b","data":%b}' % native.TOKEN
+_LINE = _TOKEN + b"\n"
 
 
 class MessageWire:
@@ -58,7 +59,13 @@ class MessageWire:
         """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
         if state.meta is not None:
             return None
-        return state, _TOKEN % (self._middle, position, said)
+        return state, _LINE % (self._middle, position, said)
+
+    def token(self, state: native.State, said: bytes, position: bytes) -> bytes | None:
+        """The message of a plain token without its line feed; None if there is more to say."""
+        if state.meta is not None:
+            return None
+        return _TOKEN % (self._middle, position, said)
 
     def keeps(self, state: Any) -> bool:
         return False

@@ -75,8 +75,8 @@ class SocketWire:
 
     def short(self, state: Any, said: bytes, position: bytes) -> tuple[Any, bytes] | None:
         """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
-        made = self._messages.short(state, said, position)
-        return None if made is None else (state, text_frame(made[1][:-1]))
+        message = self._messages.token(state, said, position)
+        return None if message is None else (state, text_frame(message))
 
     def keeps(self, state: Any) -> bool:
         return False
