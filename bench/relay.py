@@ -179,7 +179,7 @@ def stream(server: Server, request: Request, connections: int, options: Options)
         pids=server.pids,
         warmup=options.warmup,
         seconds=options.seconds,
-        begin=MARK,
+        begin="data: " if request.wire == "body" else MARK,
     )
     return load(plan, StreamResult, options.warmup + options.seconds)
 

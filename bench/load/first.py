@@ -15,7 +15,8 @@ async def first(plan: First) -> FirstResult:
     """Carry out the plan."""
     tally = Tally(plan.mark.encode())
     background = plan.background
-    readers = await connect([background] * plan.connections, tally, begin=plan.mark)
+    begin = "data: " if background.wire == "body" else plan.mark
+    readers = await connect([background] * plan.connections, tally, begin=begin)
     times: dict[str, list[float]] = {name: [] for name in plan.requests}
     for _ in range(plan.rounds):
         for name, request in plan.requests.items():
