@@ -122,7 +122,7 @@ async def test_what_other_nodes_write_is_listed_with_whose_it_is_and_who_reads_i
     assert "Node " in seen["row"]
     assert "scripted" in seen["row"]
     assert seen["found"] == ["alice", "bob"]
-    assert seen["readers"] == "SSE 1"
+    assert (seen["readers"], seen["unknown"]) == ("SSE 1", "–")
 
 
 async def test_on_ones_own_machine_it_works_at_once_and_makes_the_keys(

@@ -105,6 +105,7 @@ export async function nodes({ visit, checkpoint, options }) {
   const said = await page.locator(".nodes").innerText();
   const row = await theirs.innerText();
   const readers = await read.locator(".readers").innerText();
+  const unknown = await theirs.locator('[data-label="Readers"]').innerText();
   await page.getByLabel("State").selectOption("elsewhere");
   await rows.filter({ hasText: "carol" }).waitFor({ state: "detached" });
   const found = await rows.locator("td:nth-child(2)").allInnerTexts();
@@ -117,7 +118,7 @@ export async function nodes({ visit, checkpoint, options }) {
   await theirs.waitFor({ state: "detached" });
   await checkpoint("stopped");
   await page.locator(".nodes").waitFor({ state: "detached" });
-  return { said, row, readers, found };
+  return { said, row, readers, unknown, found };
 }
 
 /** On a machine of one's own: at once, without any key; then the first key, a second one, … */

@@ -160,7 +160,7 @@ export function Streams({ seen, look, onLook, onChanged }: Props) {
                   {one.state === "writing" ? number(one.rate) : "–"}
                 </td>
                 <td data-label={said.readBy} className="number-cell">
-                  <Readers readers={one.readers} />
+                  <Readers one={one} />
                 </td>
                 <td className="row-buttons">
                   {sure === one.stream ? (
@@ -219,10 +219,10 @@ export function Streams({ seen, look, onLook, onChanged }: Props) {
 
 const KIND = { writing: "good", queued: "warm", elsewhere: "plain", read: "plain" } as const;
 
-/** How many read it, by transport. */
-function Readers({ readers }: { readers: Record<string, number> }) {
+/** How many read it, by transport; who reads on another node is not known here. */
+function Readers({ one: { readers, node } }: { one: LiveStream }) {
   const found = Object.entries(readers);
-  if (!found.length) return <span className="text-soft">{said.nobody}</span>;
+  if (!found.length) return <span className="text-soft">{node ? "–" : said.nobody}</span>;
   const names = words.transports as Record<string, string>;
   return (
     <span className="readers">

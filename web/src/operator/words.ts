@@ -76,7 +76,8 @@ export const en = {
   waits: "asked for a pause",
   resumes: (time: string) => `tried again in ${time}`,
   load: "Load",
-  loadOf: (n: number, room: number) => (room ? `${n} of ${room} answers` : `${n} answers`),
+  loadOf: (n: number, room: number) =>
+    room ? `${n} of ${room} answers` : n === 1 ? "1 answer" : `${n} answers`,
   waitingFor: (n: number) => `${n} waiting`,
   counts: (answered: number, failed: number) => `${answered} answered, ${failed} failed`,
   limited: (n: number) => `${n} times told to slow down`,
