@@ -124,7 +124,7 @@ async def test_what_was_asked_here_without_a_key_is_not_shown_elsewhere(
     shown = ("/conversations", "/conversations?search=here", "/streams")
     async with (
         ServerProcess(folder / "data", "--no-knowledge") as server,
-        httpx.AsyncClient(base_url=server.url) as client,
+        httpx.AsyncClient(base_url=server.url, timeout=60) as client,
     ):
         here = await client.post("/chat/stream", json=ask)
         assert here.status_code == 200

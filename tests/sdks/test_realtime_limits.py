@@ -194,7 +194,7 @@ async def test_a_session_that_an_upstream_holds_is_seen_and_can_be_closed(tmp_pa
         upstream = {"name": "speaking", "base_url": speaking.base_url, "models": ["speaks"]}
         async with (
             serving(tmp_path, {**upstream, "realtime": True}, keys=[OVERSEER]) as server,
-            httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as admin,
+            httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}, timeout=60) as admin,
             session(server, query="?model=speaks") as socket,
         ):
             await socket.send(json.dumps({"type": "response.create"}))
