@@ -192,6 +192,8 @@ UPSTREAM = '[[upstreams]]\nname = "a"\nbase_url = "http://h/v1"\nmodels = ["m"]\
         ("[[upstreams]]\nname = 1", ["upstreams", "name"]),
         ('[[upstreams]]\nname = "a"\nbase_url = "http://h"\nmodels = []', ["at least one model"]),
         ('[[upstreams]]\nnaem = "a"', ["did you mean name?"]),
+        (UPSTREAM + 'max_tokens = "tokens"', ["max_completion_tokens", "none"]),
+        ('hosts = ["chat.example.org:8443"]', ["chat.example.org:8443", "no port"]),
         (UPSTREAM + 'api = "realtime"', ['"chat" or "responses"']),
         (UPSTREAM + "background = true", ['needs api = "responses"']),
         (UPSTREAM.replace("/v1", "/v1/responses"), ["before /responses"]),
