@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
+from fairlead.dialects import native
 from fairlead.engine.ask import Ask
 from fairlead.engine.limits import Limits
 from fairlead.errors import (
@@ -21,7 +23,8 @@ from fairlead.errors import (
 from fairlead.events.model import Part, Reasoning, Usage
 from fairlead.journal.position import Epoch, Position
 from fairlead.policy.caller import READ, Caller
-from tests.engine.conftest import ALICE, BOB, Bench
+from fairlead.transports.sse import SseWire
+from tests.engine.conftest import ALICE, BOB, Bench, Reading
 
 
 async def test_an_answer_from_question_to_done(bench: Bench) -> None:
@@ -154,6 +157,38 @@ async def test_an_unwatched_generation_is_abandoned(bench: Bench) -> None:
     await bench.provider.wait_closed()
     reading = await (await bench.read(stream)).to_end()
     assert reading.events[-1] == ("done", {"status": "stopped", "reason": "abandoned"})
+
+
+async def test_the_time_unwatched_begins_when_the_asker_can_watch(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put, held, waiting = bench.engine.conversations.put, asyncio.Event(), asyncio.Event()
+
+    async def slow(*args: Any) -> Any:
+        waiting.set()
+        await held.wait()
+        return await put(*args)
+
+    monkeypatch.setattr(bench.engine.conversations, "put", slow)
+    ask = Ask(message="Why?", orphan_window=0.0)
+    asking = asyncio.create_task(
+        bench.engine.start_and_attach(
+            ALICE, ask, "", lambda id, meta: SseWire(id, meta, native.Options())
+        )
+    )
+    await waiting.wait()
+    (generation,) = bench.engine.generations.running.values()
+    bench.provider.say("Because.")
+    # Long enough for it to be found alone, and to be ended for that.
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert generation.answer.text == "Because."
+    held.set()
+    reading = Reading(bench.engine, await asking)
+    bench.provider.finish()
+    await reading.to_end()
+    assert reading.text == "Because."
+    assert reading.events[-1] == ("done", {"status": "completed"})
 
 
 async def test_a_watched_one_is_not_and_background_never(bench: Bench) -> None:

@@ -170,8 +170,7 @@ async def test_a_page_that_is_closed_leaves_its_answer_to_go_on_or_to_end(
         (going,) = upstream.requests
         going.release(100)
         assert await going.wait_ended() is Ending.COMPLETED
-    # Long enough for the page to begin to read.
-    window = ("--orphan-window", "2", "--no-page-background")
+    window = ("--orphan-window", "0", "--no-page-background")
     async with serving(tmp_path / "two", upstream, *window) as server:
         await drive("errors.left", server.url, releasing(upstream, asked=5))
         assert await upstream.requests[1].wait_ended() is Ending.CLIENT_CLOSED

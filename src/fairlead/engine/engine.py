@@ -360,6 +360,7 @@ class Engine:
                 generation.created(outcome)
                 shown = opening("", int(self._clock() * 1000), searching=False)
                 generation.start(GenerationRequest(stream=stream, turns=()), "", shown)
+                generation.seen()
             return outcome
         finally:
             if not turn.used:
@@ -547,6 +548,7 @@ class Engine:
         generation.created(outcome)
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
+        generation.seen()
         return Started(stream, meta, outcome.info, created=True)
 
     async def _remember(self, generation: Generation, placed: Exchange) -> None:

@@ -130,11 +130,11 @@ class Generation:
         self, request: GenerationRequest, question: str, opening: Thinking
     ) -> asyncio.Task[None]:
         """Begin the work in the background. ``opening`` is in the log already, unless the
-        generation has to wait for its turn."""
+        generation has to wait for its turn. Who asked cannot watch it yet: :meth:`seen` begins the
+        time for which it goes on unwatched."""
         self._task = asyncio.create_task(
             self._run(request, question, opening), name=f"generation {self.stream}"
         )
-        self._arm()
         return self._task
 
     async def wait(self) -> None:

@@ -96,6 +96,7 @@ class Resumption:
             "",
             first,
         )
+        generation.seen()
         if info.signal == "stop":
             generation.stop("stop")
         return True
