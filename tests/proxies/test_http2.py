@@ -166,14 +166,24 @@ async def test_caddy_compresses_the_page_and_no_answer(
 ) -> None:
     upstream.script(Answer(tokens=TOKENS * 100))
     async with (
-        Caddy(tmp_path, server.port, int(server.env["GRPC"]), "encode gzip") as caddy,
+        Caddy(tmp_path, server.port, int(server.env["GRPC"])) as caddy,
         trusting(caddy) as secure,
     ):
         async with secure.get(f"{caddy.url}/") as response:
             assert response.headers["Content-Encoding"] == "gzip"
+            script = re.search(r'src="([^"]+[.]js)"', await response.text())
+        assert script is not None
+        async with secure.get(f"{caddy.url}/{script[1].rpartition('/api/')[2]}") as response:
+            assert response.headers["Content-Encoding"] == "gzip"
         async with secure.post(f"{caddy.url}/chat/stream", json={"message": "Hi"}) as response:
             assert "Content-Encoding" not in response.headers
+            stream = response.headers["Fairlead-Stream"]
             assert b"event: done" in await response.content.read()
+        # All of it in one piece, as no answer begins that is just being written.
+        headers = {"Accept": "text/event-stream"}
+        async with secure.get(f"{caddy.url}/streams/{stream}", headers=headers) as response:
+            assert "Content-Encoding" not in response.headers
+            assert len(await response.content.read()) > 4096
 
 
 @pytest.mark.usefixtures("gated")

@@ -65,12 +65,11 @@ class NginxTls(Nginx):
 
 
 class Caddy(ProxyProcess):
-    """Caddy with ``deploy/Caddyfile``, before the server on ``port`` and ``grpc_port``; ``more``
-    stands in its site as well."""
+    """Caddy with ``deploy/Caddyfile``, before the server on ``port`` and ``grpc_port``."""
 
     started = "serving initial configuration"
 
-    def __init__(self, folder: Path, port: int, grpc_port: int, more: str = "") -> None:
+    def __init__(self, folder: Path, port: int, grpc_port: int) -> None:
         super().__init__()
         self.folder = folder
         # Where it keeps certificates, and the configuration it ran with.
@@ -82,7 +81,7 @@ class Caddy(ProxyProcess):
         text = replace(
             text,
             r"^localhost \{\n",
-            f"https://localhost:{self.port} {{\n\tbind 127.0.0.1\n\ttls {files}\n\t{more}\n",
+            f"https://localhost:{self.port} {{\n\tbind 127.0.0.1\n\ttls {files}\n",
         )
         self._admin = f"localhost:{free_port()}"
         own = f"admin {self._admin}\n\tauto_https disable_redirects"
