@@ -145,6 +145,13 @@ class Commits:
         self.seconds += seconds
         self.counts[bisect_left(COMMIT_BOUNDS, seconds)] += 1
 
+    def __add__(self, other: Commits) -> Commits:
+        """Those of both."""
+        both = Commits()
+        both.seconds = self.seconds + other.seconds
+        both.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        return both
+
     def cumulated(self) -> list[tuple[float, int]]:
         """How many took no longer than each bound, the last of which is infinity."""
         return list(zip((*COMMIT_BOUNDS, float("inf")), accumulate(self.counts), strict=True))
