@@ -7,6 +7,7 @@ until the thread has done that, the stream's appends go the way of everything el
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Iterable, Sequence
 
@@ -37,13 +38,12 @@ class _Stream:
 
 
 class Ahead:
-    """``show`` makes records visible; ``ask`` has the thread make another slate, and calls back
-    with it, or with None if there is none to be had."""
+    """``show`` makes records visible; ``ask`` has the thread make another slate."""
 
     def __init__(
         self,
         show: Callable[[list[Append]], None],
-        ask: Callable[[Callable[[Slate | None], None]], None],
+        ask: Callable[[], asyncio.Future[None] | None],
         commits: Commits,
     ) -> None:
         self._show = show
@@ -115,15 +115,21 @@ class Ahead:
     # -- slates
 
     def _want(self) -> None:
-        if not self._asked and self._next is None and not self._closed:
-            self._asked = True
-            self._ask(self._come)
+        if not (self._asked or self._next or self._closed):
+            made = self._ask()
+            if made is not None:
+                self._asked = True
+                made.add_done_callback(self._answered)
 
-    def _come(self, slate: Slate | None) -> None:
+    def _answered(self, made: asyncio.Future[None]) -> None:
+        """Where no slate can be made, appends are shown when the database has them."""
+        made.exception()
         self._asked = False
+
+    def come(self, slate: Slate) -> None:
+        """What was asked for."""
         if self._closed:
-            if slate is not None:
-                slate.remove()
+            slate.remove()
             return
         self._next = slate
         if self._slate is None:

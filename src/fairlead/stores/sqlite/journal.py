@@ -33,7 +33,7 @@ from fairlead.stores.sqlite.heads import Row
 from fairlead.stores.sqlite.locks import Life, Locks
 from fairlead.stores.sqlite.news import News
 from fairlead.stores.sqlite.schema import prepare_journal
-from fairlead.stores.sqlite.slates import Slate, Slates
+from fairlead.stores.sqlite.slates import Slates
 from fairlead.stores.sqlite.ticks import Entry, decode_ids, encode_ids, encode_tick
 
 #: Seconds after which a stream's records leave the ticks.
@@ -120,7 +120,6 @@ class Journal:
         self._evicted: list[str] = []
         self._folded: list[str] = []
         self._buried: list[str] = []
-        self._new_slates: list[Slate] = []
         # Streams with records that nobody was shown yet.
         self._unshown: dict[str, None] = {}
         self.changed: dict[str, None] = {}
@@ -316,7 +315,7 @@ class Journal:
                     self.logs[id].tail = at
             for id in self.changed:
                 self.logs.pop(id, None)
-            for slate in self._new_slates:
+            for slate in self.news.slates:
                 slate.remove()
             self._clear()
 
@@ -326,7 +325,6 @@ class Journal:
         self._evicted = []
         self._folded = []
         self._buried = []
-        self._new_slates = []
         self._unshown = {}
         self.changed = {}
         self.news = News()
@@ -368,12 +366,11 @@ class Journal:
             )
         ]
 
-    def new_slate(self) -> Slate:
-        """Another slate for this process."""
+    def new_slate(self) -> None:
+        """Another slate for this process; it comes with the news."""
         self._slates_made += 1
         slate = self.slates.make(self._name, self._slates_made)
-        self._new_slates.append(slate)
-        return slate
+        self.news.slates.append(slate)
 
     def seize(self, row: Row) -> None:
         """Before a log is written here that another process may be writing without asking the file:

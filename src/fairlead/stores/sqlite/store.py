@@ -43,7 +43,7 @@ from fairlead.stores.sqlite.journal import Journal
 from fairlead.stores.sqlite.locks import Locks
 from fairlead.stores.sqlite.news import News
 from fairlead.stores.sqlite.reader import Reader
-from fairlead.stores.sqlite.slates import Slate, Slates
+from fairlead.stores.sqlite.slates import Slates
 from fairlead.stores.sqlite.worker import Settled, Worker, settle
 from fairlead.stores.sqlite.writer import Told, Writer
 from fairlead.stores.subscriptions import SignalHub, Wakes
@@ -213,13 +213,8 @@ class SqliteStore:
             tell(Appended(at + len(records)))
         self._wakes.wake(dict.fromkeys([item[0] for item in turn]))
 
-    def _ask_for_slate(self, come: Callable[[Slate | None], None]) -> None:
-        def made(slate: asyncio.Future[Slate]) -> None:
-            # Where none can be made, appends are shown when the database has them.
-            come(None if slate.exception() else slate.result())
-
-        if self._open is not None:
-            self._open.writer.run(Journal.new_slate).add_done_callback(made)
+    def _ask_for_slate(self) -> asyncio.Future[None] | None:
+        return None if self._open is None else self._open.writer.run(Journal.new_slate)
 
     def _deliver(self, settled: Settled, told: Told, news: News, done: list[str]) -> None:
         """After a commit: readers can see it, writers know of it, watchers are woken."""
@@ -253,6 +248,8 @@ class SqliteStore:
         for id in (*news.left, *(self._hot.ids() if news.anything else news.gone)):
             ahead.drop(id)
         ahead.done(done)
+        for slate in news.slates:
+            ahead.come(slate)
         for id, num, epoch, tail in news.ready:
             if self._hot.knows(id):
                 ahead.ready(id, num, epoch, tail)

@@ -15,7 +15,7 @@ import apsw
 from fairlead.errors import FairleadError, NotFound
 from fairlead.journal.log import Gap
 from fairlead.journal.position import Epoch
-from fairlead.ports.store import AppendOutcome, Commits
+from fairlead.ports.store import Appended, AppendOutcome, Commits
 from fairlead.stores.common import store_closed
 from fairlead.stores.sqlite.ahead import Ahead, Append, Moving, Tell
 from fairlead.stores.sqlite.checkpoint import Checkpointer
@@ -242,6 +242,7 @@ class Writer:
         told: Told = []
         done: list[str] = []
         slates: list[Slate] = []
+        lost: set[tuple[str, Epoch]] = set()
         news = journal.news
         moved = 0
         began = time.monotonic()
@@ -262,9 +263,9 @@ class Writer:
                     except FairleadError as error:
                         told.append((tell, error))
                 elif len(item) == 5:
-                    id, epoch, at, records, size = item
-                    moved += size
-                    self._take_over(id, epoch, at, records)
+                    moved += item[4]
+                    if item[:2] not in lost and not self._move_on(*item):
+                        lost.add(item[:2])
                 else:
                     call, future, of = item
                     if of is not None:
@@ -310,20 +311,23 @@ class Writer:
         if settled or told or news or done:
             hand_over(self._loop, self._deliver, settled, told, news, done)
 
-    def _take_over(self, id: str, epoch: Epoch, at: int, records: Sequence[bytes]) -> None:
-        """Move what was shown already."""
+    def _move_on(
+        self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], _size: int
+    ) -> bool:
+        """Move what was shown already; whether the stream is still ours."""
         try:
             outcome = self._journal.append(id, epoch, at, records, False, shown=True)
         except NotFound:
-            return
+            return False
         except FairleadError:
             # The file is damaged. The records stay on their slate, where the next to open the file
             # finds them, and says so.
             self._stuck = True
-            return
-        # Fenced or closed: whoever did that has taken over what was shown until then.
+            return False
         if isinstance(outcome, Gap):
             self._stuck = True
+        # Fenced or closed: whoever did that has taken over what was shown until then.
+        return isinstance(outcome, Appended)
 
     def _explain(self, error: Exception) -> Exception:
         if not isinstance(error, apsw.Error):
