@@ -30,6 +30,7 @@ from tests.stores.test_model import TwoFiles
 def late(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing is moved by the clock, so that what is found was found on a slate."""
     monkeypatch.setattr(writer, "MOVE_AFTER", 3600.0)
+    monkeypatch.setattr(writer, "MOVE_AFTER_ALONE", 3600.0)
 
 
 @pytest.fixture
@@ -146,14 +147,24 @@ async def opened(path: Path) -> list[bytes]:
         await store.close()
 
 
-@pytest.mark.parametrize("cut", [1, 5, 11, 12, 13, 60])
-async def test_a_write_that_was_cut_short_is_passed_over(tmp_path: Path, cut: int) -> None:
+@pytest.mark.parametrize("seals", [0, 1, 2])
+@pytest.mark.parametrize("cut", [1, 5, 11, 12, 13, 198])
+async def test_a_write_that_was_cut_short_is_passed_over(
+    tmp_path: Path, cut: int, seals: int
+) -> None:
     slate = await left_behind(tmp_path)
     scratch = Slate(tmp_path / "scratch")
-    scratch.write([(1, 9, [b"." * 200])])
+    scratch.write([(1, 9, [b"." * 180])])
     scratch.close()
+    whole = (tmp_path / "scratch").read_bytes()
+    assert len(whole) == 199
     with slate.open("ab") as file:
-        file.write((tmp_path / "scratch").read_bytes()[:cut])
+        file.write(whole[:cut])
+    for _ in range(seals):
+        beside = Slates(tmp_path / "owners")
+        beside.refresh()
+        beside.seal(but="another")
+        beside.close()
     assert await opened(tmp_path) == [record("s", n) for n in range(9)]
     assert slates(tmp_path) == []
 

@@ -223,9 +223,10 @@ class Store(Protocol):
         """Append ``records`` at offset ``at``, closing the stream with the last one if asked
         (which ends the lease, too).
 
-        Returns at once; appends are committed in the order of the calls. The future's outcome is
-        known only when it is durable, and readers see the records no earlier. The call may be
-        repeated as it was when the outcome is unknown. Rules: :func:`fairlead.journal.log.append`.
+        Returns at once; appends to a stream are committed in the order of the calls. The future's
+        outcome is known only when it is durable, and readers see the records no earlier. The call
+        may be repeated as it was when the outcome is unknown. Rules:
+        :func:`fairlead.journal.log.append`.
         """
         ...
 

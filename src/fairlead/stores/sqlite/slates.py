@@ -124,7 +124,7 @@ class SlateFile:
             length, check, both = _HEAD.unpack_from(data, begin)
             end = begin + _HEAD.size + length
             if both != length ^ check ^ _MARK:
-                self._damaged(begin)
+                self._damaged(data, begin, begin + _HEAD.size)
             elif length == 0:
                 self.sealed = True
             elif end > len(data):
@@ -133,30 +133,26 @@ class SlateFile:
             else:
                 payload = data[begin + _HEAD.size : end]
                 if zlib.crc32(payload) == check:
-                    self._take(payload, begin)
-                elif end > _before_seals(data):
-                    # Cut short, and then sealed.
-                    self.sealed = True
+                    self._take(payload)
                 else:
-                    self._damaged(begin)
+                    self._damaged(data, begin, end)
             begin = end
         self._at += min(begin, len(data))
 
-    def _take(self, payload: bytes, begin: int) -> None:
-        try:
-            for num, at, records in _notes.decode(payload):
-                self.notes.setdefault(num, []).append((at, records))
-        except msgspec.MsgspecError:
-            self._damaged(begin)
+    def _take(self, payload: bytes) -> None:
+        for num, at, records in _notes.decode(payload):
+            self.notes.setdefault(num, []).append((at, records))
 
-    def _damaged(self, begin: int) -> None:
-        if not self.stale:
+    def _damaged(self, data: bytes, begin: int, end: int) -> None:
+        """What should stand from ``begin`` to ``end`` does not."""
+        cut_short = end > _before_seals(data)
+        if not cut_short and not self.stale:
             raise StoreCorrupt(
                 f"{self._path}: damaged at byte {self._at + begin}: it holds records that "
                 f"journal.db lacks; restore the folder from a copy, or move this file away to go "
                 f"on without them"
             )
-        # What a loss of power has left; the rest was not promised to survive it.
+        # Cut short and then sealed, or what a loss of power has left, which nobody promised.
         self.sealed = True
 
 

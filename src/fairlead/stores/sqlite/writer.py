@@ -41,9 +41,10 @@ ATTENTION = 1.0
 COMMIT_BYTES = 32 * 1024 * 1024
 #: How long to wait after upkeep has failed (a full disk).
 RETRY = 1.0
-#: When what was shown ahead of the database is moved there at the latest, in seconds: other
-#: processes' readers wait for it.
+#: When what was shown ahead of the database is moved there at the latest, in seconds: while other
+#: processes have the file open, whose readers wait for it, and while there are none.
 MOVE_AFTER = 0.02
+MOVE_AFTER_ALONE = 0.25
 
 
 class Writer:
@@ -81,6 +82,8 @@ class Writer:
         #: What was shown and could not be moved yet; and whether some of it cannot be moved at all.
         self._backlog: list[Item] = []
         self._stuck = False
+        #: Whether no other process has the file open, as of the last commit.
+        self._alone = False
         self._thread = threading.Thread(target=self._run, name="fairlead-writer", daemon=True)
         self._thread.start()
 
@@ -140,7 +143,8 @@ class Writer:
         if gathered:
             self._move(gathered)
         elif self._moves is None and self._open:
-            self._moves = self._loop.call_later(MOVE_AFTER, self._move, [])
+            after = MOVE_AFTER_ALONE if self._alone else MOVE_AFTER
+            self._moves = self._loop.call_later(after, self._move, [])
 
     def _move(self, gathered: list[Item]) -> None:
         """Hand in what was shown ahead, and what comes after it."""
@@ -274,6 +278,8 @@ class Writer:
                         settled.append((future, call(journal), None))
                     except (FairleadError, ValueError, OSError) as error:
                         settled.append((future, None, error))
+            if self._ahead is not None:
+                self._alone = not journal.others()
             news = journal.commit()
             self._backlog = []
             if told or settled:
