@@ -19,6 +19,7 @@ from fairlead.journal.position import Epoch
 from fairlead.ports.store import Acquired, Appended, Durability, Held
 from fairlead.stores.sqlite import SqliteStore, ahead, connection, writer
 from fairlead.stores.sqlite.slates import Slate, SlateFile, Slates
+from fairlead.stores.sqlite.ticks import encode_ids
 from fairlead.testing.clock import Clock
 from tests.stores.child import record
 from tests.stores.conftest import Wakes, everything, spec, started
@@ -45,6 +46,7 @@ async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
 def held(path: Path) -> Iterator[None]:
     """Nobody else can write to the database."""
     db = apsw.Connection(str(path / "journal.db"))
+    db.set_busy_timeout(60_000)
     db.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -378,6 +380,43 @@ async def test_what_could_not_be_moved_is_there_when_opened_again(
     await store.open()
     assert await everything(store) == [b"0", b"1", b"2"]
     assert slates(tmp_path) == []
+
+
+async def test_what_cannot_be_moved_stays_on_its_slate(store: SqliteStore, tmp_path: Path) -> None:
+    """Another process's tick is damaged, and has to be read before the stream is written on."""
+    epoch = await under_way(store)
+    assert await store.append("s", epoch, 2, [b"2"]) == Appended(3)
+    async with child(tmp_path / "journal.db") as other:
+        assert await other.ask("begin", "t", "theirs") == 0
+        db = apsw.Connection(str(tmp_path / "journal.db"))
+        db.set_busy_timeout(60_000)
+        db.execute(
+            "INSERT INTO ticks (seq, writer, changed, data) "
+            "SELECT (SELECT max(seq) + 1 FROM ticks), max(num), ?, x'c1' FROM writers",
+            (encode_ids(["s"]),),
+        )
+        # Whatever it is that is asked for, what was shown is to be moved before.
+        await store.touch("s")
+        await store.close()
+        assert len(slates(tmp_path)) == 1
+        db.execute("DELETE FROM ticks WHERE data = x'c1'")
+        db.close()
+        await store.open()
+        assert await everything(store) == [b"0", b"1", b"2"]
+        assert slates(tmp_path) == []
+
+
+async def test_a_file_from_before_there_were_slates(store: SqliteStore, tmp_path: Path) -> None:
+    await started(store, "s", b"a")
+    await store.close()
+    db = apsw.Connection(str(tmp_path / "journal.db"))
+    db.execute("PRAGMA user_version = 1")
+    db.close()
+    await store.open()
+    assert await everything(store) == [b"a"]
+    db = apsw.Connection(str(tmp_path / "journal.db"))
+    assert db.execute("PRAGMA user_version").get == 2
+    db.close()
 
 
 async def test_power_is_not_promised_by_a_slate(tmp_path: Path) -> None:
