@@ -55,6 +55,20 @@ def responses(port: int) -> Request:
     )
 
 
+def realtime(port: int) -> Request:
+    """What is asked of Fairlead, in a Realtime session of its own."""
+    content = [{"type": "input_text", "text": "go"}]
+    message = {"type": "message", "role": "user", "content": content}
+    response = {"conversation": "none", "input": [message]}
+    return Request(
+        port=port,
+        path="/v1/realtime?model=scripted",
+        body=msgspec.json.encode({"type": "response.create", "response": response}).decode(),
+        headers={"Fairlead-Orphan-Window": "0.2"},
+        wire="websocket",
+    )
+
+
 @contextlib.contextmanager
 def model_server(every: float = _EVERY, tokens: int = _TOKENS) -> Iterator[Server]:
     """The upstream, which writes ``tokens`` at a pace, one ``every`` so many milliseconds."""
@@ -105,6 +119,7 @@ SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
     "fairlead process": (lambda upstream: fairlead(upstream, "process"), chat),
     "fairlead process, OpenAI": (lambda upstream: fairlead(upstream, "process"), openai),
     "fairlead process, Responses": (lambda upstream: fairlead(upstream, "process"), responses),
+    "fairlead process, Realtime": (lambda upstream: fairlead(upstream, "process"), realtime),
     "fairlead memory": (lambda upstream: fairlead(upstream, "memory"), chat),
     "nginx proxy_pass": (_nginx, completion),
     "bare ASGI, aiohttp": (
@@ -115,6 +130,9 @@ SERVERS: dict[str, tuple[Start, Callable[[int], Request]]] = {
     ),
 }
 
+
+#: The dialects, and how much more an event may cost in each than on the native wire.
+_DIALECTS = {"OpenAI": 1.0, "Responses": 1.25, "Realtime": 1.25}
 
 #: What stands in an environment of its own, and has to be installed first. It has fewer answers to
 #: pass on than the others: with as many it would not get round to all of them.
@@ -161,6 +179,7 @@ def stream(server: Server, request: Request, connections: int, options: Options)
         pids=server.pids,
         warmup=options.warmup,
         seconds=options.seconds,
+        begin=MARK,
     )
     return load(plan, StreamResult, options.warmup + options.seconds)
 
@@ -209,12 +228,7 @@ def _checks(
         checks.append(
             Check("at durability process: at most 2 × nginx", f"{times:.2f} ×", times <= 2)
         )
-    for name, most in (("OpenAI", 1.0), ("Responses", 1.25)):
-        vendors = results.get(f"fairlead process, {name}")
-        if ours is not None and vendors is not None:
-            times = (vendors.cpu / vendors.tokens) / (ours.cpu / ours.tokens)
-            said = f"{name}: at most {most:g} × the native wire"
-            checks.append(Check(said, f"{times:.2f} ×", times <= most))
+    checks += dialects({name: each.cpu / each.tokens for name, each in results.items()})
     theirs, vendors = (
         results.get("LiteLLM proxy, 10 answers"),
         results.get("fairlead process, OpenAI"),
@@ -228,4 +242,16 @@ def _checks(
         checks.append(
             Check("first token at most 1 ms later (p50)", f"{median:.2f} ms", median <= 1.0)
         )
+    return checks
+
+
+def dialects(costs: dict[str, float]) -> list[Check]:
+    """What an event costs in each dialect, beside the native wire; ``costs`` by server."""
+    native = costs.get("fairlead process")
+    checks: list[Check] = []
+    for name, most in _DIALECTS.items():
+        cost = costs.get(f"fairlead process, {name}")
+        if native is not None and cost is not None:
+            said = f"{name}: at most {most:g} × the native wire"
+            checks.append(Check(said, f"{cost / native:.2f} ×", cost / native <= most))
     return checks

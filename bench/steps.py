@@ -16,6 +16,7 @@ import msgspec
 
 from bench import proc, relay
 from bench.load.plan import Request
+from bench.load.wires import wire_of
 from bench.options import Options
 from bench.processes import Failed, Server
 from bench.table import Check, Row, Table, ratio
@@ -89,7 +90,16 @@ def _chunk(number: int) -> bytes:
 def _ask(request: Request) -> socket.socket:
     connection = socket.create_connection(("127.0.0.1", request.port))
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.sendall(request.encode())
+    wire = wire_of(request)
+    connection.sendall(wire.begin())
+    received = b""
+    while wire.listening:
+        # A WebSocket: what is asked follows the handshake.
+        data = connection.recv(65536)
+        received += data
+        if not data or not received.startswith(wire.status[: len(received)]):
+            raise Failed(f"the server took no question: {received[:500]!r}")
+        connection.sendall(wire.answer(data))
     return connection
 
 
@@ -184,6 +194,7 @@ def run(options: Options) -> Table:
         times = _tenth(ours.events) / base
         bar = "at durability process: at most 2 × nginx"
         checks.append(Check(bar, f"{times:.2f} ×", times <= 2))
+    checks += relay.dialects({name: _tenth(each.events) for name, each in figures.items()})
     return Table(
         "steps",
         f"{connections} answers, {_AT_ONCE} of which are sent a chunk at once when all have the "

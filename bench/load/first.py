@@ -15,7 +15,7 @@ async def first(plan: First) -> FirstResult:
     """Carry out the plan."""
     tally = Tally(plan.mark.encode())
     background = plan.background
-    readers = await connect([background] * plan.connections, tally, begin="data: ")
+    readers = await connect([background] * plan.connections, tally, begin=plan.mark)
     times: dict[str, list[float]] = {name: [] for name in plan.requests}
     for _ in range(plan.rounds):
         for name, request in plan.requests.items():

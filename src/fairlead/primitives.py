@@ -11,6 +11,7 @@ import hmac
 #: Crockford's base 32 in lower case, in ASCII order, so that text sorts as numbers do.
 ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 _VALUE = {c: i for i, c in enumerate(ALPHABET)}
+_PAIRS = tuple(a + b for a in ALPHABET for b in ALPHABET)
 
 #: Characters in an id made from 128 bits.
 ID_LENGTH = 26
@@ -19,9 +20,11 @@ ID_LENGTH = 26
 def base32(data: bytes) -> str:
     """Encode ``data`` in :data:`ALPHABET`, first bits first; the last character is zero-padded."""
     bits = len(data) * 8
-    length = -(-bits // 5)
-    n = int.from_bytes(data, "big") << (length * 5 - bits)
-    return "".join(ALPHABET[(n >> (5 * i)) & 31] for i in range(length - 1, -1, -1))
+    room = -(-bits // 10) * 10
+    n = int.from_bytes(data, "big") << (room - bits)
+    # By pairs: each start of an answer makes half a dozen ids.
+    pairs = [_PAIRS[(n >> shift) & 1023] for shift in range(room - 10, -1, -10)]
+    return "".join(pairs)[: -(-bits // 5)]
 
 
 def sortable(n: int) -> str:
@@ -76,7 +79,8 @@ def keyed_id(secret: bytes, consumer: str, key: str) -> str:
 
 def derived_id(parent: str, role: str) -> str:
     """An id that follows from another one, so that a repeated start yields the same ids."""
-    return base32(hashlib.sha256(f"{role}\0{parent}".encode()).digest()[:16])
+    named = f"{role}\0{parent}".encode("utf-8", "surrogatepass")
+    return base32(hashlib.sha256(named).digest()[:16])
 
 
 def is_id(text: str) -> bool:

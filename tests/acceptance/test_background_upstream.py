@@ -249,3 +249,26 @@ async def test_what_was_written_is_charged_once(
     # The prompt is estimated by the first server, which has not heard what the upstream says of it.
     assert 100 <= daily["used"] <= 130
     assert (used["requests"], used["output_tokens"]) == (1, 100)
+
+
+async def test_where_the_model_was_told_to_stop_is_known_after_a_restart(
+    tmp_path: Path, session: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=("word ",) * 1000, pace=Pace(gated=True), obeys=True))
+    budget = '[[budgets]]\nname = "month"\nlimit = 100\nper = "month"\n'
+    file = str(configured(tmp_path, upstream, budget))
+    async with ServerProcess(tmp_path, "--config", file, "--drain-grace", "0") as server:
+        reader = Reader(session, server.url)
+        reading = asyncio.create_task(asking(reader))
+        upstream.release(60)
+        await reader.until(lambda r: r.text == "word " * 60)
+        most = upstream.requests[0].json["max_output_tokens"]
+        assert 90 < most < 100
+        assert await server.stop() == 0
+        await reading
+        await server.start()
+        upstream.release(100)
+        await reader.attach()
+        assert reader.text == "word " * most
+        assert reader.events[-1][0] == "error"
+        assert (reader.end["code"], reader.end["budget"]) == ("budget_exhausted", "month")

@@ -17,7 +17,7 @@ import pytest
 from connectrpc.code import Code
 
 from fairlead.policy.budgets import window
-from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
+from fairlead.testing.upstream import Answer, Ending, Pace, ReceivedRequest, ScriptedUpstream
 from fairlead.v1.answers_pb import AskRequest
 from tests.acceptance.conftest import Serve
 from tests.acceptance.test_rpc import failing
@@ -234,6 +234,69 @@ async def test_an_answer_is_cut_while_it_flows(
     later = Reader(session, server.url)
     await later.attach(reader.stream)
     assert later.end == reader.end
+
+
+RESPONSES = """
+[[upstreams]]
+name = "answers"
+base_url = "{url}"
+models = ["answering"]
+api = "responses"
+"""
+
+
+@pytest.mark.parametrize("model", ["scripted", "answering"])
+async def test_the_model_stops_by_itself_where_a_budget_ends(
+    serve: Serve,
+    tmp_path: Path,
+    session: aiohttp.ClientSession,
+    upstream: ScriptedUpstream,
+    model: str,
+) -> None:
+    """It is told how much there is, and writes nothing that nobody pays for."""
+
+    def answer(request: ReceivedRequest) -> Answer:
+        written = min(1000, request.most)
+        used = {"input_tokens": 10, "output_tokens": written}
+        used |= {"prompt_tokens": 10, "completion_tokens": written}
+        return Answer(tokens=["word "] * 1000, usage=used, obeys=True)
+
+    upstream.script(answer)
+    month = '[[budgets]]\nname = "tokens"\nlimit = 100\nper = "month"\n'
+    more = RESPONSES.format(url=upstream.base_url)
+    async with configured(serve, tmp_path, month + more) as server:
+        reader = Reader(session, server.url)
+        await reader.ask({"message": QUESTION, "model": model, "parameters": {"max_tokens": 20}})
+        assert reader.text == "word " * 20
+        assert (reader.events[-1][0], reader.end["finish"]) == ("done", "length")
+
+        reader = Reader(session, server.url)
+        await reader.ask({"message": QUESTION, "model": model, "parameters": {"max_tokens": 2000}})
+        assert reader.text == "word " * 60
+        assert reader.events[-1][0] == "error"
+        assert (reader.end["code"], reader.end["budget"]) == ("budget_exhausted", "tokens")
+        assert "is used up; it refills at" in reader.end["error"]
+        assert [await request.wait_ended() for request in upstream.requests] == [
+            Ending.COMPLETED,
+            Ending.COMPLETED,
+        ]
+        assert upstream.tokens_sent == 20 + 60
+        assert (await budgets(session, server))["tokens"]["used"] == 100
+
+
+async def test_in_a_vendors_words_too_its_end_is_the_budgets(
+    server: ServerProcess, session: aiohttp.ClientSession, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(tokens=["word "] * 1000, obeys=True))
+    question = [{"role": "user", "content": QUESTION}]
+    chat = {"model": "scripted", "messages": question, "stream": True, "max_tokens": 500}
+    async with session.post(f"{server.url}/v1/chat/completions", json=chat) as response:
+        said = await response.text()
+    most = upstream.requests[0].json["max_tokens"]
+    assert 50 <= most <= 90  # a body that is sent on counts with all it holds
+    assert said.count("word ") == most == upstream.tokens_sent
+    assert '"finish_reason":"length"' not in said
+    assert "the budget 'tokens' (100 tokens per month)" in said
 
 
 async def test_a_keys_quota_is_a_budget(

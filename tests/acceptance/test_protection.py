@@ -107,6 +107,58 @@ async def test_an_address_is_what_a_trusted_proxy_says_and_nobody_else(folder: P
         assert (await get(server, "/models", untrusted)).status_code == 200
 
 
+@pytest.mark.parametrize(
+    "foreign",
+    [
+        {"host": "rebound.example"},
+        {"x-forwarded-for": "203.0.113.9"},
+        {"forwarded": "for=203.0.113.9"},
+        {"via": "1.1 edge"},
+    ],
+    ids="".join,
+)
+async def test_what_was_asked_here_without_a_key_is_not_shown_elsewhere(
+    folder: Path, foreign: dict[str, str]
+) -> None:
+    ask = {"message": "What is here?"}
+    shown = ("/conversations", "/conversations?search=here", "/streams")
+    async with (
+        ServerProcess(folder / "data", "--no-knowledge") as server,
+        httpx.AsyncClient(base_url=server.url) as client,
+    ):
+        here = await client.post("/chat/stream", json=ask)
+        assert here.status_code == 200
+        stream = here.headers["fairlead-stream"]
+        conversation = (await client.get("/conversations")).json()["conversations"][0]
+        for path in shown:
+            refused = await client.get(path, headers=foreign)
+            assert refused.status_code == 403
+            assert refused.json()["code"] == "forbidden"
+            for way in ("'hosts'", "fairlead keys create", "'insecure'"):
+                assert way in refused.json()["error"]
+        ids = (
+            f"/streams/{stream}",
+            f"/conversations/{conversation['conversation_id']}",
+            "/admin/overview",
+        )
+        for path in ids:
+            assert (await client.get(path, headers=foreign)).status_code == 404
+            assert (await client.get(path)).status_code == 200
+        # Whoever asks can read the answer, and nobody else's.
+        there = await client.post("/chat/stream", json=ask, headers=foreign)
+        assert "event: done" in there.text
+        own = f"/streams/{there.headers['fairlead-stream']}"
+        assert (await client.get(own, headers=foreign)).status_code == 200
+        for name in ("localhost", "[::1]"):
+            named = {"host": f"{name}:{server.port}"}
+            assert (await client.get("/conversations", headers=named)).status_code == 200
+    hosts = ("--hosts", "rebound.example", "--hosts", "127.0.0.1")
+    async with ServerProcess(folder / "data", "--no-knowledge", *hosts) as server:
+        assert (await get(server, "/conversations", foreign)).status_code == 200
+    async with ServerProcess(folder / "data", "--no-knowledge", "--insecure") as server:
+        assert (await get(server, "/conversations", foreign)).status_code == 200
+
+
 async def test_forwarded_headers_are_read_where_chosen(folder: Path) -> None:
     args = ["--deny-addresses", "203.0.113.0/24", "--trusted-proxies", "127.0.0.1"]
     async with ServerProcess(folder, *args, "--proxy-header", "forwarded") as server:
@@ -215,6 +267,70 @@ async def test_one_address_has_so_many_connections_and_others_theirs(folder: Pat
             async with asyncio.timeout(90):
                 while await ask_raw(server, proxy_header("198.51.100.1")) == b"":
                     pass
+
+
+WHOLE = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+async def answered(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, before: bytes = b""
+) -> None:
+    """Ask, and read the whole answer: then the connection is idle."""
+    writer.write(before + WHOLE)
+    head = await reader.readuntil(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200")
+    found = re.search(rb"content-length: (\d+)", head)
+    assert found is not None
+    await reader.readexactly(int(found[1]))
+
+
+async def test_of_one_address_so_many_connections_are_kept_that_do_nothing(folder: Path) -> None:
+    file = config(
+        folder,
+        'trusted_proxies = ["127.0.0.1"]\nproxy_header = "proxy-protocol"\nmax_idle_each = 2\n',
+    )
+    async with (
+        ServerProcess(folder / "data", "--config", file) as server,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        ours = [await stack.enter_async_context(opened(server)) for _ in range(3)]
+        other = await stack.enter_async_context(opened(server))
+        await answered(*other, proxy_header("198.51.100.2"))
+        for each in ours[:2]:
+            await answered(*each, proxy_header("198.51.100.1"))
+        # What comes over one of them makes the other one the longest idle.
+        await answered(*ours[0])
+        await answered(*ours[2], proxy_header("198.51.100.1"))
+        assert await ours[1][0].read() == b""
+        for each in (ours[0], ours[2], other):
+            await answered(*each)
+        # Of IPv6 a network is one address.
+        sixes = [await stack.enter_async_context(opened(server)) for _ in range(3)]
+        for number, each in enumerate(sixes):
+            await answered(*each, f"PROXY TCP6 2001:db8::{number + 1} ::1 4711 80\r\n".encode())
+        assert await sixes[0][0].read() == b""
+
+
+async def test_connections_that_do_nothing_make_room(folder: Path) -> None:
+    file = config(
+        folder,
+        'trusted_proxies = ["127.0.0.1"]\nproxy_header = "proxy-protocol"\nmax_connections = 2\n'
+        "head_timeout = 90\n",
+    )
+    async with (
+        ServerProcess(folder / "data", "--config", file) as server,
+        opened(server) as idle,
+        opened(server) as silent,
+    ):
+        await answered(*idle, proxy_header("198.51.100.1"))
+        silent[1].write(proxy_header("198.51.100.2") + WHOLE[:-2])
+        # Until the server has heard of the silent one, there is room for a third.
+        async with asyncio.timeout(90):
+            while not idle[0].at_eof():
+                third = await ask_raw(server, proxy_header("198.51.100.3"))
+                assert third.startswith(b"HTTP/1.1 200")
+        silent[1].write(b"\r\n")
+        assert (await silent[0].readline()).startswith(b"HTTP/1.1 200")
 
 
 async def test_a_client_behind_the_proxy_protocol_keeps_its_address_on_a_socket(

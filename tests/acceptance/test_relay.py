@@ -671,6 +671,71 @@ async def test_limits_of_sockets(backend: Backend, relayed: Any) -> None:
         assert (await socket.receive()).data == 1009
 
 
+async def test_sockets_are_seen_counted_and_closed_by_whoever_oversees(
+    backend: Backend, relayed: Any, tmp_path: Path
+) -> None:
+    budget = '[[budgets]]\nname = "talk"\nlimit = 10\nper = "month"\n'
+    shop = await relayed(budget, "--metrics-addresses", "127.0.0.1", FAIRLEAD_API_KEYS=KEYS)
+    data = ("--data-dir", str(tmp_path / "data"))
+    key = (await run("keys", "create", "boss", "--scopes", "admin", *data)).out.strip()
+    boss, server = {"Authorization": f"Bearer {key}"}, shop.server.url
+
+    async def admin(path: str, headers: dict[str, str] = boss) -> Any:
+        async with shop.session.get(f"{server}/admin/{path}", headers=headers) as response:
+            assert response.status == 200, await response.text()
+            return await response.json()
+
+    async def stop(socket: str, headers: dict[str, str]) -> int:
+        url = f"{server}/admin/sockets/{socket}/stop"
+        async with shop.session.post(url, headers=headers) as response:
+            return int(response.status)
+
+    async def metric(name: str) -> float:
+        async with shop.session.get(f"{server}/metrics") as response:
+            lines = (await response.text()).splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+    assert (await admin("streams"))["sockets"] == []
+    async with shop.session.ws_connect(shop.url + "/ws", headers=ALICE) as socket:
+        await socket.send_str("word")
+        assert (await socket.receive()).data == "word"
+        (seen,) = (await admin("streams"))["sockets"]
+        assert (await admin("overview"))["sockets"][0]["socket"] == seen["socket"]
+        assert seen.pop("age") >= 0
+        id = seen.pop("socket")
+        assert seen == {
+            "kind": "app",
+            "name": "shop",
+            "consumer": "alice",
+            "address": "127.0.0.1",
+            "tokens": 2,
+        }
+        shown = await run("top", "--once", FAIRLEAD_SERVER=server, FAIRLEAD_API_KEY=key)
+        assert id in shown.out
+        assert "shop" in shown.out
+        assert await metric('fairlead_sockets{kind="app",name="shop"}') == 1
+        assert await stop(id, ALICE) == 404
+        assert await stop("nobody", boss) == 404
+        assert await stop(id, boss) == 204
+        message = await socket.receive()
+        assert (message.data, message.extra) == (1008, "stopped")
+    await backend.until(lambda: backend.closes == [(1008, "stopped")])
+    (entry,) = (await admin("audit?action=socket"))["entries"]
+    assert (entry["action"], entry["target"], entry["consumer"]) == ("socket.stopped", id, "boss")
+
+    async with shop.session.ws_connect(shop.url + "/ws", headers=BOB) as socket:
+        while True:
+            await socket.send_str("word")
+            if (await socket.receive()).type is not aiohttp.WSMsgType.TEXT:
+                break
+    await backend.until(lambda: len(backend.closes) == 2)
+    assert (await admin("streams"))["sockets"] == []
+    assert await metric('fairlead_sockets{kind="app",name="shop"}') == 0
+    assert await metric('fairlead_sockets_opened_total{kind="app",name="shop"}') == 2
+    assert await metric('fairlead_socket_tokens_total{kind="app",name="shop"}') == 12
+    assert await metric('fairlead_budget_exhausted_total{budget="talk"}') == 1
+
+
 async def test_authority_lasts_as_long_as_it_lasts(
     backend: Backend, relayed: Any, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import grpc
 import pytest
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
@@ -47,3 +48,29 @@ async def test_a_long_call_outlives_the_limits_of_its_connection(
         await asyncio.gather(*(one_after_another() for _ in range(AT_ONCE)))
         upstream.release(len(TOKENS) + 1)
         assert await text(long) == TEXT
+
+
+async def test_its_connections_count_with_all_others(serve: Serve) -> None:
+    port = free_port()
+    more = ("--max-connections", "2", "--head-timeout", "90")
+    async with serve("--grpc-port", str(port), *more) as server:
+        silent = [await asyncio.open_connection("127.0.0.1", server.port) for _ in range(2)]
+        async with asyncio.timeout(90):
+            # Until the server has heard of both, there is room.
+            while await served(port):
+                pass
+            for _, writer in silent:
+                writer.close()
+            while not await served(port):
+                pass
+
+
+async def served(port: int) -> bool:
+    """Whether a call over a connection of its own comes to the server."""
+    # Channels share their connections unless they are told not to.
+    async with Grpc(port, ("grpc.use_local_subchannel_pool", 1)) as answers:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await answers.get(GetRequest(stream="nobody"))
+    code = failed.value.code()
+    assert code in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.UNAVAILABLE)
+    return code is grpc.StatusCode.NOT_FOUND

@@ -20,7 +20,7 @@ import aiohttp
 import pytest
 
 from fairlead.policy.tokens import estimate
-from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
+from fairlead.testing.upstream import Answer, Pace, ReceivedRequest, ScriptedUpstream
 from tests.support.server import ServerProcess
 
 TIMES = int(os.environ.get("FAIRLEAD_ATTACKS", "200"))
@@ -31,6 +31,9 @@ EVE = {"Authorization": "Bearer key-of-eve"}
 
 #: Seconds from token to token, as a quick model's server has it.
 PACE = 0.005
+#: How many tokens an answer has that is not told where to stop.
+_ENDLESS = 5000
+_WORDS = ("word ",) * _ENDLESS
 #: Between a token's leaving the model's server and that server's hearing that no more is wanted lie
 #: so many round trips at most: the token has to be read; the counters say that there is no more of
 #: the step that is being fetched, of a whole one, and of what is left (each of them asked twice, if
@@ -84,10 +87,27 @@ Serve = Callable[..., Watched]
 
 @pytest.fixture
 async def upstream() -> AsyncGenerator[ScriptedUpstream, None]:
-    """A model that never comes to an end by itself."""
+    """A model that comes to no end before it is told to."""
     async with ScriptedUpstream() as server:
-        server.script(Answer(tokens=["word "] * 5000, pace=Pace(delay_s=PACE)))
+        server.script(_endless)
         yield server
+
+
+def _endless(request: ReceivedRequest) -> Answer:
+    return endless(request, read(request))
+
+
+def endless(request: ReceivedRequest, prompt: int) -> Answer:
+    """An answer that goes on until the model is told to stop, and its bill for so large a
+    prompt."""
+    most = min(_ENDLESS, request.most)
+    usage = {"prompt_tokens": prompt, "completion_tokens": most}
+    return Answer(tokens=_WORDS, usage=usage, pace=Pace(delay_s=PACE), obeys=True)
+
+
+def read(request: ReceivedRequest) -> int:
+    """What the model's server read of a request, in tokens."""
+    return sum(map(estimate, request.message_texts()))
 
 
 @pytest.fixture
@@ -119,10 +139,7 @@ async def serve(tmp_path: Path, upstream: ScriptedUpstream) -> AsyncGenerator[Se
 
 def spent(upstream: ScriptedUpstream) -> int:
     """What the model's server read and wrote, in tokens, by its own count of what it wrote."""
-    prompts = sum(
-        estimate(text) for request in upstream.requests for text in request.message_texts()
-    )
-    return prompts + upstream.tokens_sent
+    return sum(map(read, upstream.requests)) + upstream.tokens_sent
 
 
 async def quiet(upstream: ScriptedUpstream) -> None:

@@ -2,7 +2,8 @@
 the model's server is never asked for more than the budget, by its own count.
 
 The bound is the budget and, for each answer that was cut, what was on the wire just then: what the
-model's server can write, at its pace, in the time that the machine took to carry the news.
+model's server can write, at its pace, in the time that the machine took to carry the news. Whoever
+floods is not cut: near a budget's end the model is told where to stop.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ import json
 import aiohttp
 import pytest
 
-from fairlead.testing.upstream import ScriptedUpstream
-from tests.attacks.conftest import ANN, BOB, TIMES, Serve, Watched, quiet, spent, standing
+from fairlead.policy.allowance import FEW
+from fairlead.testing.upstream import Ending, ScriptedUpstream
+from tests.attacks.conftest import ANN, BOB, TIMES, Serve, Watched, endless, quiet, spent, standing
 from tests.support.server import ServerProcess
 from tests.support.websocket import Client
 
@@ -29,6 +31,9 @@ per = "month"
 #: Connections that are made at once: a server has room for 1000 readers.
 _AT_ONCE = 500
 REFUSED = (413, 429, 503)
+#: Bytes that a server adds to a body that it sends on: that it wants to know the usage, and how
+#: many tokens there are.
+ADDED = len(b'"stream_options":{"include_usage":true},"max_tokens":999,')
 CODES = ("budget_exhausted", "too_many", "busy", "too_large")
 
 
@@ -73,18 +78,28 @@ async def waves(
 
 
 async def over(
-    upstream: ScriptedUpstream, session: aiohttp.ClientSession, *servers: Watched
-) -> int:
-    """Wait until it is over, hold the bill against the model's own count, and give that count."""
+    upstream: ScriptedUpstream,
+    session: aiohttp.ClientSession,
+    *servers: Watched,
+    left: bool = True,
+) -> None:
+    """Wait until it is over, and hold the bill against the model's own count. ``left``: answers
+    were given up by those who asked; else nearly all must have been ended by the model itself, so
+    that whatever the machine does nothing was on the wire."""
     await quiet(upstream)
     used = (await standing(session, servers[0], "month"))["used"]
     assert used <= LIMIT
     # Nobody had anything for nothing.
-    total, cut = spent(upstream), len(upstream.requests)
+    total, asked = spent(upstream), len(upstream.requests)
+    cut = sum(request.ending is Ending.CLIENT_CLOSED for request in upstream.requests)
     wire = max(server.wire for server in servers)
-    print(f"used {used} of {LIMIT}, {total} at the model; {cut} asked, {wire} may be on each wire")
+    print(
+        f"used {used} of {LIMIT}, {total} at the model; {asked} asked, {cut} of them cut, "
+        f"{wire} may be on each wire"
+    )
     assert total <= used + cut * wire
-    return total
+    if not left:
+        assert cut <= 2 * FEW * len(servers)
 
 
 @pytest.mark.parametrize(
@@ -100,8 +115,9 @@ async def test_open_ask_and_leave(
 ) -> None:
     async with serve(BUDGET) as server:
         statuses = [await ask(session, server, **leaves) for _ in range(TIMES)]
-        await over(upstream, session, server)
-        if leaves.get("orphan_window") != 0:
+        gone = leaves.get("orphan_window") == 0
+        await over(upstream, session, server, left=gone)
+        if not gone:
             assert await ask(session, server) == 429
             assert statuses.count(200) == len(upstream.requests)
         # Another consumer has his own.
@@ -114,7 +130,7 @@ async def test_many_connections_at_once(
     async with serve(BUDGET, "--queue-each", "0", "--max-generations", "500") as server:
         statuses = await waves(session, server)
         assert 0 < statuses.count(200) < TIMES
-        await over(upstream, session, server)
+        await over(upstream, session, server, left=False)
 
 
 async def test_two_processes_at_once(
@@ -123,7 +139,7 @@ async def test_two_processes_at_once(
     async with serve(BUDGET) as one, serve(BUDGET) as two:
         statuses = await waves(session, one, two)
         assert 0 < statuses.count(200) < TIMES
-        await over(upstream, session, one, two)
+        await over(upstream, session, one, two, left=False)
         assert await standing(session, one, "month") == await standing(session, two, "month")
 
 
@@ -134,7 +150,7 @@ async def test_the_same_key_again_and_again(
         same = {"Idempotency-Key": "the same"}
         assert set(await waves(session, server, headers=same)) == {200}
         assert len(upstream.requests) == 1
-        await over(upstream, session, server)
+        await over(upstream, session, server, left=False)
         # What was begun can be read though nothing is left; nothing new can be begun.
         assert await ask(session, server, headers=same) == 200
         assert await ask(session, server, headers={"Idempotency-Key": "another"}) == 429
@@ -202,6 +218,8 @@ async def test_another_dialect_is_no_way_round(
     """Bodies of the Chat Completions API are sent on as they are, with whatever they hold."""
     question = {"role": "user", "content": "Tell me everything."}
     hidden = {"prediction": {"type": "content", "content": "word " * 400}}
+    # It reads all of a body, but for what the server itself has added.
+    upstream.script(lambda request: endless(request, (len(request.body) - ADDED) // 4))
     async with serve(BUDGET) as server:
         statuses = []
         for n in range(TIMES):

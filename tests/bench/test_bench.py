@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from bench import budget, gateway, idle, paced, proc, steps, storm, transports, whole
+from bench import budget, gateway, idle, paced, proc, relay, steps, storm, transports, whole
 from bench.chart import svg
 from bench.load.body import last_id, text_of, whole_events
 from bench.load.h2 import H2Connection
@@ -61,7 +61,29 @@ def test_relaying_in_step_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     table = steps.run(_SMALL)
     assert not table.missing
     assert all(row.value for row in table.rows)
-    assert table.checks
+    assert {"fairlead process, Responses", "fairlead process, Realtime"} <= {
+        row.server for row in table.rows
+    }
+    judged = [check.bar.partition(":")[0] for check in table.checks]
+    assert judged[-3:] == ["OpenAI", "Responses", "Realtime"]
+
+
+def test_a_realtime_session_is_relayed_and_measured() -> None:
+    with relay.model_server() as upstream, relay.fairlead(upstream.port, "process") as running:
+        asked = relay.realtime(running.port)
+        result = relay.stream(running, asked, 5, _SMALL)
+        assert result.tokens > 0
+        assert result.lost == 0
+        times = relay.first(asked, upstream.port, 2, _SMALL).times
+    assert times["through"][0] > 0
+
+
+def test_dialects_are_judged_by_the_native_wire() -> None:
+    costs = {"fairlead process": 2.0, "fairlead process, Realtime": 2.4}
+    assert [(check.found, check.met) for check in relay.dialects(costs)] == [("1.20 ×", True)]
+    costs |= {"fairlead process, Realtime": 2.6, "fairlead process, OpenAI": 2.1}
+    assert [check.met for check in relay.dialects(costs)] == [False, False]
+    assert relay.dialects({"fairlead process, Realtime": 1.0}) == []
 
 
 def test_readers_of_one_stream_are_shown_the_same_tokens() -> None:

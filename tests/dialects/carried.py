@@ -251,6 +251,10 @@ QUESTIONS: dict[str, dict[str, Ask | None]] = {
             }
         ),
     },
+    "files by their id": {
+        "openai-chat": _part({"type": "file", "file": {"file_id": MARK}}),
+        "openai-responses": _shows({"type": "input_file", "file_id": MARK}),
+    },
     "audio": {
         "openai-chat": _part({"type": "input_audio", "input_audio": {"data": MARK}}),
         "openai-responses": _shows({"type": "input_audio", "input_audio": {"data": MARK}}),

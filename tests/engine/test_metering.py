@@ -26,7 +26,7 @@ from fairlead.errors import (
     UpstreamRejected,
 )
 from fairlead.events.attachment import Attachment
-from fairlead.events.model import Reasoning, Thinking, Token, Usage
+from fairlead.events.model import Event, Reasoning, Thinking, Token, Usage
 from fairlead.policy.budgets import Budget, Budgets, Per, window
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import Price, Prices
@@ -110,7 +110,7 @@ class Budgeted(Bench):
     async def taken(self, caller: Caller = ALICE) -> dict[str, int]:
         return {each.budget.name: each.taken for _, each in await self.engine.budgets(caller)}
 
-    async def answer(self, *said: str | Usage, **fields: Any) -> dict[str, Any]:
+    async def answer(self, *said: str | Event, **fields: Any) -> dict[str, Any]:
         """Ask, have it answered, and read to the end: the last event."""
         stream = await self.ask(QUESTION, **fields)
         self.provider.say(*said)

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from fairlead.engine.accounts import Accounts
@@ -163,5 +163,11 @@ async def play(limit: int, script: list[Any]) -> None:
 
 @settings(max_examples=400, deadline=None)
 @given(st.integers(10, _LIMIT), acts)
+@example(
+    # After a usage that says less than was counted.
+    10,
+    [("begin", 2, 1), ("ask", 2, 1), ("token", 2, 2), ("usage", 2, 1), ("token", 2, 1),
+     ("crash", 2, 1)],
+)  # fmt: skip
 def test_what_is_shown_and_charged_stays_within_the_budget(limit: int, script: list[Any]) -> None:
     asyncio.run(play(limit, script))

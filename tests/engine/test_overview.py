@@ -47,6 +47,9 @@ class Notes:
     def paced(self, begun: Begun, seconds: float) -> None:
         self.paces.append(seconds)
 
+    def exhausted(self, budget: str) -> None:
+        raise AssertionError("no socket is passed on here")
+
     def refused(self, code: str, budget: str) -> None:
         self.refusals.append((code, budget))
 
@@ -141,10 +144,46 @@ async def test_the_overview_shows_places_readers_and_loads(watched: Watched) -> 
     # What has ended and still has readers.
     ended = overview.streams(OPERATOR)[-1]
     assert (ended.stream, ended.state, ended.readers) == (one, "read", {"sse": 2})
+    assert ended.consumer == "alice"
     reading.detach()
     other.detach()
     assert [each.stream for each in overview.streams(OPERATOR)] == [two]
     assert overview.census().readers == {}
+
+
+async def test_what_other_nodes_write_is_shown_as_theirs(watched: Watched) -> None:
+    engine, provider = watched.engine, ScriptedProvider()
+    other = Engine(
+        store=engine.store,
+        conversations=MemoryConversations(),
+        models=Models([Model("large", provider)]),
+        knowledge=None,
+        secret=b"a secret of the deployment",
+    )
+    await other.open()
+    here = await watched.ask()
+    there = (await other.start(BOB, Ask(message="Why?"))).stream
+    await provider.wait_started()
+    reading = await watched.read(there, caller=BOB)
+    found, nodes = await engine.overview.everywhere(OPERATOR)
+    assert nodes == (engine.node, other.node)
+    mine, theirs = found
+    assert (mine.stream, mine.state, mine.node) == (here, "writing", "")
+    assert (theirs.stream, theirs.state, theirs.node) == (there, "elsewhere", other.node)
+    assert (theirs.consumer, theirs.model, theirs.readers) == ("bob", "large", {"sse": 1})
+    assert theirs.age is not None
+    assert chosen(found, state="elsewhere", search="bob") == [theirs]
+    await other.stop(BOB, there)
+    # Written no more, it is only read.
+    found, _ = await engine.overview.everywhere(OPERATOR)
+    assert [(each.stream, each.state, each.consumer) for each in found[1:]] == [
+        (there, "read", "bob")
+    ]
+    reading.detach()
+    await other.close()
+    assert (await engine.overview.everywhere(OPERATOR))[1] == (engine.node,)
+    with pytest.raises(NotFound):
+        await engine.overview.everywhere(BOB)
 
 
 async def test_only_operators_oversee(watched: Watched) -> None:

@@ -154,7 +154,9 @@ def post(tmp_path_factory: pytest.TempPathFactory) -> Generator[Post]:
                 durability="memory",
                 knowledge=False,
                 max_body_bytes=100_000,
-                upstreams=(Upstream(name="up", base_url=upstream.base_url, models=("m-1",)),),
+                upstreams=(
+                    Upstream(name="up", base_url=upstream.base_url, models=("m-1",), files=True),
+                ),
             )
             echo = Model("echo", GeneratorProvider("echo", _echo, clock=lambda: 0))
             system = await stack.enter_async_context(compose(config, own=[echo]))

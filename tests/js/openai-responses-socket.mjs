@@ -1,5 +1,5 @@
 // OpenAI's own SDK for Node, asking for responses over a WebSocket: one after the other, at once,
-// refused, cancelled.
+// with tools, refused, cut, cancelled, and over another connection in place of the one that was lost.
 import OpenAI from "openai";
 import { ResponsesWS } from "openai/resources/responses/ws";
 import { commands, options, report } from "./driver.mjs";
@@ -51,6 +51,48 @@ const acts = {
     const { texts } = await read(socket, 1);
     socket.close();
     return { error, text: texts[""] };
+  },
+  async tools(fields) {
+    const socket = new ResponsesWS(client);
+    ask(socket, { input: "How is it?", ...fields });
+    const { id, output } = (await read(socket, 1)).ended[""];
+    const [{ type, call_id, name, arguments: given }] = output;
+    const result = { type: "function_call_output", call_id, output: "18 °C" };
+    ask(socket, { input: [result], previous_response_id: id });
+    const { texts } = await read(socket, 1);
+    socket.close();
+    return { type, name, given, text: texts[""] };
+  },
+  async failed() {
+    const socket = new ResponsesWS(client);
+    ask(socket, { input: "Hi" });
+    const { texts, ended } = await read(socket, 1);
+    ask(socket, { input: "Hi" });
+    const then = await read(socket, 1);
+    socket.close();
+    const { status, error } = ended[""];
+    return { text: texts[""], status, code: error.code, then: then.texts[""] };
+  },
+  // Asks, has its connection end, and asks on over the one that the SDK opens by itself.
+  async comeBack() {
+    const reconnect = {
+      maxRetries: 1000,
+      initialDelay: 50,
+      maxDelay: 200,
+      onReconnecting: ({ closeCode, attempt }) => {
+        if (attempt === 1) report({ is: "reconnecting", code: closeCode });
+      },
+    };
+    const socket = new ResponsesWS(client, { reconnect });
+    ask(socket, { input: "One" });
+    const first = await read(socket, 1);
+    const back = new Promise((resolve) => socket.once("reconnected", resolve));
+    report({ is: "answered" });
+    await back;
+    ask(socket, { input: "Two", previous_response_id: first.ended[""].id });
+    const { texts } = await read(socket, 1);
+    socket.close();
+    return { text: texts[""] };
   },
   async cancel() {
     const socket = new ResponsesWS(client);

@@ -20,6 +20,7 @@ async def test_nothing_that_was_typed_is_lost(url: str, upstream: ScriptedUpstre
     seen = await drive("composing.typing", url)
     assert seen["draft"] == "One\nTwo"
     assert "did not accept the question" in seen["refused"]
+    assert (seen["typed"], seen["later"]) == ("Three", "Three")
     assert seen["bubbles"] == ["One\nTwo"]
     assert seen["text"] == "Here it is."
 
@@ -31,7 +32,8 @@ async def test_pictures_and_texts_go_along_within_the_limits(
     async with serving(tmp_path, upstream, "--max-attachment-bytes", "2048") as server:
         png = base64.b64encode(picture(6, 4)).decode()
         seen = await drive("composing.attachments", server.url, png=png)
-    assert seen["chosen"] == ["chart.png", "notes.log"]
+    assert seen["before"] == seen["chosen"] == ["chart.png", "notes.log"]
+    assert (seen["preview"], seen["left"]) == (6, 0)
     assert seen["refused"] == [
         "archive.zip is of a type that this server does not take.",
         "large.txt is larger than 2 kB.",
@@ -48,7 +50,7 @@ async def test_a_picture_that_is_pasted_goes_along(url: str, upstream: ScriptedU
     upstream.script(Answer(text="A picture."))
     png = picture(6, 4)
     seen = await drive("composing.pasted", url, png=base64.b64encode(png).decode())
-    assert seen == {"text": "A picture."}
+    assert seen == {"text": "A picture.", "width": 6, "focused": True}
     (asked,) = upstream.requests
     assert [one.data for one in asked.message_pictures()] == [png]
 

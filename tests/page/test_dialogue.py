@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aiohttp
+
 from fairlead.testing.upstream import Answer, Echo, Pace, ScriptedUpstream
 from fairlead.testing.upstream.requests import Ending
 from tests.page.driving import STORY, WORDS, drive, releasing, serving
@@ -123,3 +125,17 @@ async def test_escape_stops_the_answer(url: str, upstream: ScriptedUpstream) -> 
     assert await drive("dialogue.escape", url, releasing(upstream, asked=5)) == {
         "status": "stopped"
     }
+
+
+async def test_older_conversations_are_listed_and_stay_so(
+    url: str, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(text="There."))
+    async with aiohttp.ClientSession(url) as session:
+        for n in range(45):
+            async with session.post("/chat/stream", json={"message": f"Question {n}"}) as response:
+                await response.read()
+    seen = await drive("dialogue.older", url)
+    assert (seen["first"], seen["again"]) == (40, 40)
+    assert set(seen["groups"]) <= {"Today", "Yesterday"}
+    assert [title.strip() for title in seen["found"]] == ["Question 7"]

@@ -42,7 +42,7 @@ async def test_a_busy_server_says_when_to_come_back(
     assert "Try again in" in seen["said"]
     assert seen["kept"] == "Is there room?"
     assert seen["text"] == "Now there is."
-    assert seen["left"] == ""
+    assert (seen["left"], seen["draft"]) == ("", [])
 
 
 async def test_a_dialogue_that_the_model_finds_too_long(
@@ -165,14 +165,14 @@ async def test_a_page_that_is_closed_leaves_its_answer_to_go_on_or_to_end(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
     upstream.script(GATED, GATED)
-    window = ("--orphan-window", "0")
-
-    async with serving(tmp_path / "one", upstream, *window) as server:
+    async with serving(tmp_path / "one", upstream, "--orphan-window", "0") as server:
         await drive("errors.left", server.url, releasing(upstream, asked=5))
         (going,) = upstream.requests
         going.release(100)
         assert await going.wait_ended() is Ending.COMPLETED
-    async with serving(tmp_path / "two", upstream, *window, "--no-page-background") as server:
+    # Long enough for the page to begin to read.
+    window = ("--orphan-window", "2", "--no-page-background")
+    async with serving(tmp_path / "two", upstream, *window) as server:
         await drive("errors.left", server.url, releasing(upstream, asked=5))
         assert await upstream.requests[1].wait_ended() is Ending.CLIENT_CLOSED
 
@@ -180,7 +180,7 @@ async def test_a_page_that_is_closed_leaves_its_answer_to_go_on_or_to_end(
 async def test_the_page_signs_in_and_out_at_a_provider(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
-    upstream.script(Answer(text="You are root."))
+    upstream.script(Answer(text="You are root."), Answer(text="It is 7."))
     port = free_port()
     config = tmp_path / "fairlead.toml"
     async with Provider(f"http://127.0.0.1:{port}") as provider:
@@ -203,13 +203,18 @@ async def test_the_page_signs_in_and_out_at_a_provider(
         )  # fmt: skip
         server.port = port
         async with server:
-            seen = await drive("errors.account", server.url, provider=provider.issuer)
+            seen = await drive("errors.account", server.url)
     assert seen["back"] == "/#/operator"
     assert seen["text"] == "You are root."
     assert "WebSocket" in seen["wire"]
     assert "root" in seen["who"]
     assert seen["kept"] == ["", None]
+    assert seen["again"] == ["What is the code?", "notes.txt"]
+    assert seen["code"] == "It is 7."
+    assert "The code is 7." in str(upstream.requests[-1].json["messages"][-1]["content"])
     assert seen["out"] == "/"
+    assert "My secret" not in seen["lying"]
+    assert seen["seen"] == ["", 0, 0]
     assert seen["others"] == 0
     assert "Operator" not in seen["links"]
 
@@ -224,3 +229,12 @@ async def test_the_keys_are_told_and_a_conversation_is_saved(
     assert seen["text"] == (
         "# About pears\n\n## You\n\nAbout pears\n\n## Answer (scripted)\n\nThey are **sweet**.\n"
     )
+
+
+async def test_a_fault_of_the_page_shows_a_way_on_and_no_trace(url: str) -> None:
+    seen = await drive("errors.fault", url)
+    assert seen["said"].split("\n\n") == [
+        "Something went wrong in this page. Nothing is lost: the server has it all.",
+        "Load the page again",
+    ]
+    assert seen["kept"] == "Begun before"

@@ -77,3 +77,40 @@ async def test_scripts_of_every_direction_and_joined_characters_stay_whole(
     assert family in seen["start"]
     assert seen["directions"] == ["rtl", "ltr", "rtl", "ltr"]
     assert seen["overflow"] <= 0
+
+
+RIGHT_TO_LEFT = """## المنارة
+
+> اقتباس
+
+1. الأولى
+
+   فقرة
+2. الثانية
+
+- بند `code`
+
+| السنة | الحدث |
+|:--|--:|
+| 1887 | البناء |
+
+```python
+print("x")
+```
+
+English
+"""
+
+
+async def test_what_is_written_from_the_right_stands_at_the_right(
+    url: str, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(text=RIGHT_TO_LEFT))
+    seen = await drive("hostile.sides", url)
+    assert seen["directions"] == {
+        "h4": "rtl", "blockquote": "rtl", "blockquote p": "rtl", "ol": "rtl", "ol p": "rtl",
+        "ul": "rtl", ".table-box": "rtl", "table": "rtl", ".code": "ltr", ".group > p": "ltr",
+    }  # fmt: skip
+    # The mark of the quotation, and where the table begins.
+    assert seen["mark"] == "right"
+    assert abs(seen["table"]) < 2

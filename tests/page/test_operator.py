@@ -93,6 +93,38 @@ async def test_what_runs_is_seen_watched_and_stopped(
     assert seen["foreign"] == []
 
 
+async def test_what_other_nodes_write_is_listed_with_whose_it_is_and_who_reads_it_here(
+    tmp_path: Path, server: ServerProcess, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(GATED, GATED, GATED)
+    flags = ("--config", str(tmp_path / "fairlead.toml"))
+    async with (
+        serving(tmp_path / "data", upstream, *flags) as other,
+        aiohttp.ClientSession() as session,
+        asked(other, "alice", "bob") as (hers, his),
+        asked(server, "carol"),
+    ):
+        stream = hers.headers["Fairlead-Stream"]
+        headers = {"Accept": "text/event-stream", **bearer("alice")}
+        async with session.get(f"{server.url}/streams/{stream}", headers=headers) as reading:
+            await reading.content.readline()
+            for _ in range(3):
+                (await upstream.wait_request()).release(5)
+
+            async def at(_: str) -> None:
+                assert b'"status":"stopped"' in (await his.read()).replace(b" ", b"")
+                upstream.release(1000)  # nothing that would hold it up is left
+                assert await other.stop() == 0
+
+            seen = await drive("operator.nodes", server.url, at, key=KEYS["operator"])
+    assert "one of 2 that share their data" in seen["said"]
+    assert "on another node" in seen["row"]
+    assert "Node " in seen["row"]
+    assert "scripted" in seen["row"]
+    assert seen["found"] == ["alice", "bob"]
+    assert seen["readers"] == "SSE 1"
+
+
 async def test_on_ones_own_machine_it_works_at_once_and_makes_the_keys(
     tmp_path: Path, upstream: ScriptedUpstream
 ) -> None:
@@ -108,6 +140,8 @@ async def test_on_ones_own_machine_it_works_at_once_and_makes_the_keys(
     for text in seen["texts"]:  # of which only the part that names it is public
         assert text not in seen["shown"]
         assert text not in seen["left"]
+    assert seen["draft"] == "Begun before"
+    assert "Begun before" not in seen["left"]
     assert "fairlead keys create" in seen["hint"]
 
 

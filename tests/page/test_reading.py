@@ -228,3 +228,22 @@ async def test_a_long_task_shows_what_is_done_how_far_it_is_and_its_media(url: s
     assert seen["size"] == [6, 4]
     assert seen["text"] == "There it is."
     assert seen["bars"] == 0
+
+
+WIDE_TABLE = """
+| Light | Built | Height above the sea | Engineer | Fuel | Range in nautical miles |
+|:--|--:|--:|:--|:--|--:|
+| Skarvoy | 1887 | 43 m | Marit Lund | whale oil | 19 |
+"""
+
+
+async def test_on_a_phone_what_is_wide_is_scrolled_and_not_squeezed(
+    url: str, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Answer(text=WIDE_TABLE))
+    seen = await drive("reading.narrow", url)
+    assert seen == {
+        "chip": {"icon": 18, "lines": 1},
+        "table": {"lines": 1, "scrolls": True},
+        "overflow": 0,
+    }

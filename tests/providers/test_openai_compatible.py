@@ -29,7 +29,7 @@ from fairlead.errors import (
 from fairlead.events.model import Done, Event, Part, Reasoning, Token, Tool, Usage
 from fairlead.events.states import Grammar
 from fairlead.ports.knowledge import Passage
-from fairlead.ports.provider import GenerationRequest, Provider, Turn
+from fairlead.ports.provider import GenerationRequest, Provider, Turn, bounds
 from fairlead.providers.openai_compatible import OpenAICompatibleConfig, OpenAICompatibleProvider
 from fairlead.testing.upstream import (
     Answer,
@@ -173,6 +173,39 @@ async def test_settings_and_request_may_change_it(upstream: ScriptedUpstream, ma
     assert "authorization" not in request.headers
     assert request.headers["api-key"] == "other-secret"
     assert request.headers["user-agent"] == "mine"
+
+
+async def test_what_a_budget_has_left_is_told_where_it_can_be(
+    upstream: ScriptedUpstream, make: Make
+) -> None:
+    upstream.script(Answer(tokens=["w "] * 50, obeys=True))
+    for settings, sent in (
+        ({}, {"max_tokens": 7}),
+        ({"most_field": "max_completion_tokens"}, {"max_completion_tokens": 7}),
+        ({"most_field": ""}, {}),
+        # The prompt, and so much more, do not fit.
+        ({"context_tokens": 7}, {}),
+    ):
+        provider = make(**settings)
+        assert bounds(provider) is (settings.get("most_field") != "")
+        events = await ask(provider, question("Hi", most=7))
+        request = upstream.requests[-1]
+        assert {name: n for name, n in request.json.items() if name.startswith("max_")} == sent
+        assert (events[-1].finish == "length") is bool(sent)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("address", "field"),
+    [
+        ("https://api.openai.com/v1", "max_completion_tokens"),
+        ("https://mine.openai.azure.com/openai/v1", "max_completion_tokens"),
+        ("https://api.deepseek.com/v1", "max_tokens"),
+        ("https://api.openai.com.example/v1", "max_tokens"),
+        ("https://notapi.openai.com/v1", "max_tokens"),
+    ],
+)
+def test_openais_own_servers_take_the_newer_field_alone(address: str, field: str) -> None:
+    assert OpenAICompatibleConfig(name="x", base_url=address, model="m").says_most == field
 
 
 async def test_a_long_request_arrives(upstream: ScriptedUpstream, make: Make) -> None:

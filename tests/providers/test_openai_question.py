@@ -44,6 +44,26 @@ def test_its_own_words_are_sent_on_with_what_we_depend_on() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({}, {"max_tokens": 9}),
+        ({"max_tokens": 20}, {"max_tokens": 9}),
+        ({"max_completion_tokens": 20}, {"max_completion_tokens": 9}),
+    ],
+)
+def test_what_a_budget_has_left_is_said_in_the_askers_own_field(
+    asked: dict[str, int], told: dict[str, int]
+) -> None:
+    request = GenerationRequest(
+        stream="s", turns=(Turn("user", "Hi"),), parameters=dict(asked), most=9
+    )
+    own = vendor({"messages": [], **asked}, parameters=dict(asked), most=9)
+    for each in (request, own):
+        made = body(each)
+        assert {name: value for name, value in made.items() if name.startswith("max_")} == told
+
+
 def test_words_of_another_dialect_are_not_sent() -> None:
     request = GenerationRequest(
         stream="s",

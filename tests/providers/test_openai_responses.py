@@ -165,6 +165,14 @@ async def test_the_request(upstream: ScriptedUpstream, make: Make) -> None:
     assert request.headers["authorization"] == f"Bearer {KEY}"
 
 
+async def test_what_a_budget_has_left_is_all_that_the_answer_may_have(
+    upstream: ScriptedUpstream, make: Make
+) -> None:
+    bounded = msgspec.structs.replace(question("Hi", parameters={"max_tokens": 70}), most=7)
+    await ask(make(), bounded)
+    assert upstream.requests[0].json["max_output_tokens"] == 7
+
+
 async def test_in_the_background_it_is_stored_and_found_again_under_the_same_query(
     upstream: ScriptedUpstream, make: Make
 ) -> None:

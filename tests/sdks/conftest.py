@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI
 
 from fairlead.testing.upstream import Answer, ScriptedUpstream
+from tests.sdks.serving import AT_ONCE, KEY, serving
 from tests.support.server import ServerProcess
-
-KEY = "the-key-of-a-test-0123456789abcdef"
-OTHER_KEY = "the-key-of-another-0123456789abcdef"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -26,62 +23,20 @@ async def running() -> AsyncGenerator[ScriptedUpstream]:
 async def server(
     running: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[ServerProcess]:
-    folder: Path = tmp_path_factory.mktemp("sdk")
-    file = folder / "fairlead.toml"
-    file.write_text(
-        f"""
-heartbeat = 0.2
-
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[keys]]
-consumer = "another"
-key_env = "OTHER_KEY"
-
-[[upstreams]]
-name = "away"
-base_url = "http://127.0.0.1:9/v1"
-models = ["embed-1"]
-max_retries = 0
-
-[[upstreams]]
-name = "scripted"
-base_url = "{running.base_url}"
-models = ["m-1", "embed-1"]
-max_retries = 0
-
-[[upstreams]]
-name = "failing"
-base_url = "{running.base_url}"
-models = ["m-failing"]
-max_retries = 0
-max_wait = 0
-breaker_failures = 0
-
-[[budgets]]
-name = "asked"
-unit = "requests"
-limit = 100000
-
-[[budgets]]
-name = "written"
-limit = 100000000
-
-[[aliases]]
-name = "fast"
-model = "m-1"
-
-[[aliases]]
-name = "gpt-4o"
-model = "m-1"
-""",
-        encoding="utf-8",
-    )
-    flags = ("--config", str(file), "--orphan-window", "0.3")
-    async with ServerProcess(
-        folder / "data", *flags, env={"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY}
+    url = running.base_url
+    away = {"name": "away", "base_url": "http://127.0.0.1:9/v1", "models": ["embed-1"]}
+    async with serving(
+        tmp_path_factory.mktemp("sdk"),
+        away | {"max_retries": 0},
+        {"name": "scripted", "base_url": url, "models": ["m-1", "embed-1"], "max_retries": 0},
+        {"name": "failing", "base_url": url, "models": ["m-failing"], **AT_ONCE},
+        heartbeat=0.2,
+        budgets=[
+            {"name": "asked", "unit": "requests", "limit": 100000},
+            {"name": "written", "limit": 100000000},
+        ],
+        aliases=[{"name": "fast", "model": "m-1"}, {"name": "gpt-4o", "model": "m-1"}],
+        flags=("--orphan-window", "0.3"),
     ) as server:
         yield server
 

@@ -12,7 +12,7 @@ import pytest
 from openai import AsyncOpenAI
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream, ToolCall
-from tests.sdks.conftest import KEY, OTHER_KEY
+from tests.sdks.serving import KEY, OTHER_KEY
 from tests.sdks.test_responses_socket_python import ask, until_end
 from tests.support.server import ServerProcess
 

@@ -18,7 +18,7 @@ from llama_index.llms.openai import OpenAIResponses as LlamaResponses
 from pydantic import SecretStr
 
 from fairlead.testing.upstream import Answer, ScriptedUpstream, ToolCall
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import KEY
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -19,7 +19,7 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import KEY
 from tests.support.node import Script
 from tests.support.server import ServerProcess
 

@@ -11,18 +11,20 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionChunk, ChatCompletionMessageParam
+from pydantic import BaseModel
 
 from fairlead.testing.upstream import (
     Answer,
     Close,
     Ending,
+    Insert,
     Pace,
     ScriptedUpstream,
     Status,
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import KEY
 from tests.support.attachments import PNG
 from tests.support.server import ServerProcess
 
@@ -76,6 +78,42 @@ async def test_a_streamed_answer(client: AsyncOpenAI, upstream: ScriptedUpstream
     assert len({chunk.id for chunk in chunks}) == 1
     assert chunks[0].model_extra == {"vendor": "v"}
     assert {c.finish_reason for chunk in chunks for c in chunk.choices} == {None, "stop"}
+
+
+async def test_log_probabilities(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    told = {"token": "Hm", "logprob": -0.5, "bytes": [72, 109], "top_logprobs": []}
+    choice = {"index": 0, "delta": {"content": "Hm"}, "logprobs": {"content": [told]}}
+    chunk = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m-1"}
+    data = json.dumps(chunk | {"choices": [choice]}).encode()
+    upstream.script(Answer(" and so", faults=(Insert(data=b"data: %b\n\n" % data),)))
+    asked: Any = {"model": "m-1", "messages": ASKED, "logprobs": True, "top_logprobs": 2}
+    chunks = [chunk async for chunk in await client.chat.completions.create(stream=True, **asked)]
+    assert text_of(chunks) == "Hm and so"
+    (found,) = [c.logprobs for chunk in chunks for c in chunk.choices if c.logprobs is not None]
+    assert found.content is not None
+    assert found.content[0].to_dict() == told
+    sent = upstream.requests[-1].json
+    assert (sent["logprobs"], sent["top_logprobs"]) == (True, 2)
+    made = await client.chat.completions.create(**asked)
+    assert made.choices[0].logprobs is not None
+    assert made.choices[0].logprobs.content is not None
+    assert made.choices[0].logprobs.content[0].to_dict() == told
+
+
+async def test_a_structured_answer(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:
+    class City(BaseModel):
+        name: str
+        people: int
+
+    upstream.script(Answer('{"name": "Paris", "people": 2}'))
+    made = await client.chat.completions.parse(model="m-1", messages=ASKED, response_format=City)
+    assert made.choices[0].message.parsed == City(name="Paris", people=2)
+    form = upstream.requests[-1].json["response_format"]
+    assert (form["type"], form["json_schema"]["name"]) == ("json_schema", "City")
+    asking = client.chat.completions.stream(model="m-1", messages=ASKED, response_format=City)
+    async with asking as stream:
+        whole = await stream.get_final_completion()
+    assert whole.choices[0].message.parsed == City(name="Paris", people=2)
 
 
 async def test_usage_is_not_shown_unasked(client: AsyncOpenAI, upstream: ScriptedUpstream) -> None:

@@ -16,43 +16,13 @@ from openai.resources.realtime.realtime import AsyncRealtimeConnection
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from tests.sdks.conftest import KEY, OTHER_KEY
+from fairlead.testing.upstream import ScriptedUpstream
+from tests.sdks.serving import KEY, OTHER_KEY, serving
 from tests.support.server import ServerProcess
 from tests.support.speaking import SpeakingUpstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONFIG = """
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[keys]]
-consumer = "another"
-key_env = "OTHER_KEY"
-
-[[upstreams]]
-name = "away"
-base_url = "http://127.0.0.1:9/v1"
-models = ["speaks"]
-realtime = true
-
-[[upstreams]]
-name = "speaking"
-base_url = "{url}"
-models = ["speaks"]
-api_key_env = "UPSTREAM_KEY"
-realtime = true
-
-[[aliases]]
-name = "gpt-realtime"
-model = "speaks"
-
-[[budgets]]
-name = "words"
-limit = 250
-per = "month"
-"""
 SOUND = base64.b64encode(b"\x00\x01" * 50_000).decode()
 
 
@@ -64,13 +34,24 @@ async def speaking() -> AsyncGenerator[SpeakingUpstream]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def server(
-    speaking: SpeakingUpstream, tmp_path_factory: pytest.TempPathFactory
+    speaking: SpeakingUpstream,
+    running: ScriptedUpstream,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("audio")
-    file = folder / "fairlead.toml"
-    file.write_text(CONFIG.format(url=speaking.base_url), encoding="utf-8")
-    keys = {"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY, "UPSTREAM_KEY": "upstream-secret"}
-    async with ServerProcess(folder / "data", "--config", str(file), env=keys) as server:
+    model = {"models": ["speaks"], "realtime": True}
+    async with serving(
+        tmp_path_factory.mktemp("audio"),
+        {"name": "away", "base_url": "http://127.0.0.1:9/v1", **model},
+        {
+            "name": "speaking",
+            "base_url": speaking.base_url,
+            "api_key_env": "UPSTREAM_KEY",
+            **model,
+        },
+        {"name": "keeper", "base_url": running.base_url, "models": ["m-1"], "files": True},
+        aliases=[{"name": "gpt-realtime", "model": "speaks"}],
+        budgets=[{"name": "words", "limit": 250, "per": "month"}],
+    ) as server:
         yield server
 
 
@@ -133,6 +114,26 @@ async def test_a_used_up_budget_asks_for_no_response(
         await until(connection, "response.done")
     assert speaking.heard[-1][-1]["type"] == "response.cancel"
     assert await used(server, OTHER_KEY) == 300
+
+
+async def test_an_event_that_names_somebody_elses_file(
+    server: ServerProcess, speaking: SpeakingUpstream, client: AsyncOpenAI
+) -> None:
+    id = (await client.files.create(file=("a", b"a"), purpose="user_data")).id
+    variables: Any = {"paper": {"type": "input_file", "file_id": id}}
+    update: Any = {"type": "realtime", "prompt": {"id": "p", "variables": variables}}
+    async with (
+        AsyncOpenAI(base_url=f"{server.url}/v1", api_key=OTHER_KEY) as other,
+        other.realtime.connect(model="speaks") as connection,
+    ):
+        await connection.send({"type": "session.update", "session": update, "event_id": "mine"})
+        told = (await until(connection, "error"))[-1].error
+        assert (told.code, told.event_id) == ("not_found", "mine")
+        assert speaking.heard[-1] == []
+    async with client.realtime.connect(model="speaks") as connection:
+        await connection.session.update(session=update)
+        await until(connection, "session.updated")
+    assert speaking.heard[-1][0]["session"]["prompt"]["variables"] == variables
 
 
 async def test_close_codes_and_secrets(

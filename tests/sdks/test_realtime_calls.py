@@ -15,30 +15,13 @@ import pytest_asyncio
 from openai import APIStatusError, AsyncOpenAI, BadRequestError, NotFoundError, RateLimitError
 
 from fairlead.testing.upstream import Answer, Ending, Pace, ScriptedUpstream
-from tests.sdks.conftest import KEY, OTHER_KEY
+from tests.sdks.serving import AT_ONCE, KEY, OTHER_KEY, serving
 from tests.support.node import Script
 from tests.support.phone import Phone, message
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONFIG = """
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[keys]]
-consumer = "another"
-key_env = "OTHER_KEY"
-
-[[upstreams]]
-name = "scripted"
-base_url = "{url}"
-models = ["m-1"]
-max_retries = 0
-max_wait = 0
-breaker_failures = 0
-"""
 TEXT = "Hello there, how are you?"
 
 
@@ -46,11 +29,9 @@ TEXT = "Hello there, how are you?"
 async def server(
     running: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("calls")
-    file = folder / "fairlead.toml"
-    file.write_text(CONFIG.format(url=running.base_url), encoding="utf-8")
-    keys = {"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY}
-    async with ServerProcess(folder / "data", "--config", str(file), env=keys) as server:
+    models = ["m-1"]
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": models, **AT_ONCE}
+    async with serving(tmp_path_factory.mktemp("calls"), upstream) as server:
         yield server
 
 

@@ -17,30 +17,24 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fairlead.testing.upstream import Answer, Pace, ScriptedUpstream
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import KEY, serving
 from tests.support.phone import Phone
 from tests.support.server import ServerProcess
+from tests.support.speaking import SpeakingUpstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONFIG = """
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-scopes = ["ask", "read", "admin"]
-
-[[upstreams]]
-name = "scripted"
-base_url = "{url}"
-models = ["m-1"]
-"""
-RULE = """
-[[rules]]
-name = "closed"
-act = "deny"
-paths = ["/v1/realtime"]
-headers = { x-bad = "*" }
-"""
+OVERSEER = {
+    "consumer": "tester",
+    "key_env": "TESTER_KEY",
+    "scopes": ["ask", "read", "admin"],
+}
+RULE = {
+    "name": "closed",
+    "act": "deny",
+    "paths": ["/v1/realtime"],
+    "headers": {"x-bad": "*"},
+}
 TEXT = "Hello there, how are you?"
 
 Begin = Callable[..., Awaitable[ServerProcess]]
@@ -50,12 +44,9 @@ Begin = Callable[..., Awaitable[ServerProcess]]
 async def begin(running: ScriptedUpstream, tmp_path: Path) -> AsyncGenerator[Begin]:
     servers: list[ServerProcess] = []
 
-    async def begin(more: str = "", *flags: str) -> ServerProcess:
-        file = tmp_path / "fairlead.toml"
-        file.write_text(CONFIG.format(url=running.base_url) + more, encoding="utf-8")
-        server = ServerProcess(
-            tmp_path / "data", "--config", str(file), *flags, env={"TESTER_KEY": KEY}
-        )
+    async def begin(*flags: str, **settings: Any) -> ServerProcess:
+        upstream = {"name": "scripted", "base_url": running.base_url, "models": ["m-1"]}
+        server = serving(tmp_path, upstream, flags=flags, keys=[OVERSEER], **settings)
         servers.append(server)
         return await server.start()
 
@@ -93,16 +84,15 @@ async def ask(socket: ClientConnection, text: str = "Hi") -> None:
 
 
 async def test_it_lasts_so_long(begin: Begin) -> None:
-    server = await begin("", "--realtime-seconds", "0.5")
+    server = await begin("--realtime-seconds", "0.5")
     async with session(server) as socket:
         assert (await until(socket, "error"))[-1]["error"]["code"] == "session_expired"
         assert await closed(socket) == 1001
 
 
 async def test_budgets(begin: Begin, upstream: ScriptedUpstream) -> None:
-    server = await begin(
-        '\n[[budgets]]\nname = "few"\nunit = "requests"\nlimit = 1\nper = "month"\n'
-    )
+    few = {"name": "few", "unit": "requests", "limit": 1, "per": "month"}
+    server = await begin(budgets=[few])
     async with session(server) as socket:
         await ask(socket)
         events = await until(socket, "response.done")
@@ -119,7 +109,7 @@ async def test_budgets(begin: Begin, upstream: ScriptedUpstream) -> None:
 
 
 async def test_rules_and_places(begin: Begin) -> None:
-    server = await begin(RULE, "--max-sockets-each", "1")
+    server = await begin("--max-sockets-each", "1", rules=[RULE])
     url = server.url.replace("http", "ws") + "/v1/realtime"
     headers = {"Authorization": f"Bearer {KEY}", "X-Bad": "1"}
     with pytest.raises(InvalidStatus) as denied:
@@ -152,7 +142,7 @@ async def test_a_revoked_key_ends_it(begin: Begin, upstream: ScriptedUpstream) -
 async def test_a_restart_ends_it_and_says_so(begin: Begin, upstream: ScriptedUpstream) -> None:
     upstream.script(Answer(TEXT, pace=Pace(gated=True)))
     before = len(upstream.requests)
-    server = await begin("", "--drain-grace", "0.1")
+    server = await begin("--drain-grace", "0.1")
     async with session(server) as socket:
         await ask(socket)
         (await upstream.wait_requests(before + 1)).release(1)
@@ -168,7 +158,7 @@ async def test_a_restart_ends_it_and_says_so(begin: Begin, upstream: ScriptedUps
 async def test_a_restart_ends_calls_as_well(begin: Begin, upstream: ScriptedUpstream) -> None:
     upstream.script(Answer(TEXT, pace=Pace(gated=True)))
     before = len(upstream.requests)
-    server = await begin("", "--drain-grace", "0.1")
+    server = await begin("--drain-grace", "0.1")
     async with (
         Phone() as phone,
         AsyncOpenAI(base_url=f"{server.url}/v1", api_key=KEY, max_retries=0) as client,
@@ -190,10 +180,32 @@ async def test_a_restart_ends_calls_as_well(begin: Begin, upstream: ScriptedUpst
 
 
 async def test_too_large_an_event_ends_nothing(begin: Begin) -> None:
-    server = await begin("", "--max-body-bytes", "1KiB")
+    server = await begin("--max-body-bytes", "1KiB")
     async with session(server) as socket:
         await ask(socket, "x" * 2000)
         told = await until(socket, "error")
         assert told[-1]["error"]["code"] == "too_large"
         await socket.send(json.dumps({"type": "session.update", "session": {}}))
         await until(socket, "session.updated")
+
+
+async def test_a_session_that_an_upstream_holds_is_seen_and_can_be_closed(tmp_path: Path) -> None:
+    async with SpeakingUpstream() as speaking:
+        upstream = {"name": "speaking", "base_url": speaking.base_url, "models": ["speaks"]}
+        async with (
+            serving(tmp_path, {**upstream, "realtime": True}, keys=[OVERSEER]) as server,
+            httpx.AsyncClient(headers={"Authorization": f"Bearer {KEY}"}) as admin,
+            session(server, query="?model=speaks") as socket,
+        ):
+            await socket.send(json.dumps({"type": "response.create"}))
+            await until(socket, "response.done")
+            (seen,) = (await admin.get(f"{server.url}/admin/streams")).json()["sockets"]
+            assert seen["kind"] == "realtime"
+            assert (seen["name"], seen["consumer"], seen["tokens"]) == ("speaks", "tester", 100)
+            metrics = (await admin.get(f"{server.url}/metrics")).text
+            assert 'fairlead_sockets{kind="realtime",name="speaks"} 1.0' in metrics
+            stopped = await admin.post(f"{server.url}/admin/sockets/{seen['socket']}/stop")
+            assert stopped.status_code == 204
+            await socket.wait_closed()
+            assert (socket.close_code, socket.close_reason) == (1008, "stopped")
+            assert (await admin.get(f"{server.url}/admin/streams")).json()["sockets"] == []

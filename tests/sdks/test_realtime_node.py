@@ -22,28 +22,12 @@ from fairlead.testing.upstream import (
     ToolCall,
 )
 from tests.proxies.tls import Caddy, NginxTls
-from tests.sdks.conftest import KEY
+from tests.sdks.serving import AT_ONCE, KEY, serving
 from tests.support.node import Script
 from tests.support.ports import free_port
-from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CONFIG = """
-base_path = "/api"
-
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[upstreams]]
-name = "scripted"
-base_url = "{url}"
-models = ["m-1", "m-failing"]
-max_retries = 0
-max_wait = 0
-breaker_failures = 0
-"""
 TEXT = "Hello there, how are you?"
 TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
 
@@ -57,11 +41,11 @@ async def proxy(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncGenerator[Proxy]:
     folder: Path = tmp_path_factory.mktemp("realtime-tls")
-    file = folder / "fairlead.toml"
-    file.write_text(CONFIG.format(url=running.base_url), encoding="utf-8")
     port = free_port()
-    flags = ("--config", str(file), "--grpc-port", str(port))
-    async with ServerProcess(folder / "data", *flags, env={"TESTER_KEY": KEY}) as server:
+    models = ["m-1", "m-failing"]
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": models, **AT_ONCE}
+    flags = ("--grpc-port", str(port))
+    async with serving(folder, upstream, base_path="/api", flags=flags) as server:
         (folder / "proxy").mkdir()
         async with request.param(folder / "proxy", server.port, port) as proxy:
             yield proxy
@@ -179,3 +163,29 @@ async def test_the_sdk_for_python(proxy: Proxy, upstream: ScriptedUpstream) -> N
             if event.type == "response.done":
                 break
     assert "".join(pieces) == TEXT
+
+
+async def test_another_session_after_a_restart(
+    running: ScriptedUpstream, tmp_path: Path, kind: str
+) -> None:
+    """The SDK for Node opens none by itself: it is told that the server went, and may ask anew."""
+    running.script(Answer(TEXT))
+    port = free_port()
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": ["m-1"]}
+    server = serving(tmp_path, upstream, base_path="/api", flags=("--grpc-port", str(port)))
+    await server.start()
+    (tmp_path / "proxy").mkdir()
+    try:
+        async with NginxTls(tmp_path / "proxy", server.port, port) as proxy:
+            options = {"url": f"{proxy.url}/v1", "key": KEY, "ca": str(proxy.certificate.file)}
+            async with Script("openai-realtime.mjs", **options) as node:
+                await act(node, "open", name="before", kind=kind)
+                assert (await act(node, "ask", name="before", text="Hi"))["text"] == TEXT
+                assert await server.stop() == 0
+                ended = await act(node, "until", name="before", types=["closed"])
+                assert ended["last"]["code"] == 1012
+                await server.start()
+                await act(node, "open", name="after", kind=kind)
+                assert (await act(node, "ask", name="after", text="Hi"))["text"] == TEXT
+    finally:
+        await server.kill()

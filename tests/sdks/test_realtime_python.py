@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncGenerator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 from openai import AsyncOpenAI, BadRequestError
 from openai.resources.realtime.realtime import AsyncRealtimeConnection
+from openai.types.websocket_reconnection import ReconnectingEvent
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -25,28 +27,10 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import KEY, OTHER_KEY
+from tests.sdks.serving import AT_ONCE, KEY, OTHER_KEY, serving
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-CONFIG = """
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[keys]]
-consumer = "another"
-key_env = "OTHER_KEY"
-
-[[upstreams]]
-name = "scripted"
-base_url = "{url}"
-models = ["m-1", "m-failing"]
-max_retries = 0
-max_wait = 0
-breaker_failures = 0
-"""
 
 TEXT = "Hello there, how are you?"
 TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"}}]
@@ -56,11 +40,9 @@ TOOLS = [{"type": "function", "name": "weather", "parameters": {"type": "object"
 async def server(
     running: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[ServerProcess]:
-    folder = tmp_path_factory.mktemp("realtime")
-    file = folder / "fairlead.toml"
-    file.write_text(CONFIG.format(url=running.base_url), encoding="utf-8")
-    keys = {"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY}
-    async with ServerProcess(folder / "data", "--config", str(file), env=keys) as server:
+    models = ["m-1", "m-failing"]
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": models, **AT_ONCE}
+    async with serving(tmp_path_factory.mktemp("realtime"), upstream) as server:
         yield server
 
 
@@ -517,3 +499,54 @@ async def test_several_responses_at_once(client: AsyncOpenAI, upstream: Scripted
             done = (await until(connection, "response.done"))[-1].response
             texts[done.metadata["n"]] = done.output[0].content[0].text
     assert texts == {f"{n}": f"answer to question {n}" for n in range(5)}
+
+
+async def opened_anew(connection: AsyncRealtimeConnection) -> None:
+    """It is while its events are iterated over that the SDK opens another connection."""
+    async for event in connection:
+        if event.type == "session.created":
+            return
+
+
+async def test_the_sdk_comes_back_after_a_restart(
+    running: ScriptedUpstream, tmp_path: Path
+) -> None:
+    """To a session that begins anew, as the vendor's do; what was said is said again."""
+    running.script(Answer(TEXT))
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": ["m-1"]}
+    server = serving(tmp_path, upstream)
+    await server.start()
+    codes: list[int] = []
+    gone = asyncio.Event()
+
+    def reconnecting(event: ReconnectingEvent) -> None:
+        codes.append(event.close_code)
+        gone.set()
+
+    try:
+        async with AsyncOpenAI(base_url=f"{server.url}/v1", api_key=KEY) as client:
+            manager = client.realtime.connect(
+                model="m-1",
+                on_reconnecting=reconnecting,
+                max_retries=1000,
+                initial_delay=0.05,
+                max_delay=0.2,
+            )
+            async with manager as connection:
+                await say(connection, "One")
+                await connection.response.create()
+                await until(connection, "response.done")
+                reading = asyncio.create_task(opened_anew(connection))
+                assert await server.stop() == 0
+                async with asyncio.timeout(90):
+                    await gone.wait()
+                await server.start()
+                await reading
+                await say(connection, "Two")
+                await connection.response.create()
+                (done,) = (await until(connection, "response.done"))[-1:]
+                assert done.response.status == "completed"
+        assert codes[0] == 1012
+    finally:
+        await server.kill()
+    assert [m["content"] for m in running.requests[-1].json["messages"]] == ["Two"]

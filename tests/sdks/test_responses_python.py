@@ -24,7 +24,7 @@ from fairlead.testing.upstream import (
     StreamError,
     ToolCall,
 )
-from tests.sdks.conftest import OTHER_KEY
+from tests.sdks.serving import OTHER_KEY
 from tests.support.attachments import PNG
 from tests.support.server import ServerProcess
 

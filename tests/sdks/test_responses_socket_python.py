@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from fairlead.testing.upstream import Answer, Ending, Pace, ScriptedUpstream, StreamError, ToolCall
 from tests.contract.test_authority import Desk
-from tests.sdks.conftest import KEY, OTHER_KEY
+from tests.sdks.serving import KEY, OTHER_KEY, serving
 from tests.support.server import ServerProcess
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -40,35 +40,14 @@ async def server(
     running: ScriptedUpstream, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncGenerator[ServerProcess]:
     """With the heartbeat that a server has, which pings sockets."""
-    folder = tmp_path_factory.mktemp("socket")
-    file = folder / "fairlead.toml"
-    file.write_text(
-        f"""
-max_body_bytes = 100000
-max_attachments = 0
-
-[[keys]]
-consumer = "tester"
-key_env = "TESTER_KEY"
-
-[[keys]]
-consumer = "another"
-key_env = "OTHER_KEY"
-
-[[upstreams]]
-name = "scripted"
-base_url = "{running.base_url}"
-models = ["m-1"]
-max_retries = 0
-
-[[aliases]]
-name = "fast"
-model = "m-1"
-""",
-        encoding="utf-8",
-    )
-    env = {"TESTER_KEY": KEY, "OTHER_KEY": OTHER_KEY}
-    async with ServerProcess(folder / "data", "--config", str(file), env=env) as server:
+    upstream = {"name": "scripted", "base_url": running.base_url, "models": ["m-1"]}
+    async with serving(
+        tmp_path_factory.mktemp("socket"),
+        upstream | {"max_retries": 0},
+        max_body_bytes=100000,
+        max_attachments=0,
+        aliases=[{"name": "fast", "model": "m-1"}],
+    ) as server:
         yield server
 
 

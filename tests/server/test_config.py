@@ -393,6 +393,16 @@ def test_upstreams_of_one_name_and_models_named_twice_are_refused(tmp_path: Path
     assert "each model once" in refused(file=file)
 
 
+def test_one_upstream_keeps_files(tmp_path: Path) -> None:
+    one = (
+        '[[upstreams]]\nname = "{}"\nbase_url = "http://a.example/v1"\nmodels = ["m"]\nfiles = {}\n'
+    )
+    file = written(tmp_path, one.format("a", "false") + one.format("b", "true"))
+    assert [upstream.files for upstream in load({}, {}, file).upstreams] == [False, True]
+    file = written(tmp_path, one.format("a", "true") + one.format("b", "true"))
+    assert "b: files: 'a' keeps files already" in refused(file=file)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

@@ -13,6 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from fairlead.server.openapi import EXAMPLES
 from tests.support.server import ServerProcess
@@ -34,6 +36,7 @@ class Scene:
         self.http = http
         self.url = server.url
         self.document: dict[str, Any] = {}
+        self.talking: aiohttp.ClientWebSocketResponse | None = None
 
     async def json(self, method: str, path: str, **more: Any) -> Any:
         async with self.http.request(method, self.url + path, **more) as response:
@@ -51,6 +54,10 @@ class Scene:
         if path == "/streams/{stream}/events":
             begun = await self.json("POST", "/streams", json={"message": "Seven?"})
             return {"stream": begun["stream"], "writer": str(begun["writer"])}
+        if "{socket}" in path:
+            self.talking = await self.http.ws_connect(f"{self.url}/talk/")
+            (open,) = (await self.json("GET", "/admin/streams"))["sockets"]
+            return {"socket": open["socket"]}
         if "{stream}" in path:
             reader = await self.answered()
             shown = next(at for name, _, at in reader.events if name == "token")
@@ -87,10 +94,15 @@ class Scene:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
     folder: Path = tmp_path_factory.mktemp("openapi")
+    application = web.Application()
+    application.router.add_get("/", _listens)
+    app = TestServer(application)
+    await app.start_server()
     (folder / "fairlead.toml").write_text(
         '[[keys]]\nconsumer = "operator"\nscopes = ["ask", "read", "admin"]\n'
         f'sha256 = "{hashlib.sha256(KEY.encode()).hexdigest()}"\n'
         '[[budgets]]\nname = "daily"\nlimit = 1000000\n'
+        f'[[apps]]\nname = "talk"\npath = "/talk"\ntarget = "http://127.0.0.1:{app.port}"\n'
     )
     server = ServerProcess(
         folder / "data", "--config", str(folder / "fairlead.toml"), "--extractive-pace", "0"
@@ -99,6 +111,15 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         scene = Scene(http, server)
         scene.document = await scene.json("GET", "/openapi.json")
         yield scene
+    await app.close()
+
+
+async def _listens(request: web.Request) -> web.WebSocketResponse:
+    """An application's WebSocket that says nothing."""
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    await socket.receive()
+    return socket
 
 
 @pytest.mark.parametrize(("method", "path"), list(EXAMPLES), ids=lambda part: part)
@@ -135,6 +156,8 @@ async def test_example_runs(scene: Scene, method: str, path: str) -> None:
             assert response.content_type in (*documented, "application/json")
     if reader is not None:
         reader.close()
+    if scene.talking is not None:
+        await scene.talking.close()
 
 
 async def test_every_operation_has_one(scene: Scene) -> None:

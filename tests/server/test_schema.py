@@ -54,6 +54,7 @@ async def served(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[tupl
             f'sha256 = "{hashlib.sha256(KEY.encode()).hexdigest()}"\n'
             '[[budgets]]\nname = "daily"\nlimit = 100000000\n'
             f'[[upstreams]]\nname = "up"\nbase_url = "{upstream.base_url}"\nmodels = ["m-1"]\n'
+            "files = true\n"
         )
         flags = ("--config", str(folder / "fairlead.toml"), "--orphan-window", "0")
         async with (

@@ -17,6 +17,7 @@ from fairlead.ports.store import (
     Created,
     Exists,
     Held,
+    Leases,
     Store,
 )
 from tests.stores.conftest import SOON, Stores, Wakes, everything, spec, started
@@ -287,6 +288,37 @@ async def test_abandoned_names_unfinished_written_streams_only(stores: Stores) -
     await stores.here.leave("w")
     assert sorted(await stores.there.abandoned()) == ["a", "b", "c"]
     assert len(await stores.there.abandoned(limit=2)) == 2
+
+
+async def test_leases_name_the_living_and_what_they_write(stores: Stores) -> None:
+    assert await stores.there.leases() == Leases((), ())
+    await stores.here.create(spec("never written"))
+    for id in ("a", "b", "c", "closed", "deleted", "released"):
+        epoch = await begun(stores.here, id)
+        if id == "closed":
+            await stores.here.append(id, epoch, 0, [], close=True)
+        elif id == "deleted":
+            await stores.here.delete(id)
+        elif id == "released":
+            await stores.here.release(id, epoch)
+    assert await stores.here.set_meta("b", 1, b"newer") == 2
+    await stores.there.join("v", 30.0)
+    outcome = await stores.there.create(spec("theirs"), writer="v")
+    assert isinstance(outcome, Created)
+    assert outcome.epoch is not None
+    found = await stores.there.leases()
+    assert found.owners == ("v", "w")
+    assert [(one.spec.id, one.writer) for one in found.held] == [
+        ("theirs", "v"), ("c", "w"), ("b", "w"), ("a", "w"),
+    ]  # fmt: skip
+    assert found.held[2].meta == b"newer"
+    info = await stores.there.info("a")
+    assert (found.held[3].spec, found.held[3].created) == (info.spec, info.created)
+    assert [one.spec.id for one in (await stores.here.leases(2, "v")).held] == ["c", "b"]
+    await stores.there.append("theirs", outcome.epoch, 0, [], close=True)
+    assert (await stores.here.leases(but="w")).held == ()
+    await stores.here.leave("w")
+    assert await stores.there.leases() == Leases(("v",), ())
 
 
 async def test_a_closed_stream_may_be_acquired(stores: Stores) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fairlead.policy.caller import ADMIN, ALL_SCOPES, ANONYMOUS, Caller
+from fairlead.policy.caller import ADMIN, ALL_SCOPES, ANONYMOUS, Caller, is_guest
 from fairlead.policy.facts import Facts, Keep
 from fairlead.transports.callers import Callers, credential, facts
 
@@ -105,3 +105,36 @@ async def test_nobody_oversees_under_a_foreign_name(host: str, oversees: bool) -
     # Who has a credential needs no name.
     known = request({"host": host, "authorization": "Bearer k"})
     assert ADMIN in (await Callers(Nobody(), alone=True).of(known)).scopes
+
+
+class Nobody:
+    async def identify(self, credential: str | None) -> Caller:
+        return Caller("guest") if credential else ANONYMOUS
+
+
+@pytest.mark.parametrize(
+    ("headers", "here"),
+    [
+        ({"host": "localhost:8000"}, True),
+        ({"host": "rebound.example"}, False),
+        ({"host": "chat.example.org"}, True),
+        ({"host": "chat.example.org:8443", "x-forwarded-for": "203.0.113.9"}, True),
+        # A proxy that sends this machine's own name.
+        ({"host": "127.0.0.1:8000", "x-forwarded-for": "203.0.113.9"}, False),
+        ({"host": "127.0.0.1:8000", "x-forwarded-host": "chat.example.com"}, False),
+        ({"host": "127.0.0.1:8000", "x-real-ip": "203.0.113.9"}, False),
+        ({"host": "127.0.0.1:8000", "forwarded": "for=203.0.113.9"}, False),
+        ({"host": "127.0.0.1:8000", "via": "1.1 edge"}, False),
+        ({"host": "[::1]:8000", "x-request-id": "1", "user-agent": "curl"}, True),
+    ],
+)
+async def test_who_comes_from_elsewhere_without_a_key_is_a_guest(
+    headers: dict[str, str], here: bool
+) -> None:
+    callers = Callers(Nobody(), alone=True, hosts=["chat.example.org"])
+    caller = await callers.of(request(headers))
+    assert is_guest(caller) is not here
+    assert caller.consumer == ("anonymous" if here else "guest")
+    # Where everybody is let in there are no guests, nor is a consumer of that name one.
+    assert (await Callers(Nobody()).of(request(headers))).consumer == "anonymous"
+    assert not is_guest(await callers.of(request(headers | {"authorization": "Bearer k"})))

@@ -2,6 +2,8 @@ import { FairleadError, type Info, type Me } from "@fairlead/client";
 import { lazy, Suspense, useCallback, useEffect, useState } from "react";
 import { Chat } from "./chat/Chat.js";
 import { Problem } from "./chat/Problem.js";
+import { forgetFiles } from "./lib/attached.js";
+import * as kept from "./lib/kept.js";
 import { useRoute } from "./lib/route.js";
 import { begin, keep, SessionContext } from "./lib/session.js";
 import { SignIn } from "./SignIn.js";
@@ -33,7 +35,11 @@ export function App() {
       if (me.consumer === null) {
         close(me.login, false);
       } else {
-        setDoor({ state: "open", info: await session.server.info(), me });
+        const info = await session.server.info();
+        // What somebody else typed is nobody's to see.
+        const who = me.by === "anonymous" ? "" : me.consumer;
+        if (!kept.belongTo(who)) await forgetFiles();
+        setDoor({ state: "open", info, me });
       }
     } catch (error) {
       if (!(error instanceof FairleadError)) throw error;
@@ -69,6 +75,8 @@ export function App() {
   const leave = async () => {
     const { location: elsewhere } = await session.server.logout().catch(() => ({ location: null }));
     keep("");
+    kept.forgetAll();
+    await forgetFiles();
     if (elsewhere) location.assign(elsewhere);
     else location.reload();
   };
@@ -91,7 +99,6 @@ export function App() {
       <div hidden={!!again}>
         {route.page === "chat" ? (
           <Chat
-            // What somebody else typed is nobody's to see.
             key={me.consumer}
             info={info}
             me={me}

@@ -1,5 +1,7 @@
+import { beyond } from "../src/lib/attached.js";
 import type { AnswerEvent, ConnectionState } from "@fairlead/client";
 import { expect, test } from "vitest";
+import { ageOf, byAge } from "../src/lib/ages.js";
 import { after, merged, NONE, without } from "../src/lib/away.js";
 import { options, USUAL } from "../src/lib/kept.js";
 import { nextLength } from "../src/lib/reveal.js";
@@ -43,6 +45,7 @@ test("what another tab has marked is marked here", () => {
 test("places have addresses", () => {
   expect(routeOf("")).toEqual({ page: "chat", conversation: "" });
   expect(routeOf("#/lab")).toEqual({ page: "lab" });
+  expect(routeOf("#/c/100%")).toEqual({ page: "chat", conversation: "100%" });
   expect(routeOf(toConversation("a/b c"))).toEqual({ page: "chat", conversation: "a/b c" });
 });
 
@@ -150,4 +153,43 @@ test("polls that end as they should are no breaks", () => {
     meter.event(token(`p${n}`), n);
   }
   expect(meter.reading).toMatchObject({ reconnects: 0, resumed: "", firstToken: null });
+});
+
+test("files that wait are kept within bounds: the oldest go", () => {
+  const row = (conversation: string, at: number, size: number) => ({
+    ...{ conversation, at },
+    files: [{ type: "text/plain", name: "a", data: { length: size } as Uint8Array }],
+  });
+  const mega = 1024 * 1024;
+  expect(beyond([row("a", 1, mega), row("b", 2, mega)])).toEqual([]);
+  expect(beyond([row("a", 1, 30 * mega), row("b", 3, 30 * mega), row("c", 2, 30 * mega)])).toEqual([
+    "a",
+  ]);
+  expect(beyond([row("alone", 1, 65 * mega)])).toEqual(["alone"]);
+  const many = Array.from({ length: 22 }, (_, n) => row(String(n), n, 1));
+  expect(beyond(many)).toEqual(["1", "0"]);
+});
+
+test("conversations stand under how long ago they went on", () => {
+  const now = new Date(2026, 2, 30, 0, 30); // the day after the clocks went on, in Europe
+  const at = (days: number, hours = 12) => new Date(2026, 2, 30 - days, hours).getTime();
+  expect(ageOf(now.getTime() + 5000, now)).toBe("today");
+  expect(ageOf(at(0, 0), now)).toBe("today");
+  expect(ageOf(at(0, 0) - 1, now)).toBe("yesterday");
+  expect(ageOf(at(1, 0), now)).toBe("yesterday");
+  expect(ageOf(at(1, 0) - 1, now)).toBe("week");
+  expect(ageOf(at(7), now)).toBe("week");
+  expect(ageOf(at(8), now)).toBe("month");
+  expect(ageOf(at(30), now)).toBe("month");
+  expect(ageOf(at(31), now)).toBe("older");
+  const listed = [at(0, 0), at(1), at(1, 3), at(40)].map((updated, n) => ({
+    ...one(String(n), "completed"),
+    updated: updated / 1000,
+  }));
+  expect(byAge(listed, now).map(({ age, of }) => [age, of.length])).toEqual([
+    ["today", 1],
+    ["yesterday", 2],
+    ["older", 1],
+  ]);
+  expect(byAge([], now)).toEqual([]);
 });

@@ -2,13 +2,16 @@ import type { AnswerDocument } from "./documents.js";
 import { notUnderstood } from "./errors.js";
 import { Http, type Access, type Init } from "./http.js";
 
-/** A stream that one node of the server writes, queues or reads. */
+/** A stream that a node of the server writes, queues or reads. */
 export interface LiveStream {
   stream: string;
-  /** `read`: it is written elsewhere, or no more, and read here. */
-  state: "queued" | "writing" | "read";
-  /** How many read it, by transport. */
+  /** `elsewhere`: another node writes it, or has it wait. `read`: it is only read here. */
+  state: "queued" | "writing" | "elsewhere" | "read";
+  /** How many read it on the node that answers, by transport. */
   readers: Record<string, number>;
+  /** The node that has it; empty: the one that answers. */
+  node: string;
+  /** Whose it is. */
   consumer: string;
   model: string;
   provider: string;
@@ -17,7 +20,7 @@ export interface LiveStream {
   place: number;
   /** Seconds since it began here; null for one that is only read. */
   age: number | null;
-  /** Of its answer so far. */
+  /** Of its answer so far; 0 for one of another node. */
   tokens: number;
   /** Tokens a second, of late. */
   rate: number;
@@ -62,6 +65,8 @@ export interface Overview {
   readers: Record<string, number>;
   /** Tokens a second, of all answers together. */
   rate: number;
+  /** The living nodes that share the store, this one first. */
+  nodes: string[];
   /** How many streams there are of those asked for; `streams` are the first of them. */
   matching: number;
   streams: LiveStream[];

@@ -33,7 +33,27 @@ def board(seen: dict[str, Any], url: str) -> RenderableType:
             parts.append(Text(f"… and {len(seen['streams']) - _MOST} more", "dim"))
     else:
         parts.append(Text("Nothing runs.", "dim"))
+    if seen["sockets"]:
+        parts += [Text(), _sockets(seen["sockets"][:_MOST])]
+        if len(seen["sockets"]) > _MOST:
+            parts.append(Text(f"… and {len(seen['sockets']) - _MOST} more", "dim"))
     return Group(*parts)
+
+
+def _sockets(sockets: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("Socket", "Passed on to", "Consumer", "Address"):
+        table.add_column(heading, no_wrap=heading == "Socket")
+    for heading in ("Age", "Tokens"):
+        table.add_column(heading, justify="right")
+    for one in sockets:
+        table.add_row(
+            one["socket"],
+            *(Text(printable(one[name])) for name in ("name", "consumer", "address")),
+            f"{one['age']:.0f} s",
+            str(one["tokens"]),
+        )
+    return table
 
 
 def _upstreams(upstreams: list[dict[str, Any]]) -> Table:

@@ -67,6 +67,9 @@ class State(NamedTuple):
 
 _encode = msgspec.json.Encoder().encode
 
+#: The data of a token of the main part, whose text is a JSON string.
+TOKEN = b'{"token":%b}'
+
 
 def begin(stream: str, meta: GenerationMeta, options: Options, offset: int = 0) -> State:
     """The state after ``offset`` events of ``stream``: the meta is shown with the first one."""
@@ -77,7 +80,7 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
     """The frames of one event, and the state after it."""
     if type(event) is Token and state.meta is None and event.part == MAIN_PART:
         # The token path: nearly every event comes this way.
-        data = token_data(event.text)
+        data = TOKEN % _encode(event.text)
         if state.options.events == "named":
             return state, (Frame(b"token", data),)
         return state, (Frame(b"", b'{"type":"token","data":%b}' % data),)
@@ -91,11 +94,6 @@ def step(state: State, event: Event | Unknown) -> tuple[State, tuple[Frame, ...]
             fields |= _introduction(state.stream, state.meta)
         state = state._replace(meta=None)
     return state, (frame(name, fields, state.options),)
-
-
-def token_data(text: str) -> bytes:
-    """The data of a token of the main part."""
-    return b'{"token":%b}' % _encode(text)
 
 
 def frame(name: str, fields: dict[str, Any], options: Options) -> Frame:

@@ -51,6 +51,8 @@ class Accounts:
         self._count = count
         #: How much of a limit was lacking, and until when that is taken to be so.
         self._full: dict[Counter, tuple[int, int, float]] = {}
+        #: How many answers are being written by budget's key.
+        self._writing: dict[str, int] = {}
         self.replace(budgets or Budgets())
 
     def replace(self, budgets: Budgets) -> None:
@@ -97,6 +99,26 @@ class Accounts:
         """Something may have been given back."""
         if self._full:
             self._full.pop(counter, None)
+
+    # -- who draws on them
+
+    def writing(self, key: str) -> int:
+        """How many answers of this node are being written that draw on the budget of this key."""
+        return self._writing.get(key, 0)
+
+    def writes(self, keys: Iterable[str]) -> None:
+        """An answer is being written that draws on these, until :meth:`wrote`."""
+        for key in keys:
+            self._writing[key] = self._writing.get(key, 0) + 1
+
+    def wrote(self, keys: Iterable[str]) -> None:
+        """It has ended."""
+        for key in keys:
+            count = self._writing[key] - 1
+            if count:
+                self._writing[key] = count
+            else:
+                del self._writing[key]
 
     # -- prompts
 

@@ -79,7 +79,10 @@ async def beginning(store: Store, stream: str, patience: float) -> Error | None:
     try:
         async with asyncio.timeout(patience):
             while True:
-                batch = await store.read(stream, offset, READ_BYTES)
+                # From memory while it is written here, which it nearly always is.
+                batch = store.recent(stream, offset, READ_BYTES)
+                if batch is None:
+                    batch = await store.read(stream, offset, READ_BYTES)
                 for record in batch.records:
                     event = decode(record)
                     if isinstance(event, Error):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fairlead.errors import NotFound, Unauthenticated
-from fairlead.policy.caller import Caller
+from fairlead.errors import Forbidden, NotFound, Unauthenticated
+from fairlead.policy.caller import Caller, is_guest
 from fairlead.policy.permissions import Verb, may
 
 
@@ -18,9 +18,17 @@ class Authority:
     def allow(self, caller: Caller, verb: Verb, owner: str | None) -> None:
         """Raise unless ``caller`` may do ``verb`` to a thing of ``owner``: what may not be seen is
         :class:`~fairlead.errors.NotFound`, an expired authority
-        :class:`~fairlead.errors.Unauthenticated`."""
+        :class:`~fairlead.errors.Unauthenticated`; a guest who asks for a list is told why there is
+        none (:class:`~fairlead.errors.Forbidden`)."""
         if self.expired(caller):
             raise Unauthenticated("the credential has expired")
+        if verb is Verb.LIST and is_guest(caller):
+            raise Forbidden(
+                "this server asks nobody for a key, and shows what was asked to its own machine "
+                "alone: under a name such as localhost, and not through a proxy. Name the host "
+                "under which it is reached in 'hosts', make API keys ('fairlead keys create'), or "
+                "let everybody in with 'insecure'"
+            )
         if not may(caller, verb, owner, self._clock()):
             raise NotFound("there is no such thing, or none that this credential may see")
 

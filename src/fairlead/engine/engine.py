@@ -25,6 +25,7 @@ from fairlead.engine.course import Pulse
 from fairlead.engine.dialogue import Exchange, exchange, given, kept
 from fairlead.engine.dialogues import Dialogues
 from fairlead.engine.explicit import Handed, Output
+from fairlead.engine.filed import Filed
 from fairlead.engine.generation import Generation, queued
 from fairlead.engine.generations import Generations, opening
 from fairlead.engine.limits import Limits
@@ -36,6 +37,7 @@ from fairlead.engine.reader import Reader
 from fairlead.engine.readers import Readers
 from fairlead.engine.relay import Relay, fingerprint
 from fairlead.engine.resumption import Resumption
+from fairlead.engine.sockets import Sockets
 from fairlead.engine.turns import Turn, Turns
 from fairlead.engine.upkeep import Upkeep
 from fairlead.engine.vigil import Vigil
@@ -69,6 +71,7 @@ from fairlead.ports.audit import Audit, entry
 from fairlead.ports.conversations import (
     Conversations,
 )
+from fairlead.ports.files import Files
 from fairlead.ports.identity import Revocable
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.observer import Observer
@@ -93,8 +96,9 @@ class Engine:
     credentials have ended; without it they end when they expire. ``metering`` has the budgets.
     ``shares``: of the room for generations, by consumer, where one has another than the rest.
     ``transforms``: what prompts and answers pass through, but those that are relayed.
-    ``observers`` are told how generations go; ``audit`` is told of what somebody does to streams of
-    somebody else's.
+    ``files`` knows whose the files are that upstreams keep; without it they are the upstreams'
+    business. ``observers`` are told how generations go; ``audit`` is told of what somebody does to
+    streams of somebody else's.
     """
 
     def __init__(
@@ -114,6 +118,7 @@ class Engine:
         transforms: Transforms | None = None,
         observers: Sequence[Observer] = (),
         audit: Audit | None = None,
+        files: Files | None = None,
         clock: Callable[[], float] = time.time,
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
@@ -132,6 +137,8 @@ class Engine:
         self._entropy = entropy
         self._observers = observers
         self._audit = audit
+        #: Whether the store has taken the last stream that was to be created.
+        self._keeps = True
         #: By stream, while somebody starts it by its idempotency key.
         self._starting: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self.turns = Turns(self.limits.room, shares, patience=self.limits.patience)
@@ -144,6 +151,7 @@ class Engine:
         )
         self._signals: ports.Subscription | None = None
         self._authority = Authority(clock)
+        self.filed = None if files is None else Filed(files, self._authority)
         self._readers = Readers(
             store,
             self.node,
@@ -153,6 +161,7 @@ class Engine:
             self.generations.watched,
         )
         self.vigil = Vigil(self._readers.all, self._authority, revocable)
+        self.sockets = Sockets(self.vigil.others, observers, clock, entropy)
         self._pulse = Pulse(lambda: [each.course for each in self.generations.running.values()])
         self.overview = Overview(
             self._authority,
@@ -160,6 +169,8 @@ class Engine:
             self._readers,
             self.turns,
             self.metering,
+            store,
+            self.node,
             clock,
         )
         self._upkeep = Upkeep(
@@ -250,8 +261,9 @@ class Engine:
         answers, where it is none of :attr:`models`.
 
         Raises :class:`~fairlead.errors.BadRequest` and :class:`~fairlead.errors.TooLarge` for what
-        cannot be asked, :class:`~fairlead.errors.Conflict` when the key was used for another
-        question, :class:`~fairlead.errors.Busy` when the queue is full and
+        cannot be asked, :class:`~fairlead.errors.NotFound` for a file of somebody else's,
+        :class:`~fairlead.errors.Conflict` when the key was used for another question,
+        :class:`~fairlead.errors.Busy` when the queue is full and
         :class:`~fairlead.errors.TooMany` when the caller's part of it is,
         :class:`~fairlead.errors.Draining` when nothing new is begun,
         :class:`~fairlead.errors.BudgetExhausted` when a budget has not enough left.
@@ -259,9 +271,11 @@ class Engine:
         self._authority.allow(caller, Verb.START, None)
         ask = ask.checked(self.limits)
         model = model or self.models.choose(ask.model, caller)
+        if self.filed is not None:
+            model = await self.filed.place(caller, ask, model)
         stream = self._id(caller, key)
         if not key:
-            return await self._start(caller, ask, model, stream)
+            return await self._start(caller, ask, model, stream, new=True)
         # One after the other: side by side they would keep each other from what one of them needs.
         starting = self._starting.get(stream)
         if starting is None:
@@ -278,12 +292,15 @@ class Engine:
                     return self._same(await self.store.info(stream), ask)
                 raise
 
-    async def _start(self, caller: Caller, ask: Ask, model: Model, stream: str) -> Started:
+    async def _start(
+        self, caller: Caller, ask: Ask, model: Model, stream: str, *, new: bool = False
+    ) -> Started:
+        """``new``: nobody else can have begun it."""
         if self.draining:
             raise Draining("the server starts nothing new while it shuts down", retry_after=2)
         turn = self._turn(caller)
         try:
-            return await self._create(caller, ask, model, stream, turn)
+            return await self._create(caller, ask, model, stream, turn, new)
         except BudgetExhausted as error:
             self._refused(error)
             raise
@@ -338,8 +355,9 @@ class Engine:
                 raise _conflict()
             if isinstance(outcome, ports.Created):
                 generation = self.generations.begin(
-                    outcome, relay.meta, relay.source, None, None, meter, turn, caller
+                    stream, relay.meta, relay.source, None, None, meter, turn, caller
                 )
+                generation.created(outcome)
                 shown = opening("", int(self._clock() * 1000), searching=False)
                 generation.start(GenerationRequest(stream=stream, turns=()), "", shown)
             return outcome
@@ -432,7 +450,7 @@ class Engine:
         return Output(generation, source, Pen(lambda: int(self._clock() * 1000)))
 
     async def _create(
-        self, caller: Caller, ask: Ask, model: Model, stream: str, turn: Turn
+        self, caller: Caller, ask: Ask, model: Model, stream: str, turn: Turn, new: bool
     ) -> Started:
         now = self._clock()
         if ask.turns:
@@ -484,36 +502,49 @@ class Engine:
         # Before anything is created: a question that cannot be paid for leaves no trace.
         body = b"" if ask.vendor is None else ask.vendor.body
         meter = await self.metering.begin(caller, model.name, placed.turns, ask.parameters, body)
+
+        def begin() -> Generation:
+            generation = self.generations.begin(
+                stream, meta, model.provider, knowledge, self.transforms, meter, turn, caller
+            )
+            for event in before:
+                generation.writer.follow(event)
+            generation.start(
+                GenerationRequest(
+                    stream=stream,
+                    turns=placed.turns,
+                    model=model.upstream_name,
+                    parameters=ask.parameters,
+                    headers=generation.course.headers,
+                    conversation=placed.conversation_id,
+                    vendor=ask.vendor,
+                ),
+                placed.question,
+                shown,
+            )
+            return generation
+
+        # The provider is asked while the stream is being created, if nobody else can have begun it
+        # (nobody is asked twice for one idempotency key), nothing is to come before the provider's
+        # events, and the store took the last one.
+        ahead = new and knowledge is None and self.transforms is None and self._keeps
+        generation = begin() if ahead else None
         try:
             records = [encode(event) for event in before]
             outcome = await self.store.create(spec, writer=self.node, records=records)
-        except BaseException:
-            await meter.cancel()
+        except BaseException as error:
+            self._keeps = not isinstance(error, FairleadError)
+            await (meter.cancel() if generation is None else generation.void())
             raise
+        self._keeps = True
         if not isinstance(outcome, ports.Created):
-            await meter.cancel()
-        if isinstance(outcome, ports.Conflict):
-            raise _conflict()
-        if isinstance(outcome, ports.Exists):
+            await (meter.cancel() if generation is None else generation.void())
+            if isinstance(outcome, ports.Conflict):
+                raise _conflict()
             return self._same(outcome.info, ask)
-        generation = self.generations.begin(
-            outcome, meta, model.provider, knowledge, self.transforms, meter, turn, caller
-        )
-        for event in before:
-            generation.writer.follow(event)
-        generation.start(
-            GenerationRequest(
-                stream=stream,
-                turns=placed.turns,
-                model=model.upstream_name,
-                parameters=ask.parameters,
-                headers=generation.course.headers,
-                conversation=placed.conversation_id,
-                vendor=ask.vendor,
-            ),
-            placed.question,
-            shown,
-        )
+        if generation is None:
+            generation = begin()
+        generation.created(outcome)
         # Beside the provider's first work, not before it; but known before the caller is told.
         await self._remember(generation, placed)
         return Started(stream, meta, outcome.info, created=True)
@@ -600,6 +631,13 @@ class Engine:
         elif not info.head.closed:
             await self.store.signal(stream, "stop")
         return await snapshot(self.store, await self.store.info(stream))
+
+    async def stop_socket(self, caller: Caller, socket: str) -> None:
+        """Close a socket of this node that is passed on, whosever it is. Raises
+        :class:`~fairlead.errors.NotFound`, also for those who may not oversee."""
+        self.overview.allow(caller)
+        owner = self.sockets.stop(socket).consumer
+        await self._enter(caller, "socket.stopped", socket, owner)
 
     async def _enter(self, caller: Caller, action: str, target: str, owner: str) -> None:
         """Enter into the audit log what somebody does to a thing of another one's."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import structlog
 
+from fairlead.engine.allowed import Allowed, alternatives, longest
 from fairlead.engine.course import Course
 from fairlead.engine.meter import Meter
 from fairlead.engine.tap import Tap
@@ -31,10 +32,10 @@ from fairlead.policy.caller import Caller
 from fairlead.policy.tokens import is_dense
 from fairlead.ports.knowledge import Knowledge, Passage
 from fairlead.ports.pouring import Sink, pour
-from fairlead.ports.provider import GenerationRequest, Provider
+from fairlead.ports.provider import GenerationRequest, Provider, bounds
 from fairlead.ports.provider import Turn as Said
 from fairlead.ports.resuming import Resuming
-from fairlead.ports.store import StreamInfo
+from fairlead.ports.store import Created, StreamInfo
 from fairlead.ports.transform import Transforms
 
 _log = structlog.get_logger("fairlead.engine")
@@ -52,16 +53,16 @@ class Left(FairleadError):
 class Generation:
     """One running generation. It owns its writer and its task; connections own nothing of it.
 
-    ``info`` is its stream as it was created. ``finished`` is awaited with the answer (``max_chars``
-    of its text at most) once the terminal event is durable (or the writer has failed), before the
-    generation counts as over. ``work`` writes the rest of an answer that another process has begun,
-    of which ``answer`` is there already.
+    ``info`` is its stream as it was created, None until then. ``finished`` is awaited with the
+    answer (``max_chars`` of its text at most) once the terminal event is durable (or the writer has
+    failed), before the generation counts as over. ``work`` writes the rest of an answer that
+    another process has begun, of which ``answer`` is there already.
     """
 
     def __init__(
         self,
         *,
-        info: StreamInfo,
+        stream: str,
         meta: GenerationMeta,
         writer: Writer,
         provider: Provider,
@@ -79,8 +80,8 @@ class Generation:
         work: Callable[[GenerationRequest, Sink], Awaitable[None]] | None = None,
         answer: Answer | None = None,
     ) -> None:
-        self.info = info
-        self.stream = info.spec.id
+        self.info: StreamInfo | None = None
+        self.stream = stream
         self.meta = meta
         self.writer = writer
         writer.failed = self.writer_failed
@@ -98,6 +99,8 @@ class Generation:
         self._finished = finished
         self._answer = Answer(max_chars) if answer is None else answer
         self._pour = functools.partial(pour, provider) if work is None else work
+        #: The model of what was begun elsewhere was told there where to stop.
+        self._bounds = work is None and bounds(provider)
         self._cause: Event | FairleadError | None = None
         self._task: asyncio.Task[None] | None = None
         self._orphan_timer: asyncio.TimerHandle | None = None
@@ -106,8 +109,22 @@ class Generation:
         self._due = 0.0
         self._begun = False
         self._ending = False
+        self._void = False
 
     # -- life
+
+    def created(self, outcome: Created) -> None:
+        """The stream is there, and ours to write."""
+        assert outcome.epoch is not None
+        self.info = outcome.info
+        self.writer.begin(outcome.epoch, outcome.info.head.tail)
+
+    async def void(self) -> None:
+        """The stream could not be created: end without a word, charged for nothing. Returns when
+        it is over."""
+        self._void = True
+        self.writer.lose()
+        await self.wait()
 
     def start(
         self, request: GenerationRequest, question: str, opening: Thinking
@@ -286,9 +303,15 @@ class Generation:
         passages = await self._retrieve(question, _asked_before(request))
         if passages is not None:
             request = msgspec.structs.replace(request, passages=tuple(passages))
-        await meter.asked(request.passages)
+        told = longest(request.parameters) if self._bounds else None
+        most = await meter.asked(request.passages, told)
         tap = Tap(self.writer, self._answer, meter, self.course, transform, self._now)
-        await self._pour(request, tap)
+        sink: Sink = tap
+        if most:
+            most = max(1, most // alternatives(request.parameters))
+            request = msgspec.structs.replace(request, most=most)
+            sink = Allowed(tap, meter, most)
+        await self._pour(request, sink)
         await tap.end()
 
     async def _retrieve(self, question: str, before: str) -> list[Passage] | None:
@@ -305,7 +328,7 @@ class Generation:
         mark = self.writer.mark
         if mark is None or not isinstance(self._provider, Resuming):
             return None
-        if self.left or self.writer.failure is not None:
+        if self.left or (self.writer.failure is not None and not self._void):
             return None  # somebody else has it, or will
         if self.writer.ended or (isinstance(end, Done) and end.status == "completed"):
             return None
@@ -315,7 +338,10 @@ class Generation:
         self._ending = True
         # Whoever sees the end may ask again at once, in its room and with what was not used.
         self.turn.leave()
-        await self.meter.close(end.code if isinstance(end, Error) else "")
+        if self._void:
+            await self.meter.cancel()
+        else:
+            await self.meter.close(end.code if isinstance(end, Error) else "")
         if self.writer.failure is None and not self.writer.ended and not self.left:
             self.writer.write(end)
             self._answer.add(end)

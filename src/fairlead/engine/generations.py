@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 import structlog
 
+from fairlead.engine.allowed import Allowed
 from fairlead.engine.answers import settle
 from fairlead.engine.course import Course
 from fairlead.engine.generation import Generation
@@ -27,8 +28,8 @@ from fairlead.ports.knowledge import Knowledge
 from fairlead.ports.observer import Begun, Observer
 from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest, Provider
-from fairlead.ports.resuming import Resuming
-from fairlead.ports.store import Created, Store, StreamInfo
+from fairlead.ports.resuming import Resuming, told
+from fairlead.ports.store import Store, StreamInfo
 from fairlead.ports.transform import Transforms
 
 _log = structlog.get_logger("fairlead.engine")
@@ -61,7 +62,7 @@ class Generations:
 
     def begin(
         self,
-        created: Created,
+        stream: str,
         meta: GenerationMeta,
         provider: Provider,
         knowledge: Knowledge | None,
@@ -71,11 +72,14 @@ class Generations:
         caller: Caller,
         rest: Unfinished | None = None,
         resuming: Resuming | None = None,
+        since: float | None = None,
     ) -> Generation:
-        """The generation of a stream that is ours to write, counted as running, yet to start.
-        ``rest``: what another process has left of it, which ``resuming`` goes on with."""
-        stream, limits = created.info.spec.id, self._limits()
-        assert created.epoch is not None
+        """The generation of a stream, counted as running, yet to start. Nothing is written until it
+        is told that the stream is there and ours: :meth:`Generation.created`.
+
+        ``rest``: what another process has left of it since ``since`` (seconds since 1970, UTC),
+        which ``resuming`` goes on with."""
+        limits = self._limits()
         begun = Begun(
             stream=stream,
             consumer=caller.consumer,
@@ -87,20 +91,22 @@ class Generations:
         writer = Writer(
             self._store,
             stream,
-            created.epoch,
-            created.info.head.tail,
             max_event_bytes=limits.event_bytes,
             grammar=None if rest is None else rest.grammar,
         )
         deadline, work = limits.deadline, None
         if rest is not None and resuming is not None:
-            deadline = max(1.0, deadline + created.info.created - self._clock())
+            if since is not None:
+                deadline = max(1.0, deadline + since - self._clock())
 
             async def work(request: GenerationRequest, sink: Sink) -> None:
+                most = told(resuming, rest.mark)
+                if most and meter.recall(most):
+                    sink = Allowed(sink, meter, most)
                 await resuming.resume(request, rest.mark, rest.seen, sink)
 
         generation = Generation(
-            info=created.info,
+            stream=stream,
             meta=meta,
             writer=writer,
             provider=provider,
@@ -169,7 +175,7 @@ class Generations:
         """What is known of a stream that is written here, without asking the store's file: after
         a cut all readers come back at once."""
         generation = self.running.get(stream)
-        if generation is None:
+        if generation is None or generation.info is None:
             return None
         batch = self._store.recent(stream, generation.writer.tail, 0)
         return None if batch is None else msgspec.structs.replace(generation.info, head=batch.head)

@@ -3,8 +3,9 @@
 Before anything is started the prompt is estimated and reserved, with a first step of the answer.
 While tokens flow they are counted; the next step is fetched in the background before the last one
 is used up, so that the counters are asked once for many tokens and no token waits for them. At the
-limit the answer is cut, or waits for the next window. In the end it is settled by what the model's
-server says it used, or else by what was counted.
+limit the answer is cut, or waits for the next window; near it the model itself is told where to
+stop (see :mod:`fairlead.policy.allowance`). In the end it is settled by what the model's server
+says it used, or else by what was counted.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from fairlead.events.model import (
     Tool,
     Usage,
 )
+from fairlead.policy.allowance import PLENTY, Rest
 from fairlead.policy.budgets import Budget, Line, Standing
 from fairlead.policy.caller import Caller
 from fairlead.policy.prices import MICRO
@@ -78,6 +80,7 @@ class Meter:
 
     __slots__ = (
         "_accounts",
+        "_allowed",
         "_already",
         "_answers",
         "_asked",
@@ -95,6 +98,7 @@ class Meter:
         "_stated",
         "_stated_at",
         "_step",
+        "_told",
         "input",
         "output",
         "standings",
@@ -123,6 +127,10 @@ class Meter:
         #: Another one than was asked for, where that did not answer: its prices hold.
         self._answers = model
         self._asked = False
+        #: Those of the budgets' keys under which this answer counts as one that is written.
+        self._told: tuple[str, ...] = ()
+        #: What the model was told, and by which budget; see :meth:`spent`.
+        self._allowed: tuple[int, Budget, int] | None = None
         self._stated: Usage | None = None
         self._stated_at = 0
         self._granted = 0
@@ -147,14 +155,74 @@ class Meter:
         self._check_fits()
         await self._reach(self._step, 1, starting=True)
 
-    async def asked(self, passages: Sequence[Passage]) -> None:
+    async def asked(self, passages: Sequence[Passage], longest: int | None = None) -> int:
         """The model is about to be asked, with these passages: from now on the prompt is charged.
-        Raises :class:`~fairlead.errors.BudgetExhausted` if they do not fit."""
+
+        ``longest``: it can be told how many tokens it may write, and has been told so many (0: as
+        many as it likes). Then how many it is to be told instead, because of a budget; 0: no other
+        number.
+
+        Raises :class:`~fairlead.errors.BudgetExhausted` if they do not fit.
+        """
         if passages:
             self.input += self._accounts.passages(passages)
             self._check_fits()
             await self._reach(self._step, 1, starting=True)
+        told = 0
+        if longest is not None and self._lines:
+            told = await self._allow(longest)
         self._asked = True
+        return told
+
+    async def _allow(self, longest: int) -> int:
+        self._told = tuple(line.key for line in self._lines)
+        self._accounts.writes(self._told)
+        rests = self._rests()
+        if all(rest.room >= PLENTY and not rest.crowded for _, rest in rests):
+            return 0
+        # How it stands now: there may have been a wait since.
+        await self._reach(self._granted or self._step, 1, starting=True)
+        rests = self._rests()
+        if not rests:
+            return 0
+        standing, rest = min(rests, key=lambda each: each[1].room)
+        most = rest.room
+        if crowd := [each for each in rests if each[1].crowded]:
+            standing, rest = min(crowd, key=lambda each: each[1].share)
+            most = max(min(most, self._step), rest.share)
+            most = await self._reach(min(most, longest or most), 1, starting=True)
+        elif most >= PLENTY:
+            return 0
+        most = max(1, most)
+        if longest and longest <= most:
+            return 0
+        self._allowed = most, standing.budget, standing.refills
+        return most
+
+    def recall(self, most: int) -> bool:
+        """Another process has told the model how many tokens it may write. Whether there is a
+        budget that may have been the reason."""
+        rests = self._rests()
+        if rests:
+            standing, _ = min(rests, key=lambda each: each[1].room)
+            self._allowed = most, standing.budget, standing.refills
+        return bool(rests)
+
+    async def spent(self) -> BudgetExhausted:
+        """The error of an answer that its model has ended where it was told to."""
+        assert self._allowed is not None
+        most, budget, refills = self._allowed
+        try:
+            await self._reach(self.output + 1, self.output + 1, starting=True)
+        except BudgetExhausted as error:
+            return error
+        now = self._accounts.clock()
+        return BudgetExhausted(
+            f"the budget {budget.name!r} ({budget.stated()}) had no more than {most} tokens for "
+            f"this answer; it refills at {_when(refills)}",
+            retry_after=max(1, math.ceil(refills - now)),
+            budget=budget.name,
+        )
 
     def add(self, event: Event) -> int:
         """Count an event. How many tokens of it :meth:`room` must be waited for with, before it is
@@ -193,7 +261,9 @@ class Meter:
         if self.output <= self._granted:
             # Most of the step is used: the next one is fetched meanwhile.
             self._mark = self._granted
-            if self._fetching is None and self._lines:
+            # No more comes of a model that was told of no more.
+            told = self._allowed is not None and self._granted >= self._allowed[0]
+            if self._fetching is None and self._lines and not told:
                 self._fetching = asyncio.create_task(self._ahead(), name="budget")
             return
         if self._fetching is not None:
@@ -233,13 +303,13 @@ class Meter:
         except FairleadError as error:
             # What is held lapses, charged for what was metered last.
             _log.warning("budget_not_settled", code=error.code, error=error.message)
-        self._ended(self)
+        self._leave()
         if self._accounts.ledger is not None:
             self._accounts.ledger.add(self._entry())
 
     async def cancel(self) -> None:
         """Nothing was started: everything is given back."""
-        self._ended(self)
+        self._leave()
         now = self._accounts.clock()
         # Also what was asked for and never heard of.
         held = {counter_of(line, now) for line in self._lines}
@@ -251,6 +321,11 @@ class Meter:
             )
             for counter in held:
                 self._accounts.freed(counter)
+
+    def _leave(self) -> None:
+        self._ended(self)
+        told, self._told = self._told, ()
+        self._accounts.wrote(told)
 
     def look_again(self) -> None:
         """There are other budgets: :meth:`room` is to be waited for at the next token."""
@@ -269,6 +344,9 @@ class Meter:
         prompt = prompt or self.input
         if stated.estimated or not output:
             output = max(output, self._stated_at)
+            if self._allowed is not None:
+                # A model that was told where to stop has not written more.
+                output = max(min(output, self._allowed[0]), self._stated_at)
         return prompt, output + self.output - self._stated_at, min(stated.cached_tokens, prompt)
 
     @property
@@ -307,6 +385,23 @@ class Meter:
         finally:
             self._fetching = None
 
+    def _rests(self) -> list[tuple[Standing, Rest]]:
+        """What the budgets that can cut the answer have for it, as they were last asked."""
+        now, found = self._accounts.clock(), []
+        for line, standing in zip(self._lines, self.standings, strict=False):
+            budget = line.budget
+            if standing.budget is budget and budget.on_exhausted == "cut":
+                left = budget.limit - standing.taken
+                rest = Rest(
+                    room=line.reach(self.input, self._before(line) + left),
+                    limit=line.reach(0, budget.limit),
+                    seconds=standing.refills - now,
+                    others=self._accounts.writing(line.key) - 1,
+                )
+                if rest.bounds:
+                    found.append((standing, rest))
+        return found
+
     def _check_fits(self) -> None:
         for line in self._lines:
             if line.reach(self.input, line.budget.limit) < 1:
@@ -328,10 +423,10 @@ class Meter:
         if short:
             raise _exhausted(short, now)
 
-    async def _reach(self, want: int, least: int, *, starting: bool = False) -> None:
+    async def _reach(self, want: int, least: int, *, starting: bool = False) -> int:
         """Have ``want`` tokens of the answer granted, or as many as there are, if that is at least
-        ``least``. Budgets that slow down are waited for, and asked for nothing when ``starting``:
-        the first token waits for them."""
+        ``least``; how many are. Budgets that slow down are waited for, and asked for nothing when
+        ``starting``: the first token waits for them."""
         counters = self._accounts.counters
         goal = want
         if starting:
@@ -346,11 +441,11 @@ class Meter:
                     self._hold(line, claim.counter).amount += claim.amount
                 if starting and any(line.budget.on_exhausted == "slow" for line in self._lines):
                     self._granted = self._mark = 0
-                    return
+                    return want
                 self._granted = want
                 self._mark = max(want - self._step // 2, min(self.output, want))
                 if want >= least:
-                    return
+                    return want
                 want = goal
                 continue
             reaches = [
@@ -380,6 +475,7 @@ class Meter:
             want = goal
             if self._budgets is not self._accounts.budgets:
                 self._look()
+        return want
 
     def _claims(self, want: int, starting: bool) -> list[Claim]:
         now = self._accounts.clock()
@@ -392,7 +488,9 @@ class Meter:
             held = self._held.get(line.key, ())
             here = sum(each.amount for each in held if each.counter == counter)
             earlier = sum(each.amount for each in held if each.counter != counter)
-            used = line.amount(self.input, self.output) - self._charged.get(line.key, 0) - earlier
+            # The prompt counts from the start: it may be on its way when this process dies.
+            total = (self.input, self.output, 0) if self._stated is None else self.total()
+            used = line.amount(*total) - self._charged.get(line.key, 0) - earlier
             claims.append(
                 Claim(counter, line.budget.limit, amount, max(0, min(used, here + amount)))
             )
@@ -495,9 +593,12 @@ def _left(standing: Standing) -> BudgetLeft:
 def _exhausted(short: Sequence[tuple[Budget, int]], now: float) -> BudgetExhausted:
     """The error that names the budget whose refill is farthest away."""
     budget, end = max(short, key=lambda each: each[1])
-    when = datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
     return BudgetExhausted(
-        f"the budget {budget.name!r} ({budget.stated()}) is used up; it refills at {when}",
+        f"the budget {budget.name!r} ({budget.stated()}) is used up; it refills at {_when(end)}",
         retry_after=max(1, math.ceil(end - now)),
         budget=budget.name,
     )
+
+
+def _when(end: int) -> str:
+    return datetime.fromtimestamp(end, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

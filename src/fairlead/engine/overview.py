@@ -13,24 +13,28 @@ from fairlead.engine.generation import Generation
 from fairlead.engine.metering import Metering
 from fairlead.engine.readers import Readers
 from fairlead.engine.turns import Turns
+from fairlead.events.meta import decode_meta
 from fairlead.policy.budgets import Budget
 from fairlead.policy.caller import Caller
 from fairlead.policy.permissions import Verb
 from fairlead.ports.counters import Taken
+from fairlead.ports.store import Lease, Store
 from fairlead.ports.usage import Usage
 
 
 class LiveStream(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream that is written or read on this node.
+    """A stream that is written or read.
 
-    ``state``: ``queued`` (at ``place``), ``writing``, or ``read``: written elsewhere, or no more.
-    ``readers`` by their transports. ``age`` in seconds since it began here, None for one that is
-    only read; ``rate``: tokens a second, of late; ``tokens`` of its answer so far.
+    ``state``: ``queued`` (at ``place``), ``writing``, ``elsewhere`` (by another ``node``, where it
+    may wait as well), or ``read``: only read here. ``consumer``: whose it is. ``readers`` on this
+    node, by their transports. ``age`` in seconds since it began, None for one that is only read;
+    ``rate``: tokens a second, of late; ``tokens`` of its answer so far, both known of this node's.
     """
 
     stream: str
-    state: Literal["queued", "writing", "read"]
+    state: Literal["queued", "writing", "elsewhere", "read"]
     readers: dict[str, int]
+    node: str = ""
     consumer: str = ""
     model: str = ""
     provider: str = ""
@@ -42,6 +46,9 @@ class LiveStream(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Sort = Literal["order", "age", "rate", "tokens", "readers", "consumer", "model", "state"]
+
+#: Streams of other nodes that one look finds.
+_MOST_LEASES = 1000
 
 #: What streams can be sorted by.
 SORTS: tuple[Sort, ...] = (
@@ -89,6 +96,21 @@ def _words(each: LiveStream) -> tuple[str, ...]:
     return each.stream, each.consumer, each.model, each.provider, each.conversation
 
 
+def _elsewhere(lease: Lease, readers: dict[str, int], now: float) -> LiveStream:
+    meta = decode_meta(lease.meta)
+    return LiveStream(
+        stream=lease.spec.id,
+        state="elsewhere",
+        readers=readers,
+        node=lease.writer,
+        consumer=lease.spec.owner,
+        model=meta.model,
+        provider=meta.provider,
+        conversation=meta.conversation,
+        age=max(0.0, now - lease.created),
+    )
+
+
 class Load(msgspec.Struct, frozen=True, kw_only=True):
     """What a consumer holds on this node now."""
 
@@ -117,6 +139,8 @@ class Overview:
         readers: Readers,
         turns: Turns,
         metering: Metering,
+        store: Store,
+        node: str,
         clock: Callable[[], float],
     ) -> None:
         self._authority = authority
@@ -124,6 +148,8 @@ class Overview:
         self._readers = readers
         self._turns = turns
         self._metering = metering
+        self._store = store
+        self._node = node
         self._clock = clock
 
     def allow(self, caller: Caller) -> None:
@@ -162,12 +188,33 @@ class Overview:
                         stream=stream,
                         state="read",
                         readers=readers,
+                        consumer=live.consumer,
                         model=meta.model,
                         provider=meta.provider,
                         conversation=meta.conversation,
                     )
                 )
         return found
+
+    async def everywhere(self, caller: Caller) -> tuple[list[LiveStream], tuple[str, ...]]:
+        """As :meth:`streams`, and before those that are only read what other nodes of the store
+        write (the 1000 newest); and the living nodes, this one first."""
+        self.allow(caller)
+        leases = await self._store.leases(_MOST_LEASES, self._node)
+        now = self._clock()
+        here = self.streams(caller)
+        read = {each.stream: each.readers for each in here if each.state == "read"}
+        others = [
+            _elsewhere(lease, read.get(lease.spec.id, {}), now)
+            for lease in leases.held
+            if lease.spec.id not in self._running
+        ]
+        known = {each.stream for each in others}
+        found = [each for each in here if each.state != "read"]
+        found += sorted(others, key=lambda each: -(each.age or 0.0))
+        found += [each for each in here if each.state == "read" and each.stream not in known]
+        nodes = (self._node, *(owner for owner in leases.owners if owner != self._node))
+        return found, nodes
 
     def _running_one(
         self, generation: Generation, readers: dict[str, int], now: float

@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from typing import Any, Generic
 
-from fairlead.engine.wire import W, Wire
+from fairlead.engine.wire import Short, W, Wire, short
 from fairlead.errors import FairleadError, HistoryGone
-from fairlead.events.codec import decode
+from fairlead.events.codec import decode, said
 from fairlead.events.merge import merge, mergeable
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Done, Event, Unknown
 from fairlead.journal.log import Head, position
 from fairlead.journal.position import Writer as PositionWriter
 from fairlead.policy.caller import Caller
-from fairlead.ports.store import Batch, Store, Subscription
+from fairlead.ports.store import Batch, Store, StreamSpec, Subscription
 
 #: Frames kept for readers of a live stream that are a moment behind.
 _WINDOW = 32
@@ -38,6 +38,7 @@ class Live:
     __slots__ = (
         "_position",
         "_subscription",
+        "consumer",
         "head",
         "meta",
         "news",
@@ -47,9 +48,12 @@ class Live:
         "stream",
     )
 
-    def __init__(self, store: Store, stream: str, meta: GenerationMeta, head: Head) -> None:
+    def __init__(self, store: Store, spec: StreamSpec, meta: GenerationMeta, head: Head) -> None:
+        stream = spec.id
         self.store = store
         self.stream = stream
+        #: Whose stream it is.
+        self.consumer = spec.owner
         self.meta = meta
         self.head = head
         self.readers: set[Reader[Any]] = set()
@@ -87,34 +91,59 @@ class Live:
 
 
 class SharedFrames:
-    """The frames of a stream's newest records, made once for all readers of one wire."""
+    """The frames of a stream's newest records, made once for all readers of one wire: those of the
+    records from ``start`` to ``end``, where the wire's state is ``state``."""
 
-    __slots__ = ("end", "frames", "news", "start", "state")
+    __slots__ = ("_news", "_short", "_wire", "end", "frames", "start", "state")
 
-    def __init__(self, start: int, state: Any) -> None:
-        self.start = start
-        self.end = start
+    def __init__(self, wire: Wire, start: int, state: Any) -> None:
+        self._wire = wire
+        self._short = short(wire)
+        self.begin(start, state)
+
+    def begin(self, start: int, state: Any) -> None:
+        """Keep frames from ``start`` on only."""
+        self._news = -1
+        self.start = self.end = start
         self.state = state
-        self.news = -1
         self.frames: list[bytes] = []
 
-    def add(self, live: Live, wire: Wire, batch: Batch) -> None:
-        """Make the frames of records that follow the end."""
-        state = self.state
-        offset = batch.offset
-        head = batch.head
+    def follow(self, live: Live) -> bool:
+        """Make the frames of what is new. False: it is not at hand."""
+        news = live.news
+        if self._news == news and self.end >= live.head.tail:
+            return True
+        offset = self.end
+        batch = live.store.recent(live.stream, offset, READ_BYTES)
+        if batch is None or batch.offset != offset:
+            return False
+        head = live.head = batch.head
+        state, frames = self.state, []
         for record in batch.records:
             offset += 1
-            state, frame = wire.step(state, decode(record), live.position(head, offset))
-            self.frames.append(frame)
+            position = live.position(head, offset)
+            state, frame = _step(self._wire, self._short, state, record, position)
+            frames.append(frame)
         self.state = state
         self.end = offset
         # Who reads alone takes what is new at once; what it has taken nobody asks for again.
-        window = _WINDOW if len(live.readers) > 1 else len(batch.records)
-        excess = len(self.frames) - window
-        if excess > 0:
-            del self.frames[:excess]
-            self.start += excess
+        if len(live.readers) > 1:
+            frames = (self.frames + frames)[-_WINDOW:]
+        self.frames = frames
+        self.start = offset - len(frames)
+        self._news = news
+        return True
+
+
+def _step(
+    wire: Wire, short: Short, state: Any, record: bytes, position: bytes
+) -> tuple[Any, bytes]:
+    """The bytes of one record, and the state after it."""
+    if text := said(record):
+        made = short(state, text, position)
+        if made is not None:
+            return made
+    return wire.step(state, decode(record), position)
 
 
 class Reader(Generic[W]):
@@ -125,12 +154,14 @@ class Reader(Generic[W]):
     """
 
     __slots__ = (
+        "_along",
         "_batch",
         "_behind",
         "_news",
         "_prefix",
         "_state",
         "admitted",
+        "at_tail",
         "caller",
         "cold",
         "failure",
@@ -159,12 +190,17 @@ class Reader(Generic[W]):
         self.admitted = caller.consumer
         self.offset = offset
         self.cold = False
+        #: Whether the last :meth:`take` has taken everything known to be written. What came while
+        #: :meth:`fill` fetched is known of, though nobody may have seen it yet.
+        self.at_tail = False
         self.failure: FairleadError | None = None
         self.notify: Callable[[], None] = _nothing
         self._state = wire.begin(offset) if state is None else state
         self._prefix = prefix
         self._batch: Batch | None = None
         self._behind = False
+        #: The shared frames that it goes along with.
+        self._along: SharedFrames | None = None
 
     @property
     def ended(self) -> bool:
@@ -185,12 +221,6 @@ class Reader(Generic[W]):
         return isinstance(last, Done) and last.status == "completed"
 
     @property
-    def at_tail(self) -> bool:
-        """Whether everything known to be written has been taken. What came while :meth:`fill`
-        fetched is known of, though nobody may have seen it yet."""
-        return self.offset >= self.live.head.tail and self._news == self.live.news
-
-    @property
     def keeps(self) -> bool:
         """Whether the wire keeps something back that :meth:`flush` would give."""
         return self.wire.keeps(self._state)
@@ -204,6 +234,21 @@ class Reader(Generic[W]):
     def take(self, max_bytes: int) -> bytes:
         """The next bytes for the reader, about ``max_bytes`` at most; empty if there are none now,
         or if :meth:`fill` must fetch them (:attr:`cold`)."""
+        live = self.live
+        along = self._along
+        if along is None or self.failure is not None:
+            data = self._find(max_bytes)
+        else:
+            # Nearly always.
+            self._news = live.news
+            found = self._shared(along)
+            data = self._find(max_bytes) if found is None else found
+        self.at_tail = self.offset >= live.head.tail and self._news == live.news
+        return data
+
+    def _find(self, max_bytes: int) -> bytes:
+        """As :meth:`take`, wherever the next bytes are."""
+        self._along = None
         if self.failure is not None:
             self.cold = False
             return b""
@@ -218,8 +263,9 @@ class Reader(Generic[W]):
         if key is not None:
             shared = self.live.shared.get(key)
             if shared is not None and not self._behind:
-                data = self._shared(shared, max_bytes)
+                data = self._shared(shared)
                 if data is not None:
+                    self._along = shared
                     return data
         recent = self.live.store.recent(self.live.stream, self.offset, READ_BYTES)
         if recent is None:
@@ -233,6 +279,7 @@ class Reader(Generic[W]):
         batch = await self.live.store.read(self.live.stream, self.offset, READ_BYTES)
         self.cold = False
         self._batch = batch
+        self._along = None
         self._news = news
 
     def rest(self) -> None:
@@ -244,24 +291,15 @@ class Reader(Generic[W]):
         self._state, data = self.wire.flush(self._state)
         return data
 
-    def _shared(self, shared: SharedFrames, max_bytes: int) -> bytes | None:
+    def _shared(self, shared: SharedFrames) -> bytes | None:
         """Bytes from the shared frames; None where this reader must go on alone."""
-        live = self.live
-        if self.offset < shared.start:
+        if self.offset < shared.start or not shared.follow(self.live):
             return None
-        if shared.news != live.news or shared.end < live.head.tail:
-            news = live.news
-            batch = live.store.recent(live.stream, shared.end, READ_BYTES)
-            if batch is None or batch.offset != shared.end:
-                return None
-            live.head = batch.head
-            if batch.records:
-                shared.add(live, self.wire, batch)
-            shared.news = news
         lag = shared.end - self.offset
         if lag == 0:
             return b""
-        if lag < 0 or lag > len(shared.frames):
+        frames = shared.frames
+        if lag < 0 or lag > len(frames):
             return None
         if lag > _MERGE_FROM and self.wire.mergeable:
             self._behind = True
@@ -269,7 +307,7 @@ class Reader(Generic[W]):
         self.offset = shared.end
         # Its own state goes along, so that it can go on alone whenever it falls behind.
         self._state = shared.state
-        return shared.frames[-1] if lag == 1 else b"".join(shared.frames[-lag:])
+        return frames[-1] if lag == 1 else b"".join(frames[-lag:])
 
     def _alone(self, batch: Batch, max_bytes: int) -> bytes:
         live = self.live
@@ -286,9 +324,11 @@ class Reader(Generic[W]):
         if merging:
             state, offset = self._merged(batch, state, out, max_bytes)
         else:
+            quick = short(wire)
             for record in batch.records:
                 offset += 1
-                state, data = wire.step(state, decode(record), live.position(head, offset))
+                position = live.position(head, offset)
+                state, data = _step(wire, quick, state, record, position)
                 out.append(data)
                 size += len(data)
                 if size >= max_bytes:
@@ -300,8 +340,10 @@ class Reader(Generic[W]):
             key = wire.key
             if key is not None:
                 known = live.shared.get(key)
-                if known is None or known.end < offset:
-                    live.shared[key] = SharedFrames(offset, state)
+                if known is None:
+                    live.shared[key] = SharedFrames(wire, offset, state)
+                elif known.end < offset:
+                    known.begin(offset, state)
         elif offset < batch.offset + len(batch.records):
             rest = batch.records[offset - batch.offset :]
             self._batch = Batch(head, offset, rest)

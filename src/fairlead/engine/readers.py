@@ -129,7 +129,7 @@ class Readers:
                 state = await self._folded(made, stream, offset)
         live = self._lives.get(stream)
         if live is None:
-            live = self._lives[stream] = Live(self._store, stream, meta, head)
+            live = self._lives[stream] = Live(self._store, info.spec, meta, head)
         elif head.tail >= live.head.tail:
             live.head = head
         reader = Reader(live, made, offset, caller, prefix=prefix, state=state)

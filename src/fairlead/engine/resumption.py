@@ -71,7 +71,7 @@ class Resumption:
             return False
         created = Created(msgspec.structs.replace(info, head=acquired.head), acquired.epoch)
         generation = self._generations.begin(
-            created,
+            stream,
             meta,
             provider,
             None,
@@ -81,7 +81,9 @@ class Resumption:
             caller,
             rest,
             resuming,
+            info.created,
         )
+        generation.created(created)
         first = opening("", int(self._clock() * 1000), searching=False)
         _log.info("generation_resumed", stream=stream, upstream=rest.mark.upstream)
         generation.start(

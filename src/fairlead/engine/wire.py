@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, cast, runtime_checkable
 
 from fairlead.events.meta import GenerationMeta
 from fairlead.events.model import Event, Unknown
@@ -56,6 +56,22 @@ class NumberedWire(Wire, Protocol):
     ) -> tuple[Any, bytes]:
         """As :meth:`Wire.step`, without the first ``shown`` of the event's frames."""
         ...
+
+
+#: A short way past :meth:`Wire.step` for tokens of the main part that have nothing but their text,
+#: which nearly all events are: made of the state, the text as a JSON string (see
+#: :func:`fairlead.events.codec.said`) and the position, and giving what ``step`` would; None where
+#: it must be asked.
+Short = Callable[[Any, bytes, bytes], tuple[Any, bytes] | None]
+
+
+def short(wire: Wire) -> Short:
+    """The short way of a wire, its method ``short``. Wires need not have one."""
+    return cast("Short", getattr(wire, "short", _none))
+
+
+def _none(state: Any, said: bytes, position: bytes) -> None:
+    return None
 
 
 W = TypeVar("W", bound=Wire)

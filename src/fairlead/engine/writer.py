@@ -34,7 +34,7 @@ class Writer:
     """Writes the events of one generation under one epoch.
 
     ``failed`` (set by its owner) is called once, when the writer can write no more; the reason is
-    in ``failure``.
+    in ``failure``. What is written before the stream has been created waits for that.
     """
 
     __slots__ = (
@@ -58,8 +58,6 @@ class Writer:
         self,
         store: Store,
         stream: str,
-        epoch: Epoch,
-        tail: int,
         *,
         max_event_bytes: int,
         grammar: Grammar | None = None,
@@ -68,14 +66,15 @@ class Writer:
         self.stream = stream
         self.failure: FairleadError | None = None
         self._store = store
-        self._epoch = epoch
-        self._at = tail
+        self._epoch: Epoch | None = None
+        self._at = 0
         self._max_event_bytes = max_event_bytes
         self.failed: Callable[[], None] = _nothing
         self._grammar = grammar or Grammar()
         self._pending: list[bytes] = []
         self._size = 0
-        self._flying: list[bytes] = []
+        #: What is under way to the store: at first the stream itself.
+        self._flying = [b""]
         self._closing = False
         self._tries = 0
         self._waiters: list[asyncio.Future[None]] = []
@@ -99,6 +98,16 @@ class Writer:
     def full(self) -> bool:
         """Whether the store is behind: wait for :meth:`room` before reading the provider on."""
         return self._size > MAX_PENDING
+
+    def begin(self, epoch: Epoch, tail: int) -> None:
+        """The stream is there, to be written under ``epoch`` from ``tail`` on."""
+        self._epoch = epoch
+        self._at = tail
+        self._flown()
+
+    def lose(self) -> None:
+        """The stream has not come to be, or is not ours: nothing can be written."""
+        self._fail(LostStream(f"the stream {self.stream} could not be created"))
 
     def follow(self, event: Event) -> None:
         """Take in an event that is in the log already (the first one, written at creation)."""
@@ -145,7 +154,7 @@ class Writer:
         await waiter
 
     def _send(self) -> None:
-        if self.failure is not None:
+        if self.failure is not None or self._epoch is None:
             return
         if not self._flying:
             self._flying, self._pending = self._pending, []
@@ -160,6 +169,9 @@ class Writer:
             return
         self._tries = 0
         self._at = outcome.tail
+        self._flown()
+
+    def _flown(self) -> None:
         self._flying = []
         if self._pending:
             self._send()

@@ -15,6 +15,12 @@ RELAYED_TYPE = "text/event-stream"
 
 _FIELDS = (b"id: ", b"event: ", b"retry: ", b"data: ")
 
+#: How a token's record begins; its time follows, which has as many digits until the year 2286.
+_TOKEN = b'{"kind":"token","at":'
+_TEXT = b',"text":'
+_TEXT_AT = len(_TOKEN) + 13
+_SAID_AT = _TEXT_AT + len(_TEXT)
+
 
 class _Kind(msgspec.Struct):
     kind: str
@@ -50,6 +56,16 @@ def decode(record: bytes) -> Event | Unknown:
         if not kind or kind in _KNOWN:
             raise StoreCorrupt(f"a record does not hold an event: {error}") from error
         return Unknown(kind, record)
+
+
+def said(record: bytes) -> bytes:
+    """The text of a token of the main part as its record has it: a JSON string in UTF-8, as
+    :func:`encode` would write it anywhere else. Empty for any other event, and for a token that has
+    more than its time and its text: :func:`decode` tells what it is."""
+    # Only the text ends so: a part is a number, and what rides along is an object.
+    if record.startswith(_TOKEN) and record.endswith(b'"}') and record[_TEXT_AT:_SAID_AT] == _TEXT:
+        return record[_SAID_AT:-1]
+    return b""
 
 
 def _lines(event: Relayed) -> bytes:

@@ -25,7 +25,8 @@ MAIN_PART = 0
 NO_EXTRA = msgspec.Raw()
 
 
-class _Base(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind"):
+# What is frozen and holds only what is frozen too is in no cycle: no collector need look at it.
+class _Base(msgspec.Struct, frozen=True, omit_defaults=True, tag_field="kind", gc=False):
     pass
 
 

@@ -21,7 +21,10 @@ class Message(NamedTuple):
 
 def text_frame(payload: bytes) -> bytes:
     """A frame of UTF-8 text."""
-    return _head(_TEXT, len(payload)) + payload
+    size = len(payload)
+    if size < 1 << 16 and size >= 126:  # nearly every event's
+        return b"\x81\x7e%c%c%b" % (size >> 8, size & 0xFF, payload)
+    return _head(_TEXT, size) + payload
 
 
 def binary_frame(payload: bytes) -> bytes:

@@ -118,7 +118,7 @@ class JwtIdentity:
         token = credential or ""
         claims = await self.verified(token)
         expires_at = self.rules.check(claims, self._clock())
-        id = self._kind + base32(hashlib.sha256(token.encode()).digest())[:16]
+        id = self._kind + base32(hashlib.sha256(token.encode()).digest()[:10])
         return self.rules.claims.caller(claims, credential=id, expires_at=expires_at)
 
     async def ended(self, credentials: Collection[str]) -> dict[str, Unauthenticated]:

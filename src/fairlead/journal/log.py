@@ -12,14 +12,14 @@ import msgspec
 from fairlead.journal.position import Epoch, Position
 
 
-class Term(msgspec.Struct, frozen=True):
+class Term(msgspec.Struct, frozen=True, gc=False):
     """An epoch and the offset at which it began."""
 
     epoch: Epoch
     first: int
 
 
-class Head(msgspec.Struct, frozen=True):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """What describes a log without its records.
 
     ``terms`` in order of time (counters rise, firsts never fall); ``first``: the lowest offset that
@@ -59,7 +59,7 @@ class Closed(msgspec.Struct, frozen=True):
     tail: int
 
 
-class Accepted(msgspec.Struct, frozen=True):
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """The append is right: drop its first ``skip`` records, which the log has, add the others."""
 
     skip: int

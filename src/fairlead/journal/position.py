@@ -26,7 +26,7 @@ SUFFIX_LENGTH = 6
 MAX_TEXT = 96
 
 
-class Epoch(msgspec.Struct, frozen=True, order=True):
+class Epoch(msgspec.Struct, frozen=True, order=True, gc=False):
     """A writer's term, and its fencing token. ``counter`` starts at 1."""
 
     counter: int
@@ -36,7 +36,7 @@ class Epoch(msgspec.Struct, frozen=True, order=True):
         return sortable(self.counter) + self.suffix
 
 
-class Position(msgspec.Struct, frozen=True, order=True):
+class Position(msgspec.Struct, frozen=True, order=True, gc=False):
     """Where a reader stands: after ``offset`` records, as seen in ``epoch``."""
 
     epoch: Epoch

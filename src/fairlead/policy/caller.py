@@ -32,3 +32,12 @@ class Caller(msgspec.Struct, frozen=True):
 
 #: Whoever asks where nobody needs a credential: then all are one, and the operator too.
 ANONYMOUS = Caller("anonymous", ALL_SCOPES | {ADMIN}, credential="anonymous")
+
+#: The same, from elsewhere, of a server that is there for its own machine alone: somebody who may
+#: ask and read what was asked so, but is shown no list of it, since it is not known whose that is.
+GUEST = Caller("guest", ALL_SCOPES, credential=ANONYMOUS.credential)
+
+
+def is_guest(caller: Caller) -> bool:
+    """Whether it is :data:`GUEST`, not a consumer who is called so."""
+    return caller.consumer == GUEST.consumer and caller.credential == GUEST.credential

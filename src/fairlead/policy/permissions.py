@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from fairlead.policy.caller import ADMIN, ASK, READ, Caller
+from fairlead.policy.caller import ADMIN, ASK, READ, Caller, is_guest
 
 
 class Verb(StrEnum):
@@ -43,6 +43,6 @@ def may(caller: Caller, verb: Verb, owner: str | None, now: float) -> bool:
         return False
     if ADMIN in caller.scopes:
         return True
-    if _NEEDS[verb] not in caller.scopes:
+    if _NEEDS[verb] not in caller.scopes or (verb is Verb.LIST and is_guest(caller)):
         return False
     return owner is None or owner == caller.consumer

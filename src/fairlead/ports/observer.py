@@ -69,6 +69,10 @@ class Observer(Protocol):
         """A question was not begun, for want of room or of a budget; ``code`` is the error's."""
         ...
 
+    def exhausted(self, budget: str) -> None:
+        """A budget has ended what is no generation: a socket that is passed on."""
+        ...
+
     def ended(self, ended: Ended) -> None:
         """It is over."""
         ...

@@ -65,7 +65,9 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     ``conversation``: the dialogue's id, if there is one. ``headers`` go along with the request to
     the upstream (the trace that it belongs to). ``once``: somebody else can be asked if
     this fails, so that it is not worth a second try. ``vendor``: the question in the asker's own
-    words, where those are a vendor's.
+    words, where those are a vendor's. ``most``: the tokens that the answer (of several alternatives
+    each) may have because a budget has no more, fewer than ``parameters`` ask for; 0: no other
+    number than theirs.
     """
 
     stream: str
@@ -77,6 +79,7 @@ class GenerationRequest(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     once: bool = False
     vendor: Vendor | None = None
+    most: int = 0
 
 
 class Events(Protocol):
@@ -95,7 +98,8 @@ class Provider(Protocol):
     ``name`` is stated in the answer's metadata; ``context_tokens`` bounds what the dialogue may
     fill, by the provider's own estimate. ``takes`` are the media types of attachments that it can
     be given, such as ``image/png`` or ``image/*``. One that sends vendors' requests on as they are
-    names their dialects in a further attribute, ``speaks``.
+    names their dialects in a further attribute, ``speaks``; one that has the model itself stop at
+    ``most`` tokens says so in another one, ``bounds``.
     """
 
     name: str
@@ -119,3 +123,8 @@ class Provider(Protocol):
 def speaks(provider: Provider, dialect: str) -> bool:
     """Whether the provider can be given requests of this dialect as they are."""
     return dialect in getattr(provider, "speaks", ())
+
+
+def bounds(provider: Provider) -> bool:
+    """Whether the provider has the model itself stop at the ``most`` tokens of a request."""
+    return bool(getattr(provider, "bounds", False))

@@ -7,7 +7,7 @@ the events before it; so whoever comes to write a stream that has lost its write
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from fairlead.events.model import Event, Mark
@@ -19,7 +19,8 @@ from fairlead.ports.provider import GenerationRequest
 class Resuming(Protocol):
     """What a :class:`~fairlead.ports.provider.Provider` can do besides. One that gives marks only
     lets go of the work where others stop it (when their generator is closed, or cancelled):
-    :meth:`forsake` stops it."""
+    :meth:`forsake` stops it. One that has the model stop at a request's ``most`` tokens says of a
+    mark, in a further method ``told``, how many those were."""
 
     def resumes(self, mark: Mark) -> bool:
         """Whether :meth:`resume` can go on from this mark, which may be another provider's."""
@@ -38,3 +39,10 @@ class Resuming(Protocol):
     async def forsake(self, mark: Mark) -> None:
         """Nobody wants the rest: have the work stopped where it is done. Never raises."""
         ...
+
+
+def told(provider: Resuming, mark: Mark) -> int:
+    """How many tokens the model was told that the answer may have, because a budget had no more; 0:
+    it was not told."""
+    say: Callable[[Mark], int] | None = getattr(provider, "told", None)
+    return 0 if say is None else say(mark)

@@ -92,7 +92,7 @@ class Held(msgspec.Struct, frozen=True):
     owner: str
 
 
-class Appended(msgspec.Struct, frozen=True):
+class Appended(msgspec.Struct, frozen=True, gc=False):
     """The records are durable, and ``tail`` is what follows them."""
 
     tail: int
@@ -101,7 +101,7 @@ class Appended(msgspec.Struct, frozen=True):
 AppendOutcome = Appended | Fenced | Gap | Closed
 
 
-class Batch(msgspec.Struct, frozen=True):
+class Batch(msgspec.Struct, frozen=True, gc=False):
     """Committed records from ``offset`` on, and the log's head at the moment of reading. It may be
     short of the tail (bounded by bytes); it is empty only at the tail."""
 
@@ -115,6 +115,22 @@ class Page(msgspec.Struct, frozen=True):
 
     items: tuple[StreamInfo, ...]
     cursor: str | None
+
+
+class Lease(msgspec.Struct, frozen=True, kw_only=True):
+    """A stream that ``writer``, a living owner, writes; the rest as in :class:`StreamInfo`."""
+
+    writer: str
+    spec: StreamSpec
+    meta: bytes
+    created: float
+
+
+class Leases(msgspec.Struct, frozen=True):
+    """The living ``owners``, and some of what they write, the newest first."""
+
+    owners: tuple[str, ...]
+    held: tuple[Lease, ...]
 
 
 class StoreSize(msgspec.Struct, frozen=True):
@@ -194,6 +210,11 @@ class Store(Protocol):
 
     async def abandoned(self, limit: int = 100) -> list[str]:
         """Ids of streams that are not closed, had a writer, and whose writer's lease is over."""
+        ...
+
+    async def leases(self, limit: int = 100, but: str = "") -> Leases:
+        """Who lives, and the ``limit`` newest streams that are not closed and are held by one of
+        them, other than ``but``."""
         ...
 
     # -- writing

@@ -27,8 +27,8 @@ from fairlead.policy.tokens import is_dense
 from fairlead.ports.health import UpstreamHealth
 from fairlead.ports.passing import Passed, Passing
 from fairlead.ports.pouring import Sink, pour
-from fairlead.ports.provider import GenerationRequest, Provider, speaks
-from fairlead.ports.resuming import Resuming
+from fairlead.ports.provider import GenerationRequest, Provider, bounds, speaks
+from fairlead.ports.resuming import Resuming, told
 from fairlead.providers.gate import Gate, Visit, counts
 from fairlead.providers.poured import poured
 
@@ -105,6 +105,7 @@ class BalancedProvider:
         self.context_tokens = min(provider.context_tokens for provider in providers)
         self.takes = _taken_by_all(providers)
         self.speaks = _spoken_by_all(providers)
+        self.bounds = any(map(bounds, providers))
         self._upstreams = upstreams
         self._entropy = entropy
         self._now_ms = now_ms
@@ -178,6 +179,11 @@ class BalancedProvider:
         """See :class:`~fairlead.ports.resuming.Resuming`."""
         return self._marked(mark) is not None
 
+    def told(self, mark: Mark) -> int:
+        """See :func:`~fairlead.ports.resuming.told`."""
+        found = self._marked(mark)
+        return 0 if found is None else told(found[1], mark)
+
     async def resume(
         self, request: GenerationRequest, mark: Mark, seen: Sequence[Event], sink: Sink
     ) -> None:
@@ -211,6 +217,19 @@ class BalancedProvider:
                 if isinstance(provider, Resuming) and provider.resumes(mark):
                     return gate, provider
         return None
+
+    def at(self, upstream: str) -> BalancedProvider | None:
+        """See :class:`~fairlead.ports.files.Keeping`."""
+        choices = [
+            Choice(choice.model, gates, choice.strategy)
+            for choice in self.choices
+            if (gates := tuple(gate for gate in choice.gates if gate.name == upstream))
+        ]
+        if not choices:
+            return None
+        return BalancedProvider(
+            self._upstreams, choices, entropy=self._entropy, now_ms=self._now_ms, clock=self._clock
+        )
 
     async def close(self) -> None:
         """There is nothing to free: the upstreams are the server's."""
@@ -262,11 +281,8 @@ class BalancedProvider:
 
     def _first(self, choice: Choice, untried: list[Gate], key: bytes, queued: bool) -> Gate | None:
         """The gate to go through now. Who comes anew does not pass those who wait."""
-        candidates = [Candidate(gate.name, gate.weight) for gate in untried]
-        loads = {gate.name: gate.in_flight for gate in untried}
-        named = {gate.name: gate for gate in untried}
-        for name in preferred(choice.strategy, candidates, key, loads):
-            gate = named[name]
+        gates = untried if len(untried) == 1 else _in_turn(choice, untried, key)
+        for gate in gates:
             if (queued or not gate.waiting) and gate.obstacle() is None:
                 return gate
         return None
@@ -358,6 +374,14 @@ class _Mouth:
                 self.write = self._sink.write
                 self._visit.answering()
         return self._sink.write((*told, *events))
+
+
+def _in_turn(choice: Choice, gates: list[Gate], key: bytes) -> list[Gate]:
+    """The gates, the one to go through first in front."""
+    candidates = [Candidate(gate.name, gate.weight) for gate in gates]
+    loads = {gate.name: gate.in_flight for gate in gates}
+    named = {gate.name: gate for gate in gates}
+    return [named[name] for name in preferred(choice.strategy, candidates, key, loads)]
 
 
 def _spoken_by_all(providers: Sequence[Provider]) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
+from yarl import URL
 
 from fairlead import __version__
 from fairlead.errors import (
@@ -29,8 +30,9 @@ from fairlead.events.model import Event
 from fairlead.ports.passing import Passed
 from fairlead.ports.pouring import Sink
 from fairlead.ports.provider import GenerationRequest
-from fairlead.providers import openai_errors, openai_passed, retry
+from fairlead.providers import openai_errors, openai_passed, prompt, retry
 from fairlead.providers.body import STREAM, Response
+from fairlead.providers.connector import Connector
 from fairlead.providers.openai_answer import Answer, Fold
 from fairlead.providers.openai_config import OpenAICompatibleConfig
 from fairlead.providers.openai_question import SPEAKS, Question
@@ -66,7 +68,10 @@ class OpenAICompatibleProvider:
         self.context_tokens = config.context_tokens
         self.takes = config.takes
         self.speaks = SPEAKS
+        self.bounds = bool(config.says_most)
         self._config = config
+        self._address = URL(config.address)
+        self._says_most = config.says_most
         self._clock_ms = clock_ms
         self._random = random
         self._sleep = sleep
@@ -95,7 +100,10 @@ class OpenAICompatibleProvider:
         Misconfigured where the upstream redirects.
         """
         question = Question(
-            request, model=self._config.model, include_usage=self._config.include_usage
+            self._bounded(request),
+            model=self._config.model,
+            include_usage=self._config.include_usage,
+            says_most=self._says_most,
         )
         answer, events = await self._ask(question)
         try:
@@ -169,6 +177,16 @@ class OpenAICompatibleProvider:
 
     # -- trying ------------------------------------------------------------------------------------
 
+    def _bounded(self, request: GenerationRequest) -> GenerationRequest:
+        """The request as far as its bound can be told: a number that the context has no room for
+        is refused by some servers, and would be of no use to any."""
+        if not request.most:
+            return request
+        written = prompt.estimate_tokens(prompt.messages(request.turns, request.passages))
+        if self.bounds and written + request.most <= self.context_tokens:
+            return request
+        return msgspec.structs.replace(request, most=0)
+
     async def _ask(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """What :meth:`_try` gives, after as many tries as it takes and may take."""
         failures = 0
@@ -199,7 +217,7 @@ class OpenAICompatibleProvider:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
         response = await self._post(
-            self._config.address, question.body, question.headers, first_token_by
+            self._address, question.body, question.headers, first_token_by
         )
         self._responses.add(response)
         answer: Answer | None = None
@@ -249,7 +267,7 @@ class OpenAICompatibleProvider:
             for name, value in config.headers.items():
                 headers[ours.get(name.lower(), name)] = value
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0),
+                connector=Connector(limit=0),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers=headers,
                 response_class=Response,
@@ -262,7 +280,7 @@ class OpenAICompatibleProvider:
 
     async def _post(
         self,
-        address: str,
+        address: str | URL,
         body: bytes,
         headers: Mapping[str, str],
         first_token_by: float,

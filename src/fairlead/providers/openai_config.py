@@ -15,6 +15,9 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110, 5.6.2
 _HEADER_VALUE = re.compile(r"[\x20-\x7e]*")
 _HIDDEN = "…"
 
+#: The fields that say how many tokens an answer may have, the older one first.
+MOST_FIELDS = ("max_tokens", "max_completion_tokens")
+
 #: What models of this dialect are given unless told otherwise.
 TAKES = ("image/*", "text/*", "application/json")
 
@@ -39,8 +42,10 @@ class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_event_bytes: of one event of a stream. max_answer_bytes: of an answer that is not streamed.
     max_error_bytes: read of an error's body.
 
-    include_usage: ask for the usage in a stream; some servers refuse the option. trust_env: take
-    proxies from the environment.
+    include_usage: ask for the usage in a stream; some servers refuse the option. most_field: the
+    field that says how many tokens an answer may have, where a budget has no more; empty: it is not
+    said; None: the one that the server at this address takes. trust_env: take proxies from the
+    environment.
     """
 
     name: str
@@ -61,6 +66,7 @@ class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_answer_bytes: int = 8 << 20
     max_error_bytes: int = 64 << 10
     include_usage: bool = True
+    most_field: str | None = None
     trust_env: bool = False
 
     def __post_init__(self) -> None:
@@ -91,6 +97,16 @@ class OpenAICompatibleConfig(msgspec.Struct, frozen=True, kw_only=True):
     def address(self) -> str:
         """Where chat completions are asked for."""
         return self.beside("/chat/completions")
+
+    @property
+    def says_most(self) -> str:
+        """The field that says how many tokens an answer may have; empty: none."""
+        if self.most_field is not None:
+            return self.most_field
+        host = urlsplit(self.base_url).hostname or ""
+        # Elsewhere the older name is known by everybody, and the newer one by some.
+        newer = host == "api.openai.com" or host.endswith(".openai.azure.com")
+        return MOST_FIELDS[1] if newer else MOST_FIELDS[0]
 
     def beside(self, path: str) -> str:
         """The address of a path under the base URL."""

@@ -12,6 +12,7 @@ from fairlead.errors import BadRequest
 from fairlead.ports.knowledge import Passage
 from fairlead.ports.provider import GenerationRequest
 from fairlead.providers import prompt
+from fairlead.providers.openai_config import MOST_FIELDS
 
 #: The dialects whose requests are sent on as they are.
 SPEAKS = (openai_chat.NAME,)
@@ -23,13 +24,21 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Question:
-    """A request in the upstream's words. ``model`` is the upstream's default one.
+    """A request in the upstream's words. ``model`` is the upstream's default one. ``says_most``:
+    the field that says how many tokens the answer may have, where the request has none.
 
     What came in this dialect keeps its own words; of their fields only those are replaced that we
     depend on. Raises :class:`~fairlead.errors.BadRequest` if they cannot be read.
     """
 
-    def __init__(self, request: GenerationRequest, *, model: str, include_usage: bool) -> None:
+    def __init__(
+        self,
+        request: GenerationRequest,
+        *,
+        model: str,
+        include_usage: bool,
+        says_most: str = MOST_FIELDS[0],
+    ) -> None:
         self.model = request.model or model
         self.once = request.once
         self.headers = request.headers
@@ -53,6 +62,10 @@ class Question:
         if include_usage:
             options["include_usage"] = True
         fields |= ours
+        if request.most:
+            # Fewer than it asks for itself.
+            given = [name for name in MOST_FIELDS if name in request.parameters]
+            fields |= dict.fromkeys(given or [says_most], request.most)
         fields["stream_options"] = options
         if not options:
             del fields["stream_options"]

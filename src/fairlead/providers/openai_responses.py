@@ -95,7 +95,7 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
         :meth:`~fairlead.providers.openai_compatible.OpenAICompatibleProvider.pour`. In the
         background marks are among them, and cancelling only lets go of the answer."""
         question = ResponsesQuestion(
-            request, model=self._config.model, background=self._config.background
+            self._bounded(request), model=self._config.model, background=self._config.background
         )
         spout = Spout(sink)
         failures = 0
@@ -121,6 +121,10 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
     def resumes(self, mark: Mark) -> bool:
         """See :class:`~fairlead.ports.resuming.Resuming`."""
         return mark.upstream == self.name
+
+    def told(self, mark: Mark) -> int:
+        """See :func:`~fairlead.ports.resuming.told`."""
+        return place_of(mark).most
 
     async def resume(
         self, request: GenerationRequest, mark: Mark, seen: Sequence[Event], sink: Sink
@@ -159,7 +163,8 @@ class OpenAIResponsesProvider(OpenAICompatibleProvider):
         mark = None
         if question.background:
             prompt = question.estimate_tokens()
-            mark = self._marking(Place(question.model, prompt, question.cites, NOWHERE))
+            place = Place(question.model, prompt, question.cites, NOWHERE, question.most)
+            mark = self._marking(place)
         fold = ResponsesFold(
             name=self.name,
             model=question.model,

@@ -17,12 +17,14 @@ from fairlead.providers.openai_errors import BAD_JSON
 
 class Place(msgspec.Struct, frozen=True):
     """What a mark holds: the ``model`` that was asked, how many tokens the prompt has by estimate
-    (``input``), whether what the text ``cites`` is its sources, and where the ``fold`` stands."""
+    (``input``), whether what the text ``cites`` is its sources, where the ``fold`` stands, and how
+    many tokens the model was told to write at ``most`` (0: it was not told)."""
 
     model: str
     input: int
     cites: bool
     fold: msgspec.Raw
+    most: int = 0
 
 
 #: Where a fold stands that has not begun.

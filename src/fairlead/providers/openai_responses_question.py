@@ -60,6 +60,9 @@ class ResponsesQuestion:
             fields["instructions"] = f"{said}\n\n{quoted}" if said else quoted
         self.background = background and fields.get("store") is not False
         fields |= {"model": self.model, "stream": True}
+        self.most = request.most
+        if request.most:
+            fields["max_output_tokens"] = request.most
         if self.background:
             fields |= {"background": True, "store": True}
         else:

@@ -34,7 +34,7 @@ _MOST_KEYS = 1000
 _MOST_STREAMS = 1000
 _MAX_SEARCH = 200
 #: What a stream may be doing; empty: any of it.
-_STATES = ("", "queued", "writing", "read")
+_STATES = ("", "queued", "writing", "elsewhere", "read")
 
 Text = Annotated[str, msgspec.Meta(max_length=MAX_TEXT)]
 
@@ -260,7 +260,8 @@ async def upstreams(request: Request) -> Response:
 
 @router.get("/streams", summary="What is written, waits and is read on this node")
 async def streams(request: Request) -> Response:
-    """The queue by place, then what is written, the oldest first, then what is only read."""
+    """The queue by place, then what is written, the oldest first, then what is only read. And the
+    ``sockets`` that are passed on to applications and upstreams, the oldest first."""
     caller = await _overseer(request)
     engine = http.system(request).engine
     found = engine.overview.streams(caller)
@@ -271,13 +272,14 @@ async def streams(request: Request) -> Response:
             "draining": engine.draining,
             **msgspec.to_builtins(census),
             "streams": [_live(each) for each in found],
+            "sockets": msgspec.to_builtins(engine.sockets.all()),
         }
     )
 
 
 @router.get(
     "/overview",
-    summary="How this node does, in one look",
+    summary="How this node does, and what all nodes write, in one look",
     openapi_extra={
         "parameters": [
             *_text("search"),
@@ -294,16 +296,18 @@ async def streams(request: Request) -> Response:
 )
 async def overview(request: Request) -> Response:
     """The counts of ``GET /admin/streams`` and the tokens a second of all its answers (``rate``),
-    the upstreams of ``GET /admin/upstreams``, and the first ``limit`` of those streams that have
-    ``search`` in their names and are of a ``state``, with the number of all that do
-    (``matching``). Numbers are sorted the largest first, words by the alphabet."""
+    the upstreams of ``GET /admin/upstreams``, the living ``nodes`` of the store, and the first
+    ``limit`` of the streams that have ``search`` in their names and are of a ``state``, with the
+    number of all that do (``matching``). What other nodes write is there, too (``elsewhere``).
+    ``sockets``: the ``limit`` oldest of those that this node passes on.
+    Numbers are sorted the largest first, words by the alphabet."""
     caller = await _overseer(request)
     system = http.system(request)
     engine = system.engine
     search = request.query_params.get("search", "")
     if len(search) > _MAX_SEARCH:
         raise BadRequest(f"'search' must be at most {_MAX_SEARCH} characters")
-    everything = engine.overview.streams(caller)
+    everything, nodes = await engine.overview.everywhere(caller)
     found = chosen(
         everything,
         search=search,
@@ -319,8 +323,10 @@ async def overview(request: Request) -> Response:
             "draining": engine.draining,
             **msgspec.to_builtins(engine.overview.census()),
             "rate": round(math.fsum(each.rate for each in everything), 1),
+            "nodes": nodes,
             "matching": len(found),
             "streams": [_live(each) for each in found[:limit]],
+            "sockets": msgspec.to_builtins(engine.sockets.all()[:limit]),
             "upstreams": msgspec.to_builtins(system.offer.upstreams.snapshot()),
         }
     )
@@ -341,6 +347,16 @@ async def stop_stream(request: Request, stream: str) -> Response:
     caller = await _overseer(request)
     http.same_site(request)
     return http.json_response(document(await http.system(request).engine.stop(caller, stream)))
+
+
+@router.post("/sockets/{socket}/stop", summary="Close anybody's socket", status_code=204)
+async def stop_socket(request: Request, socket: str) -> Response:
+    """One of this node's that is passed on to an application or an upstream: both sides are told
+    1008, ``stopped``."""
+    caller = await _overseer(request)
+    http.same_site(request)
+    await http.system(request).engine.stop_socket(caller, socket)
+    return Response(status_code=204)
 
 
 @router.get(

@@ -26,6 +26,7 @@ from fairlead.server import (
     login,
     openai_chat,
     openai_conversations,
+    openai_files,
     openai_models,
     openai_requests,
     openai_responses,
@@ -43,6 +44,7 @@ from fairlead.server.http import error_response
 from fairlead.server.openapi import document
 from fairlead.server.page import page
 from fairlead.server.requests import HEADER, Requests
+from fairlead.server.straight import Straight, endpoints
 from fairlead.server.system import System
 from fairlead.transports import rate_limit
 from fairlead.transports.body import Unwound
@@ -95,6 +97,7 @@ def build_app(system: System) -> ASGIApp:
         dialogues.router,
         openai_chat.router,
         openai_conversations.router,
+        openai_files.router,
         openai_models.router,
         openai_responses.router,
         openai_responses_socket.router,
@@ -119,7 +122,9 @@ def build_app(system: System) -> ASGIApp:
     app.add_exception_handler(RequestValidationError, _validation_error)
     app.add_exception_handler(Exception, _unforeseen)
 
-    served: ASGIApp = Gate(app, system.entrance, system.callers)
+    straight = endpoints(own, chat.post_chat, openai_chat.create, openai_responses.create)
+    served: ASGIApp = Straight(app, straight, _unforeseen)
+    served = Gate(served, system.entrance, system.callers)
     if system.config.base_path:
         served = BasePath(served, system.config.base_path)
     if system.config.cors_origins:

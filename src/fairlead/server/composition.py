@@ -20,6 +20,7 @@ from fairlead.knowledge.merged import merged
 from fairlead.knowledge.sqlite import SqliteKnowledge
 from fairlead.ports.audit import Audit
 from fairlead.ports.conversations import Conversations
+from fairlead.ports.files import Files
 from fairlead.ports.identity import Identity
 from fairlead.ports.passages import Passages
 from fairlead.ports.store import Durability, Store
@@ -37,10 +38,12 @@ from fairlead.server.tracing import open_tracing
 from fairlead.stores.memory import MemoryStore
 from fairlead.stores.memory_audit import MemoryAudit
 from fairlead.stores.memory_conversations import MemoryConversations
+from fairlead.stores.memory_files import MemoryFiles
 from fairlead.stores.memory_passages import MemoryPassages
 from fairlead.stores.sqlite.store import SqliteStore
 from fairlead.stores.sqlite_audit import SqliteAudit
 from fairlead.stores.sqlite_conversations import SqliteConversations
+from fairlead.stores.sqlite_files import SqliteFiles
 from fairlead.stores.sqlite_gateway import SqliteGateway
 from fairlead.stores.sqlite_passages import SqlitePassages
 from fairlead.transports.callers import Callers
@@ -83,6 +86,8 @@ async def compose(
         offer = Offer(config, own, plugins.models)
         audit: Audit = MemoryAudit() if gateway is None else SqliteAudit(gateway)
         await audit.open()
+        files: Files = MemoryFiles() if gateway is None else SqliteFiles(gateway)
+        await files.open()
         metrics = Metrics()
         tracing = open_tracing(config, stack)
         applications = Applications(config.apps)
@@ -106,6 +111,7 @@ async def compose(
             metering=metering,
             observers=(metrics, tracing) if tracing is not None else (metrics,),
             audit=audit,
+            files=files,
         )
         entrance = Entrance(policy_of(config, plugins.judges))
         offer.open()
@@ -124,6 +130,7 @@ async def compose(
                 origins=config.cors_origins,
                 apps=applications.paths,
                 alone=config.loopback and not config.insecure,
+                hosts=config.hosts,
             ),
             doors=doors,
             entrance=entrance,

@@ -61,6 +61,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     grpc_port: address.GrpcPort = 0
     base_path: address.BasePath = ""
     cors_origins: address.CorsOrigins = ()
+    hosts: address.Hosts = ()
 
     insecure: identity.Insecure = False
     keys: identity.Keys = ()
@@ -75,6 +76,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     rules: protection.Rules = ()
     max_connections: protection.MaxConnections = 20_000
     max_connections_each: protection.MaxConnectionsEach = 1000
+    max_idle_each: protection.MaxIdleEach = 100
     head_timeout: protection.HeadTimeout = 10.0
 
     upstream: answers.Upstream = ""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -109,21 +109,33 @@ def too_large(limit: int) -> TooLarge:
 async def bounded_body(request: Request, limit: int) -> bytes:
     """The body, of at most ``limit`` bytes. Raises :class:`~fairlead.errors.TooLarge`, and
     :class:`~fairlead.errors.BadRequest` when it does not come to its end."""
-    stated = request.headers.get("content-length", "")
-    if stated.isdecimal() and int(stated) > limit:
+    return b"".join([chunk async for chunk in body_chunks(request, limit)])
+
+
+async def body_chunks(request: Request, limit: int) -> AsyncGenerator[bytes]:
+    """The body as it comes, none of it empty. Raises as :func:`bounded_body`."""
+    stated = stated_length(request)
+    if stated is not None and stated > limit:
         raise too_large(limit)
-    chunks: list[bytes] = []
+    clock = asyncio.get_running_loop().time
     size = 0
     arrival = Arrival()
+    stream = aiter(request.stream())
     try:
-        async with asyncio.timeout_at(arrival.deadline) as timeout:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise too_large(limit)
-                chunks.append(chunk)
-                arrival.came(len(chunk))
-                timeout.reschedule(arrival.deadline)
+        while True:
+            async with asyncio.timeout_at(arrival.deadline):
+                chunk = await anext(stream, None)
+            if chunk is None:
+                return
+            size += len(chunk)
+            if size > limit:
+                raise too_large(limit)
+            arrival.came(len(chunk))
+            if chunk:
+                taken = clock()
+                yield chunk
+                # How long it is being handed on is not the sender's doing.
+                arrival.deadline += clock() - taken
     except TimeoutError:
         raise BadRequest(
             f"the body did not arrive in time: it may take {TIMEOUT:g} s, and longer only "
@@ -131,7 +143,12 @@ async def bounded_body(request: Request, limit: int) -> bytes:
         ) from None
     except ClientDisconnect:
         raise BadRequest("the connection ended before the body did") from None
-    return b"".join(chunks)
+
+
+def stated_length(request: Request) -> int | None:
+    """How many bytes the body is said to have; None: it is not said."""
+    stated = request.headers.get("content-length", "")
+    return int(stated) if stated.isdecimal() and len(stated) < 20 else None
 
 
 def integer(request: Request, name: str, default: int, low: int, high: int) -> int:

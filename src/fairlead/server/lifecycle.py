@@ -114,12 +114,13 @@ async def serve(
         _log.info("zstd_absent", notice=f"streams are compressed by gzip alone; {zstd.INSTALL}")
     async with contextlib.AsyncExitStack() as stack:
         system = await stack.enter_async_context(compose(config))
+        intake = _intake(config)
         if grpc_sock is not None:
-            await stack.enter_async_context(grpc_listener(system, grpc_sock))
+            await stack.enter_async_context(grpc_listener(system, grpc_sock, intake))
         reload = system.reload = Reload(system, sources.load)
         await stack.enter_async_context(watching(reload, sources.watched))
         _on_hangup(reload)
-        http, ws = _protocols(config)
+        http, ws = _protocols(config, intake)
         server = Server(
             uvicorn.Config(
                 build_app(system),
@@ -157,16 +158,22 @@ def _on_hangup(reload: Reload) -> None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hangup)
 
 
-def _protocols(config: Config) -> tuple[type[BoundedProtocol], type[BoundedSocketProtocol]]:
-    """uvicorn's protocol classes for this server, which share its intake: uvicorn makes them with
-    arguments of its own only."""
-    intake = Intake(
+def _intake(config: Config) -> Intake:
+    return Intake(
         most=config.max_connections,
         most_each=config.max_connections_each,
+        most_idle_each=config.max_idle_each,
         head_timeout=config.head_timeout,
         trusted=Networks(config.trusted_proxies),
         introduced=config.proxy_header == "proxy-protocol",
     )
+
+
+def _protocols(
+    config: Config, intake: Intake
+) -> tuple[type[BoundedProtocol], type[BoundedSocketProtocol]]:
+    """uvicorn's protocol classes for this server, which share its intake: uvicorn makes them with
+    arguments of its own only."""
     http = DirectProtocol if config.direct else BoundedProtocol
     ws = DirectSocketProtocol if config.direct else BoundedSocketProtocol
     return (

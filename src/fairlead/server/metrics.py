@@ -108,7 +108,7 @@ class Metrics:
         )
         self._exhausted = Counter(
             "fairlead_budget_exhausted",
-            "Answers cut and questions refused because a budget was used up.",
+            "Answers and sockets cut, and questions refused, because a budget was used up.",
             ["budget"],
             registry=registry,
         )
@@ -165,6 +165,9 @@ class Metrics:
         if budget:
             self._exhausted.labels(budget).inc()
 
+    def exhausted(self, budget: str) -> None:
+        self._exhausted.labels(budget).inc()
+
     def answered(self, method: str, status: int) -> None:
         """A request was answered."""
         key = method if method in _METHODS else "other", status
@@ -218,9 +221,31 @@ class _Now(Collector):
         yield GaugeMetricFamily(
             "fairlead_draining", "Whether nothing new is begun.", value=self._engine.draining
         )
+        yield from self._sockets()
         yield from self._budgets()
         yield from self._upstreams()
         yield from self._commits()
+
+    def _sockets(self) -> Iterator[Metric]:
+        labels, sockets = ["kind", "name"], self._engine.sockets
+        opened = sockets.open()
+        now = GaugeMetricFamily(
+            "fairlead_sockets",
+            "Open sockets that are passed on, to applications and upstreams.",
+            labels=labels,
+        )
+        ever = CounterMetricFamily(
+            "fairlead_sockets_opened", "Sockets that were passed on.", labels=labels
+        )
+        tokens = CounterMetricFamily(
+            "fairlead_socket_tokens", "What they have drawn on budgets.", labels=labels
+        )
+        used = sockets.tokens()
+        for key, number in sorted(sockets.opened.items()):
+            now.add_metric(key, opened[key])
+            ever.add_metric(key, number)
+            tokens.add_metric(key, used[key])
+        yield from (now, ever, tokens)
 
     def _budgets(self) -> Iterator[Metric]:
         limits = GaugeMetricFamily(

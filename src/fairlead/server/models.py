@@ -198,12 +198,16 @@ def _gate(upstream: Upstream) -> Gate:
 
 
 def _asking(upstream: Upstream) -> OpenAICompatibleProvider:
-    settings = _settings(upstream)
     if upstream.api == "responses":
         return OpenAIResponsesProvider(
-            OpenAIResponsesConfig(**settings, background=upstream.background)
+            OpenAIResponsesConfig(**_settings(upstream), background=upstream.background)
         )
-    return OpenAICompatibleProvider(OpenAICompatibleConfig(**settings))
+    return OpenAICompatibleProvider(reached(upstream))
+
+
+def reached(upstream: Upstream) -> OpenAICompatibleConfig:
+    """How an upstream is reached."""
+    return OpenAICompatibleConfig(**_settings(upstream))
 
 
 def _settings(upstream: Upstream) -> dict[str, Any]:
@@ -219,6 +223,7 @@ def _settings(upstream: Upstream) -> dict[str, Any]:
         "max_retries": upstream.max_retries,
         "max_retry_wait": upstream.max_retry_wait,
         "include_usage": upstream.include_usage,
+        "most_field": {"": None, "none": ""}.get(upstream.max_tokens, upstream.max_tokens),
         "trust_env": upstream.trust_env,
         "context_tokens": upstream.context_tokens,
         "takes": upstream.attachments,

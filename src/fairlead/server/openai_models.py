@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from fairlead.dialects.openai_body import FIELDS, decoded
 from fairlead.engine.models import Model, Models
-from fairlead.errors import BadRequest, NotFound, UnknownModel
+from fairlead.errors import BadRequest, UnknownModel
 from fairlead.server import http
 
 router = APIRouter(prefix="/v1", tags=["openai"])
@@ -80,19 +80,6 @@ async def embeddings(request: Request) -> Response:
         raise BadRequest(f"'input' must hold from 1 to {_MAX_INPUTS} texts", param="input")
     passed = await system.engine.pass_on(caller, asked.model, "/embeddings", fields, _said(given))
     return http.json_response(msgspec.Raw(passed.body))
-
-
-_METHODS = ["GET", "POST", "DELETE"]
-
-
-@router.api_route("/files", methods=_METHODS, include_in_schema=False)
-@router.api_route("/files/{rest:path}", methods=_METHODS, include_in_schema=False)
-async def files(request: Request) -> Response:
-    """Are not kept: a file stands in the question that it is for."""
-    raise NotFound(
-        "no files are kept here: put the file's bytes into the question, as 'file_data' or "
-        "'image_url' with a 'data:' address in base64"
-    )
 
 
 def _said(given: str | list[str | int | list[int]]) -> str:

@@ -170,11 +170,15 @@ class Asked(msgspec.Struct, frozen=True):
     def about(self, items: list[Any]) -> Ask:
         """The question as one about these items, its own last. Raises as :meth:`after`."""
         turns = _Reader().turns(items)
+        fields: dict[str, Any] = {**self._fields, "input": items}
         if not turns:
-            raise BadRequest("'input' is missing or empty: it is what to answer", param="input")
+            if all(unsaid.param != "prompt" for unsaid in self._unsaid):
+                raise BadRequest("'input' is missing or empty: it is what to answer", param="input")
+            # A stored prompt may hold all that there is to answer.
+            turns.append(Turn("user", ""))
+            del fields["input"]
         if self._instructions:
             turns.insert(0, Turn("system", self._instructions))
-        fields: dict[str, Any] = {**self._fields, "input": items}
         for name in ("previous_response_id", "conversation"):
             fields.pop(name, None)
         vendor = Vendor(openai_responses.NAME, msgspec.json.encode(fields), self._unsaid)

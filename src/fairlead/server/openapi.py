@@ -101,6 +101,7 @@ EXAMPLES: dict[tuple[str, str], Example] = {
     ("GET", "/admin/overview"): Example(query={"search": "alice", "sort": "rate", "limit": "10"}),
     ("GET", "/admin/queue"): Example(),
     ("POST", "/admin/streams/{stream}/stop"): Example(path={"stream": STREAM}),
+    ("POST", "/admin/sockets/{socket}/stop"): Example(path={"socket": STREAM}),
     ("GET", "/admin/audit"): Example(query={"action": "key", "limit": "10"}),
     ("POST", "/admin/reload"): Example(),
 }

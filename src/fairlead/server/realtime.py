@@ -177,11 +177,10 @@ async def _pass_on(system: System, websocket: WebSocket, found: Opening) -> None
                     await there.send_json({"type": "session.update", "session": settings})
                 relay = Relay(system, found.caller, found.named_there, websocket, there)
                 system.connections.add(relay)
-                system.engine.vigil.others.add(relay)
                 try:
-                    await relay.run()
+                    with system.engine.sockets.held(relay, "realtime", found.named_there):
+                        await relay.run()
                 finally:
-                    system.engine.vigil.others.discard(relay)
                     system.connections.remove(relay)
     except FairleadError as error:
         await websocket.send_text(error_event(error, f"event_{_name()}").decode())

@@ -111,6 +111,7 @@ class Relay:
         self._asked: deque[Meter] = deque()
         self._written: dict[str, Meter] = {}
         self._said = 0
+        self._used = 0
 
     async def run(self) -> None:
         """Until either side, or the server, has ended it."""
@@ -138,7 +139,16 @@ class Relay:
         except (RuntimeError, OSError):
             _log.debug("socket_gone", model=self._model)
 
-    # -- asked by the vigil and by Connections
+    # -- asked by whoever oversees, by the vigil and by Connections
+
+    @property
+    def tokens(self) -> int:
+        """What its responses have used, prompts included."""
+        return self._used
+
+    def stop(self) -> None:
+        """An operator ends it."""
+        self._end(POLICY, "stopped")
 
     def end(self, failure: FairleadError) -> None:
         """Its caller's authority has ended."""
@@ -165,17 +175,22 @@ class Relay:
                 self._end(message.get("code") or NO_STATUS, message.get("reason") or "")
                 return
             text: str | None = message.get("text")
-            if text is None:
-                await self._there.send_bytes(message.get("bytes") or b"")
-                continue
-            event = _looked_at(text)
-            if event.type == "response.create":
-                try:
+            data: bytes = message.get("bytes") or b""
+            event = _Event()
+            if text is not None:
+                event, data = _looked_at(text), text.encode(errors="surrogatepass")
+            try:
+                if self._engine.filed is not None:
+                    await self._engine.filed.check(self.caller, data)
+                if event.type == "response.create":
                     await self._draw(event.event_id)
-                except FairleadError as error:
-                    await self._tell(error, event.event_id)
-                    continue
-            await self._there.send_str(text)
+            except FairleadError as error:
+                await self._tell(error, event.event_id)
+                continue
+            if text is None:
+                await self._there.send_bytes(data)
+            else:
+                await self._there.send_str(text)
 
     async def _down(self) -> None:
         """From the upstream to the client."""
@@ -224,7 +239,9 @@ class Relay:
             if meter is not None:
                 used = event.response.usage
                 if used is not None:
-                    await meter.settle(self._usage(used))
+                    usage = self._usage(used)
+                    self._used += usage.input_tokens + usage.output_tokens
+                    await meter.settle(usage)
                 await meter.close()
 
     def _usage(self, used: _Used) -> Usage:

@@ -3,7 +3,6 @@ resume; their WebSockets get identity and limits; everything else passes through
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from urllib.parse import quote
 
@@ -19,7 +18,7 @@ from fairlead.dialects import native
 from fairlead.engine.engine import Engine
 from fairlead.engine.meter import Meter
 from fairlead.engine.relay import Relay
-from fairlead.errors import BadRequest, Busy, FairleadError, UpstreamProtocol
+from fairlead.errors import BadRequest, Busy
 from fairlead.framing.forwarding import (
     Headers,
     climbs,
@@ -35,6 +34,7 @@ from fairlead.providers.app import EVENT_STREAM, ApplicationEvents, ApplicationR
 from fairlead.server import attach, http
 from fairlead.server.applications import Applications, Behind
 from fairlead.server.attach import LastEvent, Presentation
+from fairlead.server.passed import Passed
 from fairlead.server.relay_socket import relay_socket
 from fairlead.transports.body import StreamResponse
 
@@ -194,7 +194,7 @@ class _Door:
             prefix=_root(scope) + self._app.path,
             # One that we know the caller by is ours.
             pass_authorization=self._app.pass_authorization
-            and caller.consumer == ANONYMOUS.consumer,
+            and caller.credential == ANONYMOUS.credential,
         )
 
     # -- WebSocket ---------------------------------------------------------------------------------
@@ -222,58 +222,6 @@ class _Door:
             )
         finally:
             self._sockets[name] -= 1
-
-
-class Passed(Response):
-    """A response that passes through as it comes, of at most ``limit`` bytes."""
-
-    def __init__(self, response: ApplicationResponse, headers: Headers, limit: int) -> None:
-        self.status_code = response.status
-        self.background = None
-        self.raw_headers = headers
-        self._response = response
-        self._limit = limit
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        passing = asyncio.create_task(self._pass(scope, send))
-        leaving = asyncio.create_task(_gone(receive))
-        try:
-            await asyncio.wait({passing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (passing, leaving):
-                task.cancel()
-            await asyncio.gather(passing, leaving, return_exceptions=True)
-            self._response.abort()
-        if not passing.cancelled() and (error := passing.exception()) is not None:
-            if not isinstance(error, FairleadError):
-                raise error
-            # The head has gone; that the body never ends properly is all that can still be said.
-            _log.warning("response_cut", path=scope["path"], code=error.code, error=error.message)
-
-    async def _pass(self, scope: Scope, send: Send) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": self.status_code,
-                "headers": self.raw_headers,
-            }
-        )
-        size = 0
-        if scope["method"] != "HEAD" and self.status_code not in (204, 304):
-            async for chunk in self._response.chunks():
-                size += len(chunk)
-                if size > self._limit:
-                    raise UpstreamProtocol(
-                        f"the response is larger than {self._limit} bytes, which is the limit"
-                    )
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
-
-
-async def _gone(receive: Receive) -> None:
-    """Until the client has left."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _resumption(last_event_id: str) -> LastEvent | None:

@@ -67,13 +67,12 @@ async def _pass(
         there = await connect(caller)
         await meter.asked(())
         await websocket.accept(there.protocol)
-        tunnel = Tunnel(app, caller, meter, websocket, there)
+        tunnel = Tunnel(app, caller, meter, websocket, there, system.engine.sockets.exhausted)
         system.connections.add(tunnel)
-        system.engine.vigil.others.add(tunnel)
         try:
-            await tunnel.run()
+            with system.engine.sockets.held(tunnel, "app", app.name):
+                await tunnel.run()
         finally:
-            system.engine.vigil.others.discard(tunnel)
             system.connections.remove(tunnel)
     except FairleadError as error:
         if there is not None:
@@ -89,7 +88,7 @@ async def _pass(
 
 class Tunnel:
     """One client and its application. ``caller``: under whose authority. ``meter`` counts what
-    either says."""
+    either says; ``exhausted`` is told of the budget that ends it."""
 
     def __init__(
         self,
@@ -98,8 +97,10 @@ class Tunnel:
         meter: Meter,
         client: WebSocket,
         application: aiohttp.ClientWebSocketResponse,
+        exhausted: Callable[[str], None],
     ) -> None:
         self.caller = caller
+        self._exhausted = exhausted
         self._app = app
         self._meter = meter
         self._paying = asyncio.Lock()
@@ -132,6 +133,7 @@ class Tunnel:
     def _failed(self, error: Exception) -> None:
         """A direction has ended by an error."""
         if isinstance(error, BudgetExhausted):
+            self._exhausted(str(error.details["budget"]))
             again = f"again in {error.retry_after:.0f} s"
             self._end(POLICY, f"{error.code}: {error.details['budget']}, {again}")
             return
@@ -139,7 +141,16 @@ class Tunnel:
             self._end(INTERNAL, error.code)
         _log.warning("socket_cut", app=self._app.name, error=type(error).__name__)
 
-    # -- asked by the vigil and by Connections
+    # -- asked by whoever oversees, by the vigil and by Connections
+
+    @property
+    def tokens(self) -> int:
+        """What either has said."""
+        return self._meter.output
+
+    def stop(self) -> None:
+        """An operator ends it."""
+        self._end(POLICY, "stopped")
 
     def end(self, failure: FairleadError) -> None:
         """Its caller's authority has ended."""

@@ -21,6 +21,7 @@ from fairlead.server.gate import Gate
 from fairlead.server.requests import Requests
 from fairlead.server.system import System
 from fairlead.transports.coding import coding_send
+from fairlead.transports.intake import Intake
 
 if find_spec("connectrpc") is not None and find_spec("zttp") is not None:
     from fairlead.transports.h2 import WindowProtocol
@@ -67,9 +68,11 @@ class MainPort:
 
 
 @contextlib.asynccontextmanager
-async def grpc_listener(system: System, sock: socket.socket) -> AsyncGenerator[None, None]:
-    """Serve gRPC (HTTP/2, cleartext) on a bound socket as well. It drains with the main server,
-    and ends after it."""
+async def grpc_listener(
+    system: System, sock: socket.socket, intake: Intake
+) -> AsyncGenerator[None, None]:
+    """Serve gRPC (HTTP/2, cleartext) on a bound socket as well, whose connections count with all
+    others. It drains with the main server, and ends after it."""
     listener = Listener(
         uvicorn.Config(
             Requests(
@@ -77,7 +80,7 @@ async def grpc_listener(system: System, sock: socket.socket) -> AsyncGenerator[N
                 system.metrics,
                 system.tracing,
             ),
-            http=WindowProtocol,
+            http=type(WindowProtocol.__name__, (WindowProtocol,), {"intake": intake}),
             ws="none",
             proxy_headers=False,
             lifespan="off",

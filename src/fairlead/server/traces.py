@@ -108,6 +108,9 @@ class Traces:
     def refused(self, code: str, budget: str) -> None:
         pass
 
+    def exhausted(self, budget: str) -> None:
+        pass
+
     def ended(self, ended: Ended) -> None:
         span = self._spans.pop(ended.begun.stream)
         if ended.turn_at is not None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Sequence
+from itertools import islice
 
 from fairlead.journal import log
 from fairlead.journal.log import Accepted, Head
@@ -22,6 +23,8 @@ from fairlead.ports.store import (
     Durability,
     Exists,
     Held,
+    Lease,
+    Leases,
     Page,
     StoreSize,
     StreamInfo,
@@ -165,6 +168,16 @@ class MemoryStore:
             if stream.head.terms and not stream.head.closed and not self._alive(stream.writer):
                 found.append(id)
         return found
+
+    async def leases(self, limit: int = 100, but: str = "") -> Leases:
+        self._settle()
+        owners = sorted(owner for owner in self._owners if self._alive(owner))
+        held = (
+            Lease(writer=each.writer, spec=each.spec, meta=each.meta, created=each.created)
+            for each in reversed(self._streams.values())
+            if not each.head.closed and each.writer != but and each.writer in owners
+        )
+        return Leases(tuple(owners), tuple(islice(held, limit)))
 
     # -- writing
 

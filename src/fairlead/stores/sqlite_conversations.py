@@ -3,11 +3,10 @@ otherwise hold up."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import apsw
 import msgspec
@@ -23,7 +22,6 @@ from fairlead.ports.conversations import (
     Status,
 )
 from fairlead.ports.store import Durability
-from fairlead.stores.common import store_closed
 from fairlead.stores.dialogues import (
     bounded_title,
     fresh_conversation,
@@ -35,11 +33,8 @@ from fairlead.stores.dialogues import (
     updated,
     write_cursor,
 )
-from fairlead.stores.sqlite.connection import connect, in_our_words, rows, transaction
-from fairlead.stores.sqlite.schema import prepare
-from fairlead.stores.sqlite.worker import Worker
-
-T = TypeVar("T")
+from fairlead.stores.sqlite.connection import rows
+from fairlead.stores.sqlite.file import Layout, SqliteFile
 
 #: Marks the file as ours ("Fric").
 APPLICATION_ID = 0x46726963
@@ -94,6 +89,8 @@ _STEPS = {
     "ALTER TABLE messages ADD COLUMN items BLOB NOT NULL DEFAULT x'';",
 }
 
+_LAYOUT = Layout(_TABLES + _ATTACHMENTS, APPLICATION_ID, VERSION, _STEPS)
+
 _CONVERSATION = "SELECT id, owner, title, created, updated, leaf, metadata FROM conversations "
 _LISTED = (
     "SELECT id, owner, title, created, updated, leaf, metadata,"
@@ -116,49 +113,13 @@ class SqliteConversations:
     several processes may have open. Calls run on a thread of their own, one transaction each."""
 
     def __init__(self, path: Path, *, durability: Durability = Durability.PROCESS) -> None:
-        self._path = path
-        self._durability = durability
-        self._worker: Worker | None = None
+        self._file = SqliteFile(path, _LAYOUT, durability, "fairlead-records")
 
     async def open(self) -> None:
-        if self._worker is None:
-            loop = asyncio.get_running_loop()
-            db = await loop.run_in_executor(None, self._connect)
-            self._worker = Worker("fairlead-records", self._path, db)
-
-    def _connect(self) -> apsw.Connection:
-        """Open the file; blocks."""
-        with in_our_words(self._path):
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            db = connect(self._path, self._durability)
-            try:
-                with transaction(db):
-                    prepare(db, _TABLES + _ATTACHMENTS, APPLICATION_ID, VERSION, _STEPS)
-            except BaseException:
-                db.close()
-                raise
-            return db
+        await self._file.open()
 
     async def close(self) -> None:
-        worker, self._worker = self._worker, None
-        if worker is not None:
-            await worker.close()
-
-    async def _write(self, call: Callable[[apsw.Connection], T]) -> T:
-        return await self._run(call, "BEGIN IMMEDIATE")
-
-    async def _read(self, call: Callable[[apsw.Connection], T]) -> T:
-        return await self._run(call, "BEGIN")
-
-    async def _run(self, call: Callable[[apsw.Connection], T], begin: str) -> T:
-        if self._worker is None:
-            raise store_closed()
-
-        def within(db: apsw.Connection) -> T:
-            with transaction(db, begin):
-                return call(db)
-
-        return await self._worker.run(within)
+        await self._file.close()
 
     async def put(
         self,
@@ -166,56 +127,56 @@ class SqliteConversations:
         messages: Sequence[Message],
         attachments: Mapping[str, Attachment] | None = None,
     ) -> Conversation:
-        return await self._write(
+        return await self._file.run(
             partial(
                 _put, conversation=conversation, messages=messages, attachments=attachments or {}
             )
         )
 
     async def attachments(self, id: str, ids: Sequence[str]) -> dict[str, Attachment]:
-        return await self._read(partial(_attachments, id=id, ids=ids))
+        return await self._file.read(partial(_attachments, id=id, ids=ids))
 
     async def get(self, id: str) -> Conversation:
-        return await self._read(partial(_get, id=id))
+        return await self._file.read(partial(_get, id=id))
 
     async def page(
         self, owner: str, cursor: str | None = None, limit: int = 50, search: str = ""
     ) -> ConversationPage:
         before = None if cursor is None else read_cursor(cursor)
-        return await self._read(
+        return await self._file.read(
             partial(_page, owner=owner, before=before, limit=limit, search=search)
         )
 
     async def messages(self, id: str) -> list[Message]:
-        return await self._read(partial(_messages, id=id))
+        return await self._file.read(partial(_messages, id=id))
 
     async def path(self, id: str, leaf: str | None = None, limit: int = 200) -> list[Message]:
-        return await self._read(partial(_branch, id=id, leaf=leaf, limit=limit))
+        return await self._file.read(partial(_branch, id=id, leaf=leaf, limit=limit))
 
     async def finish(
         self, message: str, text: str, status: Status, sources: Sequence[Source] = ()
     ) -> None:
-        await self._write(
+        await self._file.run(
             partial(_finish, message=message, text=text, status=status, sources=sources)
         )
 
     async def show(self, message: str, chars: int) -> None:
-        await self._write(partial(_show, message=message, chars=chars))
+        await self._file.run(partial(_show, message=message, chars=chars))
 
     async def select(self, id: str, leaf: str) -> Conversation:
-        return await self._write(partial(_select, id=id, leaf=leaf))
+        return await self._file.run(partial(_select, id=id, leaf=leaf))
 
     async def rename(self, id: str, title: str) -> Conversation:
-        return await self._write(partial(_rename, id=id, title=title))
+        return await self._file.run(partial(_rename, id=id, title=title))
 
     async def annotate(self, id: str, metadata: Mapping[str, str]) -> Conversation:
-        return await self._write(partial(_annotate, id=id, metadata=metadata))
+        return await self._file.run(partial(_annotate, id=id, metadata=metadata))
 
     async def rewrite(self, message: str, text: str, items: bytes) -> None:
-        await self._write(partial(_rewrite, message=message, text=text, items=items))
+        await self._file.run(partial(_rewrite, message=message, text=text, items=items))
 
     async def delete(self, id: str) -> list[str]:
-        return await self._write(partial(_delete, id=id))
+        return await self._file.run(partial(_delete, id=id))
 
 
 def _conversation(row: tuple[Any, ...]) -> Conversation:

@@ -11,7 +11,7 @@ import msgspec
 from starlette.types import Scope
 
 from fairlead.errors import Forbidden, Unauthenticated
-from fairlead.policy.caller import ADMIN, ANONYMOUS, Caller
+from fairlead.policy.caller import ANONYMOUS, GUEST, Caller
 from fairlead.policy.facts import Facts, Keep
 from fairlead.ports.identity import Identity
 
@@ -33,6 +33,8 @@ MAX_READER = 64
 KNOWN = "fairlead.caller"
 
 _MOST_FIELDS = 100
+#: By these and ``X-Forwarded-…`` a proxy says that it is one (RFC 7239; RFC 9110, section 7.6.3).
+_FORWARDED = frozenset({b"forwarded", b"via", b"x-real-ip"})
 #: The path under which a ``GET`` asks a question.
 _ASKS = "/chat/stream"
 # What an EventSource can read.
@@ -45,8 +47,9 @@ class Callers:
     """Names the caller of each request. ``keep``: what of a request decisions ask about. ``cookie``
     names the one that holds a session's credential (empty: none does); ``origins`` are the web
     pages, besides the server's own, that may use it. Under the paths ``apps`` other applications'
-    streams are read. ``alone``: the server is there for this machine only, so that nobody who needs
-    no credential oversees it under another name than this machine's own."""
+    streams are read. ``alone``: the server is there for this machine only, so that whoever comes
+    without a credential from elsewhere (:func:`_from_here`) is a guest; ``hosts`` are further names
+    under which it is called from here."""
 
     def __init__(
         self,
@@ -57,6 +60,7 @@ class Callers:
         origins: Collection[str] = (),
         apps: Collection[str] = (),
         alone: bool = False,
+        hosts: Collection[str] = (),
     ) -> None:
         self.identity = identity
         self.keep = keep or Keep()
@@ -64,6 +68,7 @@ class Callers:
         self.apps = apps
         self._origins = origins
         self._alone = alone
+        self._hosts = frozenset(hosts)
 
     async def of(self, scope: Scope) -> Caller:
         """Who makes this request (an ASGI scope of HTTP or WebSocket). Raises
@@ -80,8 +85,12 @@ class Callers:
         if found is not None and not _opens_session(scope):
             _check_kind(found)
         caller = await self.identity.identify(found)
-        if self._alone and caller.credential == ANONYMOUS.credential and not _own_name(scope):
-            caller = msgspec.structs.replace(caller, scopes=caller.scopes - {ADMIN})
+        if (
+            self._alone
+            and caller.credential == ANONYMOUS.credential
+            and not _from_here(scope, self._hosts)
+        ):
+            caller = GUEST
         return self._known(caller, facts(scope, self.keep))
 
     async def renewed(self, caller: Caller, credential: str) -> Caller:
@@ -200,13 +209,17 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", ""))
 
 
-def _own_name(scope: Scope) -> bool:
-    """Whether the request calls this machine by a name that no other one has. A foreign page can
-    let its own name stand for 127.0.0.1 (DNS rebinding), and then reads what it likes as if it were
-    of this server; what it cannot do is send another name as ``Host``. Nor does a proxy that lets
-    the world in, as it should be set up."""
+def _from_here(scope: Scope, hosts: Collection[str]) -> bool:
+    """Whether the request calls this machine by a name that no other one has, and by no way round.
+    A foreign page can let its own name stand for 127.0.0.1 (DNS rebinding), and then reads what it
+    likes as if it were of this server; what it cannot do is send another name as ``Host``. A proxy
+    that lets the world in may send any name, but says that it does so."""
     host = _header(scope, b"host").decode("latin-1").lower()
     name = host.partition("]")[0].removeprefix("[") if host[:1] == "[" else host.partition(":")[0]
+    if name in hosts:
+        return True
+    if any(key in _FORWARDED or key.startswith(b"x-forwarded-") for key, _ in scope["headers"]):
+        return False
     if name in ("", "localhost") or name.endswith(".localhost"):  # RFC 6761, section 6.3
         return True
     try:

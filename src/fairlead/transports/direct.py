@@ -76,6 +76,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     _head_bytes = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _idle = False
     #: What has come of a PROXY header; None: it is not waited for.
     _introduction: bytes | None = None
 
@@ -93,6 +94,9 @@ class BoundedProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        if self._idle:
+            self._idle = False
+            self.intake.busy(self.transport)
         if self._introduction is not None:
             data = self._introduced(self._introduction + data)
             if not data:
@@ -145,6 +149,12 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_here()
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        if self.timeout_keep_alive_task is not None and not self.transport.is_closing():
+            self._idle = True
+            self.intake.idle(self.transport, self.client[0] if self.client else "")
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 import zttp
 from uvicorn.protocols.http.zttp_h2_impl import ZttpH2Protocol
 
+from fairlead.transports.intake import Intake
+
 if TYPE_CHECKING:
     from uvicorn.protocols.http.zttp_h2_impl import RequestResponseCycle
 
@@ -66,9 +68,10 @@ class Window:
 
 
 class WindowProtocol(ZttpH2Protocol):
-    """uvicorn's HTTP/2 protocol (with prior knowledge), offering a :class:`Window` to each
-    request."""
+    """uvicorn's HTTP/2 protocol (with prior knowledge), with an
+    :class:`~fairlead.transports.intake.Intake`, and offering a :class:`Window` to each request."""
 
+    intake = Intake()
     waiting: set[Window]
     _streams = 0
     _resets = 0
@@ -81,6 +84,8 @@ class WindowProtocol(ZttpH2Protocol):
         self.timeout_keep_alive_task = self.loop.call_later(
             self.timeout_keep_alive, self.timeout_keep_alive_handler
         )
+        if not self.intake.enter(transport, self.client[0] if self.client else ""):
+            transport.abort()
 
     def handle_request(self, event: zttp.Request) -> None:
         super().handle_request(event)
@@ -129,6 +134,7 @@ class WindowProtocol(ZttpH2Protocol):
         self._leave()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self.intake.leave(self.transport)
         super().connection_lost(exc)
         self._move()
 

@@ -10,13 +10,16 @@ import msgspec
 
 from fairlead.dialects import native
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import MAIN_PART, Event, Token, Unknown
+from fairlead.events.model import Event, Unknown
 from fairlead.transports.body import STREAMING
 
 HEADERS = {"content-type": "application/x-ndjson", **STREAMING}
 
 _OPTIONS = native.Options()
 _encode = msgspec.json.Encoder().encode
+
+#: The line of a plain token: its stream and position, and its text as JSON.
+_TOKEN = b'{"type":"token%%b%%b","data":%b}\n' % native.TOKEN
 
 
 class MessageWire:
@@ -41,10 +44,6 @@ class MessageWire:
     def step(
         self, state: native.State, event: Event | Unknown, position: bytes
     ) -> tuple[native.State, bytes]:
-        if type(event) is Token and event.part == MAIN_PART and state.meta is None:
-            # What the dialect gives, without the steps between: nearly every event comes this way.
-            data = native.token_data(event.text)
-            return state, b'{"type":"token%b%b","data":%b}\n' % (self._middle, position, data)
         state, frames = native.step(state, event)
         return state, b"".join(
             [
@@ -52,6 +51,14 @@ class MessageWire:
                 for f in frames
             ]
         )
+
+    def short(
+        self, state: native.State, said: bytes, position: bytes
+    ) -> tuple[native.State, bytes] | None:
+        """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
+        if state.meta is not None:
+            return None
+        return state, _TOKEN % (self._middle, position, said)
 
     def keeps(self, state: Any) -> bool:
         return False

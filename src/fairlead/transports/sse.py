@@ -21,6 +21,9 @@ from fairlead.transports.body import STREAMING
 
 HEADERS = {"content-type": "text/event-stream", **STREAMING}
 
+#: The block of a plain token: its text as JSON, and its id.
+_TOKEN = b"event: token\ndata: %b\n%%b%%b\n\n" % native.TOKEN
+
 
 class SseWire:
     """The native dialect in event-stream format; ids are ``{stream}.{position}``."""
@@ -45,17 +48,18 @@ class SseWire:
     def step(
         self, state: native.State, event: Event | Unknown, position: bytes
     ) -> tuple[native.State, bytes]:
-        if self._named and type(event) is Token and event.part == MAIN_PART and state.meta is None:
-            # What the dialect and the framing below would give, without the steps between: nearly
-            # every event comes this way.
-            data = native.token_data(event.text)
-            return state, b"event: token\ndata: %b\n%b%b\n\n" % (data, self._id, position)
         if type(event) is Relayed:
             return state, self._relayed(event, position)
         if type(event) is Done and event.status == "completed" and self._meta.relayed:
             return state, b""  # the application has said its own end, if it has one
         state, frames = native.step(state, event)
         return state, b"".join([self.block(frame, position) for frame in frames])
+
+    def short(self, state: Any, said: bytes, position: bytes) -> tuple[native.State, bytes] | None:
+        """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
+        if state.meta is not None or not self._named:
+            return None
+        return state, _TOKEN % (said, self._id, position)
 
     def keeps(self, state: Any) -> bool:
         return False
@@ -124,6 +128,9 @@ class BatchingSseWire(SseWire):
         state, before = self.flush(state)
         inner, data = super().step(state.inner, event, position)
         return Batched(inner), before + data
+
+    def short(self, state: Any, said: bytes, position: bytes) -> None:
+        """Tokens are kept back one by one."""
 
     def keeps(self, state: Any) -> bool:
         return bool(state.tokens)

@@ -14,12 +14,12 @@ import msgspec
 
 from fairlead.dialects import openai_chat, openai_responses
 from fairlead.events.meta import GenerationMeta
-from fairlead.events.model import MAIN_PART, NO_EXTRA, Event, Token, Unknown
+from fairlead.events.model import Event, Unknown
 from fairlead.framing.event_stream import HEARTBEAT
 from fairlead.journal.position import Position, parse_position
 from fairlead.transports.sse import HEADERS
 
-_encode = msgspec.json.Encoder().encode
+_text = msgspec.json.Decoder(str).decode
 
 #: A delta of a response's text: what stands before its number, that, the text, and its id.
 _DELTA = b'event: %b\ndata: %%b%%d,"delta":%%b}\n%%b%%b\n\n' % openai_responses.DELTA
@@ -106,20 +106,20 @@ class ChatSseWire(VendorSseWire):
     def __init__(self, stream: str, meta: GenerationMeta, options: openai_chat.Options) -> None:
         super().__init__(stream, meta, openai_chat, options)
 
-    def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
-        if type(event) is Token and event.part == MAIN_PART and event.extra is NO_EXTRA:
-            before = state.plain
-            if before:
-                # What the fold and the framing give, without the steps between: nearly every event
-                # comes this way.
-                return state, b"%b%b\ndata: %b%b%b\n\n" % (
-                    self._id,
-                    position,
-                    before,
-                    _encode(event.text),
-                    openai_chat.TAIL,
-                )
-        return super().step(state, event, position)
+    def short(
+        self, state: openai_chat.State, said: bytes, position: bytes
+    ) -> tuple[openai_chat.State, bytes] | None:
+        """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
+        before = state.plain
+        if not before:
+            return None
+        return state, b"%b%b\ndata: %b%b%b\n\n" % (
+            self._id,
+            position,
+            before,
+            said,
+            openai_chat.TAIL,
+        )
 
 
 class ResponsesSseWire(VendorSseWire):
@@ -135,20 +135,22 @@ class ResponsesSseWire(VendorSseWire):
         return state[0]
 
     def step(self, state: Any, event: Event | Unknown, position: bytes) -> tuple[Any, bytes]:
-        if type(event) is Token and event.part == MAIN_PART and event.extra is NO_EXTRA:
-            number, plain, said, rest = state
-            if plain and not self._obfuscated:
-                # What the fold and the framing give, without the steps between: nearly every event
-                # comes this way.
-                text = event.text
-                return (number + 1, plain, (said, text), rest), _DELTA % (
-                    plain,
-                    number,
-                    _encode(text),
-                    self._id,
-                    position,
-                )
         return self.rest(state, event, position, 0)
+
+    def short(
+        self, state: openai_responses.State, said: bytes, position: bytes
+    ) -> tuple[openai_responses.State, bytes] | None:
+        """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
+        number, plain, before, rest = state
+        if not plain or self._obfuscated:
+            return None
+        return (number + 1, plain, (before, _text(said)), rest), _DELTA % (
+            plain,
+            number,
+            said,
+            self._id,
+            position,
+        )
 
     def rest(
         self, state: Any, event: Event | Unknown, position: bytes, shown: int

@@ -73,6 +73,11 @@ class SocketWire:
             return state, binary_frame(line + data)
         return state, text_frame(line[:-1]) if line else b""
 
+    def short(self, state: Any, said: bytes, position: bytes) -> tuple[Any, bytes] | None:
+        """What :meth:`step` gives for a plain token; see :data:`fairlead.engine.wire.Short`."""
+        made = self._messages.short(state, said, position)
+        return None if made is None else (state, text_frame(made[1][:-1]))
+
     def keeps(self, state: Any) -> bool:
         return False
 

@@ -13,11 +13,17 @@ export async function typing({ visit }) {
   await v.page.locator(".problem").waitFor();
   const refused = await v.page.locator(".problem").innerText();
   const kept = await v.question.inputValue();
+  // What is typed meanwhile stays when the other one is sent again.
+  await v.question.fill("Three");
   await v.button("Try again").click();
   await v.wrote("Here");
   await v.ended();
+  const typed = await v.question.inputValue();
+  await v.page.reload();
+  await v.wrote("Here");
+  const later = await v.question.inputValue();
   const bubbles = await v.page.locator(".bubble").allInnerTexts();
-  return { draft, refused, kept, bubbles, text: await v.text() };
+  return { draft, refused, kept, typed, later, bubbles, text: await v.text() };
 }
 
 export async function attachments({ visit, options }) {
@@ -32,7 +38,16 @@ export async function attachments({ visit, options }) {
   ]);
   await page.locator(".refused").waitFor();
   const refused = await page.locator(".refused li").allInnerTexts();
-  const chosen = await page.locator(".chosen .truncate").allInnerTexts();
+  const names = async () => await page.locator(".chosen .truncate").allInnerTexts();
+  const before = await names();
+  await page.reload();
+  await page.locator(".chosen img").waitFor();
+  const chosen = await names();
+  // Seen as it was: what is shown is made of what was kept.
+  const preview = await page.locator(".chosen img").evaluate(async (node) => {
+    await node.decode();
+    return node.naturalWidth;
+  });
   await v.ask("What are these?");
   await v.ended();
   const picture = page.locator(".question img.picture");
@@ -47,7 +62,9 @@ export async function attachments({ visit, options }) {
   await page.keyboard.press("Enter");
   await v.wrote("What is this?");
   await v.ended();
-  return { refused, chosen, width, shown: await page.locator(".attached").innerText() };
+  await page.reload();
+  await v.wrote("What is this?");
+  return { refused, before, chosen, preview, left: await v.files(), width, shown: await page.locator(".attached").innerText() };
 }
 
 /** A picture from the clipboard goes along. */
@@ -66,7 +83,17 @@ export async function pasted({ visit, options }) {
   await v.ask("What is this?");
   await v.ended();
   await v.page.locator(".question img.picture").waitFor();
-  return { text: await v.text() };
+  const larger = v.button("Show image.png larger");
+  await larger.click();
+  const dialog = v.page.getByRole("dialog", { name: "image.png" });
+  const width = await dialog.locator("img").evaluate(async (node) => {
+    await node.decode();
+    return node.naturalWidth;
+  });
+  await v.page.keyboard.press("Escape");
+  await dialog.waitFor({ state: "detached" });
+  const focused = await larger.evaluate((node) => node === document.activeElement);
+  return { text: await v.text(), width, focused };
 }
 
 /** Documents are dropped onto the page. */

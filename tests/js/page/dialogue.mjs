@@ -199,3 +199,26 @@ export async function escape({ visit, checkpoint }) {
   await v.ended();
   return { status: await v.status() };
 }
+
+/** Older conversations stay listed when the list is looked at again. */
+export async function older({ visit }) {
+  const v = await visit();
+  const { page } = v;
+  const rows = page.locator(".conversation");
+  await rows.nth(39).waitFor();
+  const first = await rows.count();
+  await v.button("Older conversations").click();
+  await rows.nth(44).waitFor();
+  await Promise.all([
+    page.waitForResponse((response) => response.url().includes("cursor=")),
+    page.evaluate(() => dispatchEvent(new Event("focus"))),
+  ]);
+  // Each question stands under how long ago it was asked; all of these were just now.
+  const groups = await page.locator(".conversations h2").allInnerTexts();
+  await page.getByLabel("Search conversations").fill("Question 7");
+  await rows.nth(1).waitFor({ state: "detached" });
+  const found = await rows.allInnerTexts();
+  await page.getByLabel("Search conversations").fill("");
+  await rows.nth(39).waitFor();
+  return { first, groups, found, again: await rows.count() };
+}

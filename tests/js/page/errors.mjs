@@ -14,7 +14,8 @@ export async function busy({ visit, checkpoint }) {
   await checkpoint("room");
   await v.button("Try again").click();
   await v.ended();
-  return { said, kept, text: await v.text(), left: await v.question.inputValue() };
+  const draft = await v.page.evaluate(() => Object.keys(localStorage).filter((key) => /draft/.test(key)));
+  return { said, kept, draft, text: await v.text(), left: await v.question.inputValue() };
 }
 
 /** A question that the model's server, or ours, finds too long. */
@@ -174,15 +175,34 @@ export async function account({ visit, url, options }) {
   await v.wrote(text);
   const who = await page.locator(".sidebar footer").innerText();
   const kept = await page.evaluate(() => [document.cookie, localStorage.getItem("fairlead.key")]);
+  // The session ends while somebody writes, with files at hand. The way leads over another site.
+  const file = { name: "notes.txt", mimeType: "text/plain", buffer: Buffer.from("The code is 7.") };
+  await page.locator('input[type="file"]').setInputFiles([file]);
+  await page.locator(".chosen .truncate").waitFor();
+  await v.context.clearCookies();
+  await v.ask("What is the code?");
+  await page.getByRole("link", { name: "Sign in with your account" }).waitFor();
+  await enter("root");
+  await page.locator(".chosen .truncate").waitFor();
+  const again = [await v.question.inputValue(), await page.locator(".chosen .truncate").innerText()];
+  await v.question.press("Enter");
+  await v.ended(2);
+  const code = await v.text();
+  // What is left lying about is nobody else's to see.
+  await page.locator('input[type="file"]').setInputFiles([file]);
+  await page.locator(".chosen .truncate").waitFor();
+  await v.question.fill("My secret");
   await leave();
   const out = page.url().slice(url.length);
+  const lying = await page.evaluate(() => JSON.stringify(localStorage));
   // Somebody else sees nothing of it.
   await enter("mallory");
   await v.question.waitFor();
   const others = await page.locator(".conversation").count();
+  const seen = [await v.question.inputValue(), await page.locator(".chosen li").count(), await v.files()];
   const links = await page.getByRole("navigation", { name: "Pages" }).innerText();
   await leave();
-  return { back, text, wire, who, kept, out, others, links, provider: options.provider };
+  return { back, text, wire, who, kept, again, code, lying, out, others, seen, links };
 }
 
 /** The keys are told, and a conversation is saved. */
@@ -206,4 +226,19 @@ export async function extras({ visit }) {
   const { readFile } = await import("node:fs/promises");
   const text = await readFile(await download.path(), "utf8");
   return { keys, file: download.suggestedFilename(), text };
+}
+
+/** Something comes that nobody thought of. */
+export async function fault({ visit }) {
+  const v = await visit({ faulty: true });
+  const { page } = v;
+  await v.question.fill("Begun before");
+  await page.route("**/models", (route) => route.fulfill({ json: { models: 7 } }));
+  await page.reload();
+  await page.getByRole("alert").waitFor();
+  const said = await page.locator("body").innerText();
+  await page.unroute("**/models");
+  await v.button("Load the page again").click();
+  await v.question.waitFor();
+  return { said, kept: await v.question.inputValue() };
 }

@@ -40,3 +40,21 @@ export async function legible({ visit, options }) {
     ),
   };
 }
+
+/** On which side things stand. */
+export async function sides({ visit }) {
+  const v = await visit();
+  await v.ask("From the right.");
+  await v.ended();
+  return await v.answer.locator(".prose").evaluate((prose) => {
+    const names = ["h4", "blockquote", "blockquote p", "ol", "ol p", "ul", ".table-box", "table"];
+    names.push(".code", ".group > p");
+    const style = (name) => getComputedStyle(prose.querySelector(name));
+    const right = (name) => prose.querySelector(name).getBoundingClientRect().right;
+    return {
+      directions: Object.fromEntries(names.map((name) => [name, style(name).direction])),
+      mark: parseFloat(style("blockquote").borderRightWidth) > 0 ? "right" : "left",
+      table: right("table") - right(".table-box"),
+    };
+  });
+}

@@ -93,10 +93,39 @@ export async function live({ visit, checkpoint, options }) {
   return { ...result, foreign: v.foreign };
 }
 
+/** What another node writes is found with whose it is, watched and stopped. */
+export async function nodes({ visit, checkpoint, options }) {
+  const v = await begin(visit, options.key);
+  const { page } = v;
+  const rows = rowsOf(page);
+  const theirs = rows.filter({ hasText: "bob" });
+  await theirs.waitFor();
+  const read = rows.filter({ hasText: "alice" });
+  await read.waitFor();
+  const said = await page.locator(".nodes").innerText();
+  const row = await theirs.innerText();
+  const readers = await read.locator(".readers").innerText();
+  await page.getByLabel("State").selectOption("elsewhere");
+  await rows.filter({ hasText: "carol" }).waitFor({ state: "detached" });
+  const found = await rows.locator("td:nth-child(2)").allInnerTexts();
+  await page.getByRole("button", { name: "Watch the answer for bob" }).click();
+  await page.locator(".watched").getByText("word4").waitFor();
+  await page.keyboard.press("Escape");
+  await page.getByRole("button", { name: "Stop the answer for bob" }).click();
+  await page.getByRole("group", { name: "Stop this answer?" }).getByText("Stop", { exact: true }).click();
+  await page.getByText("The answer for bob was stopped.").waitFor({ state: "attached" });
+  await theirs.waitFor({ state: "detached" });
+  await checkpoint("stopped");
+  await page.locator(".nodes").waitFor({ state: "detached" });
+  return { said, row, readers, found };
+}
+
 /** On a machine of one's own: at once, without any key; then the first key, a second one, … */
 export async function keys({ visit }) {
-  const v = await visit({ path: "/#/operator/keys" });
+  const v = await visit();
   const { page } = v;
+  await v.question.fill("Begun before");
+  await page.goto(`${v.url}/#/operator/keys`);
   await page.getByText("There is no key").waitFor();
   await v.button("New key").click();
   const dialog = page.locator("dialog");
@@ -110,6 +139,7 @@ export async function keys({ visit }) {
   await v.button("Sign in with it here").click();
   // The list was there before: this is what tells that the key is in use.
   await v.button("Sign out").waitFor();
+  const draft = await page.evaluate(() => localStorage.getItem("fairlead.draft.new"));
   const rows = rowsOf(page, "API keys");
   await rows.first().waitFor();
 
@@ -142,7 +172,7 @@ export async function keys({ visit }) {
   await page.getByLabel("API key", { exact: true }).waitFor();
   const left = await page.evaluate(() => Object.values({ ...localStorage, ...sessionStorage }));
   const hint = await page.locator("main").innerText();
-  return { warned, wrong, texts: [first, second, third], listed, replaced, shown, left, hint };
+  return { warned, wrong, texts: [first, second, third], listed, replaced, shown, draft, left, hint };
 }
 
 /** To those who may not see it the page says why, and how they may. */

@@ -166,3 +166,31 @@ export async function scrolling({ visit, checkpoint }) {
   await v.ended();
   return { followed, before, after, ended: await fromEnd() };
 }
+
+/** What is wide, on a phone. */
+export async function narrow({ visit }) {
+  const v = await visit({ viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true });
+  const { page } = v;
+  const name = `${"a-long-name-".repeat(8)}.txt`;
+  await page
+    .locator('input[type="file"]')
+    .setInputFiles([{ name, mimeType: "text/plain", buffer: Buffer.from("x") }]);
+  const chip = await page.locator(".chosen .file").evaluate((node) => {
+    const size = node.querySelector(".text-soft");
+    const line = parseFloat(getComputedStyle(size).lineHeight);
+    return { icon: node.querySelector("svg").clientWidth, lines: Math.round(size.clientHeight / line) };
+  });
+  await v.ask("What is it?");
+  await v.ended();
+  const table = await v.answer.locator(".table-box").evaluate((node) => {
+    const head = node.querySelector("th:nth-child(3)");
+    const { lineHeight, paddingBlockStart, paddingBlockEnd } = getComputedStyle(head);
+    const text = head.clientHeight - parseFloat(paddingBlockStart) - parseFloat(paddingBlockEnd);
+    return {
+      lines: Math.round(text / parseFloat(lineHeight)),
+      scrolls: node.scrollWidth > node.clientWidth,
+    };
+  });
+  const overflow = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
+  return { chip, table, overflow };
+}

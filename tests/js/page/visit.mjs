@@ -5,13 +5,15 @@ const PROVOKED =
   /^Failed to load resource|^WebSocket connection to|^The Cross-Origin-Opener-Policy header has been/;
 
 export class Visit {
-  static async begin(browser, url, complaints, { tab, path = "/", ...options } = {}) {
+  static async begin(browser, url, complaints, { tab, path = "/", faulty = false, ...options } = {}) {
     const visit = new Visit();
     visit.url = url;
     visit.context =
       tab?.context ??
       (await browser.newContext({ locale: "en-GB", reducedMotion: "reduce", ...options }));
     visit.page = await visit.context.newPage();
+    // Where a fault is what a test provokes, the page may complain of it.
+    if (faulty) complaints = [];
     visit.page.on("pageerror", (error) => complaints.push(String(error)));
     visit.page.on("console", (message) => {
       const text = message.text();
@@ -48,6 +50,19 @@ export class Visit {
     await this.page.locator('.answer:not([data-status="running"])').nth(count - 1).waitFor();
     await this.page.locator('.answer[data-status="running"]').waitFor({ state: "detached" });
   }
+
+  /** Of how many conversations the browser keeps files that wait to be sent. */
+  files = () =>
+    this.page.evaluate(
+      () =>
+        new Promise((resolve) => {
+          const opening = indexedDB.open("fairlead");
+          opening.onsuccess = () => {
+            const found = opening.result.transaction("files").objectStore("files").count();
+            found.onsuccess = () => resolve(found.result);
+          };
+        }),
+    );
 
   text = async () => await this.answer.locator(".prose").innerText();
   wire = async () => await this.answer.locator(".wire").innerText();

@@ -1,6 +1,7 @@
 import { FairleadError, type Info, type Me, type Source } from "@fairlead/client";
 import { useConversation, type ChatMessage } from "@fairlead/client/react";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { keepFiles } from "../lib/attached.js";
 import { save } from "../lib/export.js";
 import * as kept from "../lib/kept.js";
 import { go } from "../lib/route.js";
@@ -62,6 +63,7 @@ export function Chat({ info, me, conversation, onSignOut, onSignedOut }: Props) 
       made.current = id;
       kept.settle(id);
       kept.keepDraft("", "");
+      void keepFiles("", []);
       go(id, { replace: true });
     }, []),
     onConnection: useCallback(

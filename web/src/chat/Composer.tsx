@@ -1,5 +1,6 @@
 import type { Info } from "@fairlead/client";
 import {
+  useCallback,
   useEffect,
   useImperativeHandle,
   useLayoutEffect,
@@ -10,7 +11,8 @@ import {
   type Ref,
   type RefObject,
 } from "react";
-import { take, type Chosen } from "../lib/files.js";
+import { files, keepFiles } from "../lib/attached.js";
+import { chosenOf, take, type Chosen } from "../lib/files.js";
 import { draft, keepDraft } from "../lib/kept.js";
 import { Icon } from "../ui/icons.js";
 import { IconButton } from "../ui/IconButton.js";
@@ -22,7 +24,7 @@ export interface ComposerHandle {
   attach: (files: readonly File[]) => void;
   /** What was asked is on the server: it need not be kept here any more. */
   began: () => void;
-  /** What was put back is sent from elsewhere. */
+  /** What was put back is sent from elsewhere, unless something else stands there now. */
   clear: () => void;
   /** What was asked never got there. */
   putBack: (text: string, attachments: readonly Chosen[]) => void;
@@ -46,19 +48,38 @@ export function Composer({ ref, conversation, settled, limits, busy, onSend, onS
   const [refused, setRefused] = useState<readonly string[]>([]);
   const area = useRef<HTMLTextAreaElement>(null);
   const input = useRef<HTMLInputElement>(null);
-  const now = useRef({ text, chosen, conversation, sent: false });
+  const now = useRef({ text, chosen, conversation, sent: false, back: "" });
   now.current.text = text;
   now.current.chosen = chosen;
 
+  const restore = useCallback(async (conversation: string) => {
+    const found = await files(conversation);
+    const { conversation: there, chosen, sent } = now.current;
+    // Meanwhile somebody may have gone on, or chosen others.
+    if (!found.length || there !== conversation || chosen.length || sent) return;
+    setChosen(found.map(chosenOf));
+  }, []);
   useEffect(() => {
-    const before = now.current.conversation;
+    void restore(now.current.conversation);
+  }, [restore]);
+
+  useEffect(() => {
+    const { conversation: before, text, chosen } = now.current;
     now.current.conversation = conversation;
-    if (before === conversation || settled.current === conversation) return;
+    if (before === conversation) return;
+    if (settled.current === conversation) {
+      // What was begun meanwhile goes along.
+      keepDraft(conversation, text);
+      void keepFiles(conversation, chosen);
+      return;
+    }
+    now.current.chosen = [];
     setText(draft(conversation));
     setChosen([]);
     setRefused([]);
+    void restore(conversation);
     area.current?.focus();
-  }, [conversation, settled]);
+  }, [conversation, settled, restore]);
 
   // As high as what is in it, up to a bound that the style sheet sets.
   useLayoutEffect(() => {
@@ -67,9 +88,14 @@ export function Composer({ ref, conversation, settled, limits, busy, onSend, onS
     element.style.height = `${element.scrollHeight}px`;
   }, [text]);
 
+  const choose = (next: readonly Chosen[]) => {
+    setChosen(next);
+    now.current.sent = false;
+    void keepFiles(conversation, next);
+  };
   const attach = async (files: readonly File[]) => {
     const { chosen, refused } = await take(files, now.current.chosen, limits);
-    setChosen(chosen);
+    choose(chosen);
     setRefused(refused);
     area.current?.focus();
   };
@@ -80,14 +106,18 @@ export function Composer({ ref, conversation, settled, limits, busy, onSend, onS
       if (!now.current.sent) return;
       now.current.sent = false;
       keepDraft(now.current.conversation, now.current.text);
+      void keepFiles(now.current.conversation, now.current.chosen);
     },
     clear: () => {
+      if (now.current.text !== now.current.back) return; // that is something new
+      now.current.sent = true; // and kept until the server has it
       setText("");
       setChosen([]);
     },
     putBack: (before, attachments) => {
       now.current.sent = false;
       if (!now.current.text) {
+        now.current.back = before;
         setText(before);
         setChosen(attachments);
       }
@@ -140,7 +170,7 @@ export function Composer({ ref, conversation, settled, limits, busy, onSend, onS
                 icon="close"
                 size={14}
                 label={words.detach(name)}
-                onClick={() => setChosen((all) => all.filter((one) => one.id !== id))}
+                onClick={() => choose(chosen.filter((one) => one.id !== id))}
               />
             </li>
           ))}

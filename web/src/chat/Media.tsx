@@ -1,5 +1,6 @@
 import type { EventData } from "@fairlead/client";
 import { useEffect, useState } from "react";
+import { Enlarged } from "../ui/Enlarged.js";
 import { words } from "../words/words.js";
 
 /** What may be shown without running anything. */
@@ -17,7 +18,9 @@ export function Media({ piece }: { piece: EventData["media"] }) {
     setOwn(made);
     return () => URL.revokeObjectURL(made);
   }, [data, type]);
-  if (own && PICTURES.test(type)) return <img className="media" src={own} alt={words.media} />;
+  if (own && PICTURES.test(type)) {
+    return <Enlarged className="media" source={own} name={words.media} />;
+  }
   if (own && SOUND.test(type)) return <audio className="media" src={own} controls />;
   if (own && FILM.test(type)) return <video className="media" src={own} controls />;
   if (own) {

@@ -1,6 +1,7 @@
 import { FairleadError } from "@fairlead/client";
 import { useEffect, useState } from "react";
 import { useSession } from "../lib/session.js";
+import { Enlarged } from "../ui/Enlarged.js";
 
 interface Props {
   conversation: string;
@@ -31,5 +32,5 @@ export function Picture({ conversation, attachment, name }: Props) {
     };
   }, [server, conversation, attachment]);
   if (!address) return <span className="file">{name}</span>;
-  return <img className="picture" src={address} alt={name} />;
+  return <Enlarged className="picture" source={address} name={name} />;
 }

@@ -24,7 +24,7 @@ export function SettingsDialog({ settings, onSettings, onClose }: Props) {
           onChange={(event) => onSettings({ ...settings, system: event.target.value })}
         />
       </label>
-      <div className="grid grid-cols-2 gap-3">
+      <div className="grid grid-cols-2 items-end gap-3">
         <label className="grid gap-1.5">
           <span className="text-sm font-medium">{words.temperature}</span>
           <input

@@ -1,5 +1,6 @@
 import { FairleadError, type ConversationSummary, type Me } from "@fairlead/client";
 import { useEffect, useRef, useState, type FormEvent } from "react";
+import { byAge } from "../lib/ages.js";
 import { go, toConversation } from "../lib/route.js";
 import { Icon } from "../ui/icons.js";
 import { IconButton } from "../ui/IconButton.js";
@@ -72,31 +73,36 @@ export function Sidebar({ list, conversation, open, onClose, onSignOut, me }: Pr
             {inWords(problem).text}
           </p>
         )}
-        <ul className="conversations">
-          {list.items.map((one) => (
-            <Row
-              key={one.conversation_id}
-              one={one}
-              current={one.conversation_id === conversation}
-              finished={list.away.finished.includes(one.conversation_id)}
-              onOpen={onClose}
-              onRename={(title) => attempt(() => list.rename(one.conversation_id, title))}
-              onRemove={() => void remove(one.conversation_id)}
-            />
+        <div className="conversations">
+          {byAge(list.items, new Date()).map(({ age, of }) => (
+            <section key={age} aria-labelledby={`age-${age}`}>
+              <h2 id={`age-${age}`}>{words.ages[age]}</h2>
+              <ul>
+                {of.map((one) => (
+                  <Row
+                    key={one.conversation_id}
+                    one={one}
+                    current={one.conversation_id === conversation}
+                    finished={list.away.finished.includes(one.conversation_id)}
+                    onOpen={onClose}
+                    onRename={(title) => attempt(() => list.rename(one.conversation_id, title))}
+                    onRemove={() => void remove(one.conversation_id)}
+                  />
+                ))}
+              </ul>
+            </section>
           ))}
           {list.items.length === 0 && !list.error && (
-            <li className="px-3 py-2 text-sm text-soft">
+            <p className="px-3 py-2 text-sm text-soft">
               {list.search ? words.nothingFound : words.noConversations}
-            </li>
+            </p>
           )}
           {list.more && (
-            <li>
-              <button type="button" className="button w-full justify-center" onClick={list.more}>
-                {words.more}
-              </button>
-            </li>
+            <button type="button" className="button w-full justify-center" onClick={list.more}>
+              {words.more}
+            </button>
           )}
-        </ul>
+        </div>
         <PageLinks page="chat" me={me} />
         {onSignOut && (
           <footer className="flex items-center gap-2 border-t border-line p-3 text-sm">

@@ -1,5 +1,6 @@
-import { FairleadError, type ConversationSummary } from "@fairlead/client";
+import { FairleadError, type ConversationPage, type ConversationSummary } from "@fairlead/client";
 import { useCallback, useEffect, useRef, useState } from "react";
+import { keepFiles } from "../lib/attached.js";
 import * as away from "../lib/away.js";
 import { forget, keepDraft } from "../lib/kept.js";
 import { useSession } from "../lib/session.js";
@@ -8,14 +9,16 @@ import { useSession } from "../lib/session.js";
 const LOOK = 3_000;
 /** Milliseconds after the last key until a search. */
 const TYPED = 200;
+/** How many are listed at first, and how many more each time that one asks for older ones. */
 const PAGE = 40;
+const MORE = 100;
 
 export interface Conversations {
   items: readonly ConversationSummary[];
   away: away.Away;
   search: string;
   error: FairleadError | null;
-  /** Gets the next page; null: there is none. */
+  /** Lists older ones, too; null: there are none. */
   more: (() => void) | null;
   setSearch: (search: string) => void;
   rename: (id: string, title: string) => Promise<void>;
@@ -28,6 +31,7 @@ export function useConversations(current: string, busy: boolean): Conversations 
   const [items, setItems] = useState<readonly ConversationSummary[]>([]);
   const [cursor, setCursor] = useState<string | null>(null);
   const [search, setSearch] = useState("");
+  const [pages, setPages] = useState(1);
   const [known, setKnown] = useState(away.kept);
   const [error, setError] = useState<FairleadError | null>(null);
   const looking = useRef(0);
@@ -35,16 +39,27 @@ export function useConversations(current: string, busy: boolean): Conversations 
   const load = useCallback(async () => {
     const look = (looking.current += 1);
     try {
-      const page = await server.conversations({ search, limit: PAGE });
-      if (look !== looking.current) return; // a later look was quicker
-      setItems(page.conversations);
-      setCursor(page.cursor);
+      const found: ConversationSummary[] = [];
+      let cursor: string | null = null;
+      for (let page = 0; page < pages; page += 1) {
+        const limit = page ? MORE : PAGE;
+        const next: ConversationPage = await server.conversations({
+          ...{ search, limit },
+          ...(cursor && { cursor }),
+        });
+        if (look !== looking.current) return; // a later look was quicker
+        found.push(...next.conversations);
+        cursor = next.cursor;
+        if (!cursor) break;
+      }
+      setItems(found);
+      setCursor(cursor);
       setError(null);
       setKnown((before) => {
         const seen = document.hidden ? "" : current;
-        const look = search ? "some" : page.cursor ? "newest" : "all";
+        const look = search ? "some" : cursor ? "newest" : "all";
         const known = away.merged(before, away.kept());
-        const next = away.after(known, page.conversations, seen, look);
+        const next = away.after(known, found, seen, look);
         away.keep(next);
         return next;
       });
@@ -52,7 +67,7 @@ export function useConversations(current: string, busy: boolean): Conversations 
       if (!(problem instanceof FairleadError)) throw problem;
       if (look === looking.current) setError(problem);
     }
-  }, [server, search, current]);
+  }, [server, search, pages, current]);
 
   useEffect(() => {
     const timer = setTimeout(() => void load(), search ? TYPED : 0);
@@ -85,20 +100,11 @@ export function useConversations(current: string, busy: boolean): Conversations 
     away: known,
     search,
     error,
-    setSearch,
-    more: cursor
-      ? () =>
-          void server
-            .conversations({ search, cursor, limit: PAGE })
-            .then((page) => {
-              setItems((before) => [...before, ...page.conversations]);
-              setCursor(page.cursor);
-            })
-            .catch((problem: unknown) => {
-              if (!(problem instanceof FairleadError)) throw problem;
-              setError(problem);
-            })
-      : null,
+    setSearch: (search) => {
+      setPages(1);
+      setSearch(search);
+    },
+    more: cursor ? () => setPages(pages + 1) : null,
     rename: async (id, title) => {
       await server.rename(id, title);
       await load();
@@ -107,6 +113,7 @@ export function useConversations(current: string, busy: boolean): Conversations 
       await server.remove(id);
       keepDraft(id, "");
       forget(id);
+      void keepFiles(id, []);
       const next = away.without(away.kept(), id);
       away.keep(next);
       setKnown(next);

@@ -131,9 +131,10 @@ export function bars(
       axes: [
         {
           ...below(ink),
+          size: 38,
           grid: { show: false },
           splits: places,
-          values: (_, splits) => splits.map((at) => words.transports[values[at]![0]]),
+          values: (_, splits) => splits.map((at) => inLines(words.transports[values[at]![0]])),
         },
         { show: false },
       ],
@@ -151,6 +152,9 @@ export function bars(
     }),
   };
 }
+
+/** A name under a narrow bar: each of its words on a line of its own. */
+const inLines = (name: string) => name.replace(/ |(?<=[a-z])(?=[A-Z])/g, "\n");
 
 const FRAME = {
   legend: { show: false },

@@ -1,5 +1,6 @@
 import type { Attachment, Info } from "@fairlead/client";
 import { bytes, words } from "../words/words.js";
+import type { Kept } from "./attached.js";
 
 type Limits = Info["attachments"];
 
@@ -31,6 +32,15 @@ export function typeOf(name: string, given: string, types: readonly string[]): s
 
 let made = 0;
 
+/** A file as it is shown before it is sent. */
+export function chosenOf({ type, data, name }: Kept): Chosen {
+  const picture = type.startsWith("image/");
+  const preview = picture
+    ? URL.createObjectURL(new Blob([data as Uint8Array<ArrayBuffer>], { type }))
+    : "";
+  return { id: (made += 1), type, data, name, preview };
+}
+
 /** Take files along with those chosen before; what cannot be is said. */
 export async function take(
   files: readonly File[],
@@ -57,8 +67,7 @@ export async function take(
         continue;
       }
       total += data.length;
-      const preview = type.startsWith("image/") ? URL.createObjectURL(file) : "";
-      chosen.push({ id: (made += 1), type, data, name: file.name, preview });
+      chosen.push(chosenOf({ type, data, name: file.name }));
     }
   }
   return { chosen, refused };

@@ -49,6 +49,28 @@ export function forget(conversation: string): void {
   localStorage.removeItem(place("settings", conversation));
 }
 
+const WHO = "fairlead.who";
+/** What is somebody's own; the choice of a transport is not, nor is the key, which is who one is. */
+const OWN = /^fairlead\.(?:draft\.|settings\.|away$|stops$)/;
+
+/**
+ * Whose what is kept here is; "": nobody signed in. Of somebody else nothing stays, and what was
+ * typed before anybody had to sign in goes along. Whether it all stays.
+ */
+export function belongTo(consumer: string): boolean {
+  const before = localStorage.getItem(WHO);
+  const same = !before || before === consumer;
+  if (!same) forgetAll();
+  localStorage.setItem(WHO, consumer);
+  return same;
+}
+
+/** Forget all that is somebody's own. */
+export function forgetAll(): void {
+  for (const key of Object.keys(localStorage)) if (OWN.test(key)) localStorage.removeItem(key);
+  localStorage.removeItem(WHO);
+}
+
 const STOPS = "fairlead.stops";
 
 /** Streams that somebody stopped here, as far as their end was not seen yet. */

@@ -7,7 +7,17 @@ export type Route = { page: "chat"; conversation: string } | { page: "lab" | "op
 export function routeOf(hash: string): Route {
   const [first = "", second = ""] = hash.replace(/^#\/?/, "").split("/");
   if (first === "lab" || first === "operator") return { page: first };
-  return { page: "chat", conversation: first === "c" ? decodeURIComponent(second) : "" };
+  return { page: "chat", conversation: first === "c" ? decoded(second) : "" };
+}
+
+/** Not everything that people paste was encoded by this page. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch (error) {
+    if (error instanceof URIError) return text;
+    throw error;
+  }
 }
 
 export const toConversation = (id: string) => (id ? `#/c/${encodeURIComponent(id)}` : "#/");

@@ -1,6 +1,7 @@
 import { Fragment, type ReactNode } from "react";
 import type { Token } from "markdown-it";
 import { Cite } from "../chat/Cite.js";
+import { words } from "../words/words.js";
 import { CodeBlock } from "./CodeBlock.js";
 
 /** What text may lead to: nothing that a browser would run. */
@@ -21,8 +22,13 @@ export function render(tokens: readonly Token[], context: Context): ReactNode[] 
   return new Renderer(tokens, context).until(null);
 }
 
+/** What has the direction of its first letters, and all in it with it: marks and lines stand there. */
+const DIRECTED = /^(?:blockquote|bullet_list|ordered_list|table)_open$/;
+
 class Renderer {
   #at = 0;
+  /** How many such blocks this is in. */
+  #within = 0;
   readonly #tokens: readonly Token[];
   readonly #context: Context;
 
@@ -46,8 +52,13 @@ class Renderer {
 
   #element(token: Token): ReactNode {
     const { type, content } = token;
-    if (token.nesting === 1)
-      return this.#nested(token, this.until(type.replace("_open", "_close")));
+    if (token.nesting === 1) {
+      const directed = DIRECTED.test(type) ? 1 : 0;
+      this.#within += directed;
+      const children = this.until(type.replace("_open", "_close"));
+      this.#within -= directed;
+      return this.#nested(token, children);
+    }
     switch (type) {
       case "inline":
         return render(token.children ?? [], this.#context);
@@ -73,26 +84,28 @@ class Renderer {
   }
 
   #nested(token: Token, children: ReactNode[]): ReactNode {
+    // An element with a direction of its own does not count for that of the one around it.
+    const dir = this.#within ? undefined : "auto";
     switch (token.type) {
       case "paragraph_open":
-        return token.hidden ? children : <p dir="auto">{children}</p>;
+        return token.hidden ? children : <p dir={dir}>{children}</p>;
       case "heading_open": {
         // Below the page's own headings.
         const Heading = `h${Math.min(6, Number(token.tag[1]) + 2)}` as "h3";
-        return <Heading dir="auto">{children}</Heading>;
+        return <Heading dir={dir}>{children}</Heading>;
       }
       case "bullet_list_open":
-        return <ul dir="auto">{children}</ul>;
+        return <ul dir={dir}>{children}</ul>;
       case "ordered_list_open":
         return (
-          <ol dir="auto" start={Number(token.attrGet("start") ?? 1)}>
+          <ol dir={dir} start={Number(token.attrGet("start") ?? 1)}>
             {children}
           </ol>
         );
       case "list_item_open":
         return <li>{children}</li>;
       case "blockquote_open":
-        return <blockquote dir="auto">{children}</blockquote>;
+        return <blockquote dir={dir}>{children}</blockquote>;
       case "em_open":
         return <em>{children}</em>;
       case "strong_open":
@@ -103,8 +116,8 @@ class Renderer {
         return link(String(token.attrGet("href") ?? ""), children);
       case "table_open":
         return (
-          <div className="table" tabIndex={0} role="region" aria-label="table">
-            <table dir="auto">{children}</table>
+          <div className="table-box" dir={dir} tabIndex={0} role="region" aria-label={words.table}>
+            <table>{children}</table>
           </div>
         );
       case "thead_open":

@@ -2,7 +2,7 @@ import { useCallback, useEffect, useState } from "react";
 import type { Look, Overview } from "@fairlead/client/admin";
 import { useAdmin } from "./AdminContext.js";
 import { Budgets } from "./Budgets.js";
-import { number, time } from "./numbers.js";
+import { number, short, time } from "./numbers.js";
 import { Streams } from "./Streams.js";
 import { Upstreams } from "./Upstreams.js";
 import { useLook } from "./useLook.js";
@@ -50,16 +50,20 @@ export function Live({ onSignedOut }: { onSignedOut: () => void }) {
         <p className="live-state">
           <span className="lamp" data-state={error ? "waiting" : paused ? "ended" : "open"} />
           <span>{paused ? said.paused : seen ? said.updated(time(seen.at)) : ""}</span>
-          {seen && (
-            <span className="truncate" title={said.nodeHint}>
-              {said.node(seen.node.slice(0, 8))}
-            </span>
+          {seen && seen.nodes.length < 2 && (
+            <span className="truncate">{said.node(short(seen.node))}</span>
           )}
           <button type="button" className="button small" onClick={() => setPaused(!paused)}>
             {paused ? said.goOn : said.pause}
           </button>
         </p>
       </div>
+      {seen && seen.nodes.length > 1 && (
+        <p className="nodes">
+          <strong>{said.nodeOf(short(seen.node), seen.nodes.length)}</strong>{" "}
+          <span className="text-soft">{said.nodeHint}</span>
+        </p>
+      )}
       {error && !gone && (
         <p className="banner rounded-xl" role="status">
           {error.code === "unreachable" ? said.lost : inWords(error).text}

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { Icon } from "../ui/icons.js";
 import { inWords, span, words } from "../words/words.js";
 import { useAdmin } from "./AdminContext.js";
-import { count, number } from "./numbers.js";
+import { count, number, short } from "./numbers.js";
 import { Watch } from "./Watch.js";
 import { said } from "./words.js";
 
@@ -28,7 +28,7 @@ const COLUMNS: readonly [Sort, string, boolean][] = [
   ["rate", said.perSecond, true],
   ["readers", said.readBy, true],
 ];
-const STATES = ["writing", "queued", "read"] as const;
+const STATES = ["writing", "queued", "elsewhere", "read"] as const;
 
 /** What is written, waits and is read, to be searched, sorted, watched and stopped. */
 export function Streams({ seen, look, onLook, onChanged }: Props) {
@@ -138,6 +138,11 @@ export function Streams({ seen, look, onLook, onChanged }: Props) {
                   <span className="badge" data-kind={KIND[one.state]}>
                     {one.state === "queued" ? said.place(one.place) : said.states[one.state]}
                   </span>
+                  {one.node && (
+                    <span className="of-node" title={one.node}>
+                      {said.node(short(one.node))}
+                    </span>
+                  )}
                 </td>
                 <td data-label={said.consumer} title={one.conversation}>
                   {one.consumer || "–"}
@@ -149,7 +154,7 @@ export function Streams({ seen, look, onLook, onChanged }: Props) {
                   {one.age === null ? "–" : span(one.age)}
                 </td>
                 <td data-label={said.tokens} className="number-cell">
-                  {count(one.tokens)}
+                  {one.state === "elsewhere" || one.state === "read" ? "–" : count(one.tokens)}
                 </td>
                 <td data-label={said.perSecond} className="number-cell">
                   {one.state === "writing" ? number(one.rate) : "–"}
@@ -212,7 +217,7 @@ export function Streams({ seen, look, onLook, onChanged }: Props) {
   );
 }
 
-const KIND = { writing: "good", queued: "warm", read: "plain" } as const;
+const KIND = { writing: "good", queued: "warm", elsewhere: "plain", read: "plain" } as const;
 
 /** How many read it, by transport. */
 function Readers({ readers }: { readers: Record<string, number> }) {

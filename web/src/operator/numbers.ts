@@ -35,4 +35,7 @@ export const day = (seconds: number): string =>
 export const time = (seconds: number): string =>
   new Date(seconds * 1000).toLocaleTimeString(locale);
 
+/** The beginning of a node's name, as much as tells it from others. */
+export const short = (node: string): string => node.slice(0, 8);
+
 export { span };

@@ -10,7 +10,7 @@ import msgspec
 
 from fairlead.events.attachment import is_image, is_text
 from fairlead.policy.attachments import MEDIA_TYPE
-from fairlead.providers.openai_config import TAKES
+from fairlead.providers.openai_config import MOST_FIELDS, TAKES
 from fairlead.server.settings import Secret
 from fairlead.server.tables.table import Table, says
 
@@ -58,6 +58,12 @@ class Upstream(Table, frozen=True, kw_only=True):
         bool,
         says("it holds Realtime sessions with its models itself, at `{base_url}/realtime`: audio"),
     ] = False
+    files: Annotated[
+        bool,
+        says(
+            "it keeps files, at `{base_url}/files`: `/v1/files` is passed to it; one upstream may"
+        ),
+    ] = False
     connect_timeout: Annotated[float, says("seconds for name, TCP and TLS")] = 10.0
     first_token_timeout: Annotated[
         float, says("seconds from the request to the first piece of the answer")
@@ -102,6 +108,15 @@ class Upstream(Table, frozen=True, kw_only=True):
     include_usage: Annotated[
         bool, says("ask for the number of tokens in a stream; false for a server that refuses")
     ] = True
+    max_tokens: Annotated[
+        str,
+        says(
+            "the field in which it is told how long an answer may be where a budget has no more:"
+            " `max_tokens` or `max_completion_tokens` (with `responses` it is always"
+            " `max_output_tokens`); `none`: it is not told; empty: `max_completion_tokens` for"
+            " OpenAI's own servers, else `max_tokens`"
+        ),
+    ] = ""
     trust_env: Annotated[
         bool, says("take proxies from `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY`")
     ] = False
@@ -120,6 +135,8 @@ class Upstream(Table, frozen=True, kw_only=True):
     @classmethod
     def check(cls, tables: tuple[Self, ...]) -> str:
         names: set[str] = set()
+        if len(keep := [upstream.name for upstream in tables if upstream.files]) > 1:
+            return f"{keep[1]}: files: {keep[0]!r} keeps files already, and only one may"
         for upstream in tables:
             where = f"{upstream.name}: "
             if not upstream.name or not upstream.name.isprintable():
@@ -133,6 +150,8 @@ class Upstream(Table, frozen=True, kw_only=True):
                 return where + 'api must be "chat" or "responses"'
             if upstream.background and upstream.api != "responses":
                 return where + 'background needs api = "responses"'
+            if upstream.max_tokens not in ("", "none", *MOST_FIELDS):
+                return where + f'max_tokens must be {", ".join(MOST_FIELDS)} or "none"'
             if not upstream.models or not all(upstream.models):
                 return where + 'models must name at least one model, such as ["llama3.2"]'
             if len(set(upstream.models)) < len(upstream.models):

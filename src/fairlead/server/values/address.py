@@ -10,6 +10,7 @@ from fairlead.server.values.value import Group
 _says = Group("Address")
 
 _BASE_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_NAME = re.compile(r"[a-z0-9.-]{1,253}|[0-9a-f:]{2,39}")
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::\d{1,5})?")
 
 
@@ -22,6 +23,16 @@ def _check_host(host: str) -> str:
 def _check_base_path(path: str) -> str:
     if path and not _BASE_PATH.fullmatch(path):
         return "it must begin with a slash and not end with one, such as /api"
+    return ""
+
+
+def _check_hosts(hosts: tuple[str, ...]) -> str:
+    for host in hosts:
+        if not _NAME.fullmatch(host):
+            return (
+                f"{host[:80]!r} is no host as clients name it; it must be such as chat.example.org "
+                "or 192.168.1.5 (small letters, no port)"
+            )
     return ""
 
 
@@ -50,5 +61,13 @@ CorsOrigins = Annotated[
     tuple[str, ...],
     _says(
         "Web pages that may call this server, such as https://app.example.", check=_check_origins
+    ),
+]
+Hosts = Annotated[
+    tuple[str, ...],
+    _says(
+        "On a loopback address without keys: further names under which this machine is called, also"
+        " by a proxy, such as chat.example.org. Whoever comes by another one is shown no chats.",
+        check=_check_hosts,
     ),
 ]

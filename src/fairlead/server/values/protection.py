@@ -38,4 +38,13 @@ MaxConnectionsEach = Annotated[
         le=10_000_000,
     ),
 ]
+MaxIdleEach = Annotated[
+    int,
+    _says(
+        "Of those, connections that wait for another request: the one that has waited longest is"
+        " closed; 0: no cap.",
+        ge=0,
+        le=10_000_000,
+    ),
+]
 HeadTimeout = Annotated[float, _says("How long the head of a request may take.", gt=0, **SECONDS)]

@@ -8,7 +8,7 @@ import apsw
 
 from fairlead.journal.log import Head, Term
 from fairlead.journal.position import Epoch
-from fairlead.ports.store import StreamInfo, StreamSpec
+from fairlead.ports.store import Lease, StreamInfo, StreamSpec
 
 _COLUMNS = (
     "num, id, owner, content_type, fingerprint, first_meta, meta, meta_version, "
@@ -57,6 +57,15 @@ class Row(NamedTuple):
             meta=self.first_meta if self.meta is None else self.meta,
             meta_version=self.meta_version,
             signal=self.signal,
+        )
+
+    def lease(self) -> Lease:
+        """The stream as its writer holds it."""
+        return Lease(
+            writer=self.writer or "",
+            spec=self.spec(),
+            meta=self.first_meta if self.meta is None else self.meta,
+            created=self.created,
         )
 
 

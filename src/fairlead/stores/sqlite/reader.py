@@ -10,7 +10,7 @@ import apsw
 
 from fairlead.errors import StoreCorrupt
 from fairlead.journal.log import Head
-from fairlead.ports.store import Batch, Page, StoreSize, StreamInfo
+from fairlead.ports.store import Batch, Leases, Page, StoreSize, StreamInfo
 from fairlead.primitives import sortable
 from fairlead.stores.common import bounded, parse_cursor, unknown_stream
 from fairlead.stores.sqlite import heads
@@ -101,6 +101,21 @@ class Reader:
                 row.info(self._head(db, row, len(self._unfolded(db, row)))) for row in found
             )
             return Page(items, sortable(found[-1].num) if more else None)
+
+    def leases(self, db: apsw.Connection, limit: int, but: str) -> Leases:
+        with _snapshot(db):
+            now = self._clock()
+            owners = db.execute("SELECT owner FROM owners WHERE until > ? ORDER BY owner", (now,))
+            living = tuple(owner for (owner,) in owners)
+            # In the words of the index ``streams_unfinished``: however many have ended.
+            found = heads.select(
+                db,
+                "WHERE NOT closed AND NOT deleted AND writer IS NOT NULL "
+                "AND writer IN (SELECT owner FROM owners WHERE until > ? AND owner != ?) "
+                "ORDER BY num DESC LIMIT ?",
+                (now, but, limit),
+            )
+            return Leases(living, tuple(row.lease() for row in found))
 
     def size(self, db: apsw.Connection) -> StoreSize:
         with self._snapshot(db):

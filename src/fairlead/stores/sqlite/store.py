@@ -26,6 +26,7 @@ from fairlead.ports.store import (
     Durability,
     Exists,
     Held,
+    Leases,
     Page,
     StoreSize,
     StreamInfo,
@@ -165,6 +166,10 @@ class SqliteStore:
 
     async def abandoned(self, limit: int = 100) -> list[str]:
         return await self._state().writer.run(partial(commands.abandoned, limit=limit))
+
+    async def leases(self, limit: int = 100, but: str = "") -> Leases:
+        state = self._state()
+        return await state.worker.run(partial(self._reader.leases, limit=limit, but=but))
 
     # -- writing
 

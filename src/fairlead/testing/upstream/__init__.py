@@ -2,7 +2,7 @@
 
 It speaks the OpenAI wire (``POST /v1/chat/completions`` and ``POST /v1/responses``, streamed and
 whole, those in the background with their cursor and ``cancel``, ``POST /v1/embeddings``, whose
-vectors are the bytes of a text's SHA-256, ``GET /v1/models``)
+vectors are the bytes of a text's SHA-256, ``/v1/files``, ``GET /v1/models``)
 and does what the test scripted, down to single bytes, resets and silence. It records what it was
 asked and tells at once when a client hangs up, so that tests wait for events and need no clock::
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 
@@ -185,6 +185,8 @@ class Answer:
     chunk_extra, delta_extra: unknown vendor fields for every chunk and every delta (and for the
         object and the message of a whole answer).
     model: None repeats the model asked for.
+    obeys: it writes no more tokens than the request's ``max_completion_tokens``, ``max_tokens`` or
+        ``max_output_tokens`` (of the first choice), and ends with ``length`` where that cuts it.
     stream: None does as the request says; False answers with JSON even where a stream was asked
         for; True streams unasked.
     content_type: of a streamed answer.
@@ -205,6 +207,7 @@ class Answer:
     chunk_extra: Mapping[str, Any] = field(default_factory=dict)
     delta_extra: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = None
+    obeys: bool = False
     stream: bool | None = None
     content_type: str = "text/event-stream; charset=utf-8"
     pace: Pace = Pace()
@@ -224,6 +227,21 @@ class Answer:
         if isinstance(self.reasoning, str):
             return split_tokens(self.reasoning)
         return tuple(self.reasoning)
+
+    def within(self, most: int) -> Answer:
+        """The answer as far as it obeys a request that allows so many tokens."""
+        reasoning, text = self.reasoning_tokens(), self.text_tokens()
+        calls = any(self.tool_calls)
+        if not self.obeys or len(reasoning) + len(text) + calls <= most:
+            return self
+        return replace(
+            self,
+            text="",
+            reasoning=reasoning[:most],
+            tokens=text[: max(0, most - len(reasoning))],
+            tool_calls=(),
+            finish_reason="length",
+        )
 
 
 @dataclass(frozen=True, slots=True)

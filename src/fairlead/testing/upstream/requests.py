@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
@@ -104,6 +105,15 @@ class ReceivedRequest:
         """Whether the body says ``"stream_options": {"include_usage": true}``."""
         options = self.json.get("stream_options") if isinstance(self.json, dict) else None
         return isinstance(options, dict) and options.get("include_usage") is True
+
+    @property
+    def most(self) -> int:
+        """How many tokens the body allows the answer."""
+        body = self.json if isinstance(self.json, dict) else {}
+        names = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+        return min(
+            (body[name] for name in names if type(body.get(name)) is int), default=sys.maxsize
+        )
 
     @property
     def model(self) -> str:

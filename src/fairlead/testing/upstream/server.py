@@ -10,7 +10,7 @@ from typing import Self, cast
 
 import msgspec
 
-from fairlead.testing.upstream import chat, http
+from fairlead.testing.upstream import chat, files, http
 from fairlead.testing.upstream.behaviours import Answer, Behaviour, Echo, Pace, Status, split_tokens
 from fairlead.testing.upstream.playback import Gate, Playback, Wheel
 from fairlead.testing.upstream.requests import Changes, Ending, ReceivedRequest
@@ -32,6 +32,7 @@ class ScriptedUpstream:
     open_connections, connections_made: connections open now, and all ever accepted.
     closed_by_client: connections that the client closed first.
     responses: those of ``POST /v1/responses`` that are kept, by id.
+    files: those that were uploaded to ``/v1/files``, by id.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class ScriptedUpstream:
         self.connections_made = 0
         self.closed_by_client = 0
         self.responses: dict[str, Run] = {}
+        self.files: dict[str, files.StoredFile] = {}
         self._host = host
         self._port = port
         self._models = models
@@ -212,6 +214,8 @@ class ScriptedUpstream:
                 if not isinstance(request.json, dict):
                     return Status(400)
                 return self._respond(request, self._scripted(request))
+            case _, path if path == "/v1/files" or path.startswith("/v1/files/"):
+                return files.answer(self.files, request, path.split("/")[3:])
             case method, path if path.startswith("/v1/responses/"):
                 return self._of_response(method, path.split("/")[3:], request)
             case _:
@@ -230,7 +234,7 @@ class ScriptedUpstream:
             behaviour = Answer(tokens=tokens, pace=behaviour.pace, wire=behaviour.wire)
         if not isinstance(behaviour, Answer):
             return behaviour
-        run = Run(behaviour, request)
+        run = Run(behaviour.within(request.most), request)
         if run.background:
             if request.json.get("store") is False:
                 return Status(400, "Background mode requires store=true.")

@@ -82,6 +82,7 @@ def play(
         case Reading(run=run, after=after):
             return _read(run, after, chunkable)
         case Answer():
+            behaviour = behaviour.within(request.most)
             streams = request.asks_stream if behaviour.stream is None else behaviour.stream
             if streams:
                 return _stream(behaviour, request, chunkable)
