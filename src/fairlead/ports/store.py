@@ -161,6 +161,13 @@ class Commits:
         self.seconds += seconds
         self.counts[bisect_left(COMMIT_BOUNDS, seconds)] += 1
 
+    def __add__(self, other: Commits) -> Commits:
+        """Those of both."""
+        both = Commits()
+        both.seconds = self.seconds + other.seconds
+        both.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
+        return both
+
     def cumulated(self) -> list[tuple[float, int]]:
         """How many took no longer than each bound, the last of which is infinity."""
         return list(zip((*COMMIT_BOUNDS, float("inf")), accumulate(self.counts), strict=True))
@@ -237,9 +244,10 @@ class Store(Protocol):
         """Append ``records`` at offset ``at``, closing the stream with the last one if asked
         (which ends the lease, too).
 
-        Returns at once; appends are committed in the order of the calls. The future's outcome is
-        known only when it is durable, and readers see the records no earlier. The call may be
-        repeated as it was when the outcome is unknown. Rules: :func:`fairlead.journal.log.append`.
+        Returns at once; appends to a stream are committed in the order of the calls. The future's
+        outcome is known only when it is durable, and readers see the records no earlier. The call
+        may be repeated as it was when the outcome is unknown. Rules:
+        :func:`fairlead.journal.log.append`.
         """
         ...
 

@@ -104,6 +104,7 @@ def acquire(journal: Journal, id: str, owner: str) -> Acquired | Held:
         raise not_joined(owner)
     if row.writer and row.writer != owner and journal.alive(row.writer):
         return Held(row.writer)
+    journal.seize(row)
     log = journal.log(id)
     head, epoch = rules.acquire(log.head(), epoch_suffix(journal.entropy))
     journal.adopt(log, epoch, head, owner)
@@ -113,6 +114,7 @@ def acquire(journal: Journal, id: str, owner: str) -> Acquired | Held:
 def release(journal: Journal, id: str, epoch: Epoch) -> None:
     row = existing(journal, id)
     if journal.log(id).epoch == epoch:
+        journal.seize(row)
         journal.db.execute("UPDATE streams SET writer = '' WHERE num = ?", (row.num,))
         journal.evict(id)
 
@@ -171,6 +173,7 @@ def touch(journal: Journal, id: str) -> None:
 
 def delete(journal: Journal, id: str) -> None:
     row = existing(journal, id)
+    journal.seize(row)
     journal.forget(id)
     _remove_parts(journal, row.num)
     # The tombstone keeps the id and nothing else.

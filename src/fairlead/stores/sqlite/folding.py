@@ -6,11 +6,19 @@ already is left out, so that two processes may fold the same tick.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import apsw
 
 from fairlead.errors import StoreCorrupt
 from fairlead.stores.sqlite.connection import rows
-from fairlead.stores.sqlite.ticks import decode_records, decode_tick, encode_records, extend
+from fairlead.stores.sqlite.ticks import (
+    Entry,
+    decode_records,
+    decode_tick,
+    encode_records,
+    extend,
+)
 
 #: Segments have about this many bytes at most, or one record.
 SEGMENT_BYTES = 256 * 1024
@@ -94,6 +102,26 @@ def fold_stream(db: apsw.Connection, id: str, num: int, others: list[int], now: 
             entry = decode_tick(data).get(id)
             if entry is not None:
                 fold(db, num, entry[0], entry[1], now)
+
+
+def fold_notes(
+    db: apsw.Connection, num: int, notes: Iterable[Entry], now: float, *, stale: bool = False
+) -> None:
+    """Fold what slates hold of one stream. Of a ``stale`` slate the database may lack what came
+    before; that is lost, and so is what follows it."""
+    row = db.execute("SELECT tail FROM streams WHERE num = ? AND NOT deleted", (num,)).fetchone()
+    if row is None:
+        return
+    tail: int = row[0]
+    records: list[bytes] = []
+    for at, more in notes:
+        try:
+            extend(records, tail, at, more)
+        except ValueError as error:
+            if stale:
+                break
+            raise StoreCorrupt(f"{db.filename}: stream {num}: {error}") from error
+    fold(db, num, tail, records, now)
 
 
 def sweep(db: apsw.Connection, writer: int, upto: int) -> None:

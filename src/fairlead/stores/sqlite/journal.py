@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import apsw
@@ -20,11 +21,19 @@ from fairlead.ports.store import Appended, AppendOutcome
 from fairlead.stores.common import unknown_stream
 from fairlead.stores.sqlite import heads
 from fairlead.stores.sqlite.connection import roll_back, rows, value
-from fairlead.stores.sqlite.folding import fold, fold_stream, fold_writer, pack, sweep
+from fairlead.stores.sqlite.folding import (
+    fold,
+    fold_notes,
+    fold_stream,
+    fold_writer,
+    pack,
+    sweep,
+)
 from fairlead.stores.sqlite.heads import Row
 from fairlead.stores.sqlite.locks import Life, Locks
 from fairlead.stores.sqlite.news import News
 from fairlead.stores.sqlite.schema import prepare_journal
+from fairlead.stores.sqlite.slates import Slates
 from fairlead.stores.sqlite.ticks import Entry, decode_ids, encode_ids, encode_tick
 
 #: Seconds after which a stream's records leave the ticks.
@@ -37,6 +46,10 @@ FOLD_AT_ONCE = 64
 PACK_AFTER = 32
 
 
+def _newest(terms: tuple[Term, ...]) -> Epoch | None:
+    return terms[-1].epoch if terms else None
+
+
 class Log:
     """What is known of a stream that is written here."""
 
@@ -47,7 +60,7 @@ class Log:
         self.id = row.id
         self.owner = row.writer
         self.terms = terms
-        self.epoch: Epoch | None = terms[-1].epoch if terms else None
+        self.epoch = _newest(terms)
         self.first = row.first
         self.tail = row.tail
         self.closed = bool(row.closed)
@@ -80,11 +93,13 @@ class Journal:
         self,
         db: apsw.Connection,
         locks: Locks,
+        slates: Slates,
         clock: Callable[[], float],
         entropy: Callable[[int], bytes],
     ) -> None:
         self.db = db
         self.locks = locks
+        self.slates = slates
         self.clock = clock
         self.entropy = entropy
         self.logs: dict[str, Log] = {}
@@ -95,6 +110,7 @@ class Journal:
         self.packable: dict[int, None] = {}
         self._name = entropy(16).hex()
         self._number = 0
+        self._slates_made = 0
         #: Of the last transaction.
         self.known_version = -1
         self._seq = 0
@@ -103,6 +119,9 @@ class Journal:
         self._closing: list[Log] = []
         self._evicted: list[str] = []
         self._folded: list[str] = []
+        self._buried: list[str] = []
+        # Streams with records that nobody was shown yet.
+        self._unshown: dict[str, None] = {}
         self.changed: dict[str, None] = {}
         self.news = News()
 
@@ -115,6 +134,8 @@ class Journal:
         try:
             self.db.execute("INSERT INTO writers (name) VALUES (?)", (self._name,))
             self._number = self.db.last_insert_rowid()
+            # What belongs to nobody was folded by somebody who could not remove it.
+            self.slates.remove_all_but([n for (n,) in rows(self.db, "SELECT name FROM writers")])
             self.fold_dead()
             self.commit()
         except BaseException:
@@ -136,6 +157,7 @@ class Journal:
                     self.leave(owner)
             fold_writer(self.db, self._number, self.clock())
             self.db.execute("DELETE FROM writers WHERE num = ?", (self._number,))
+            self._buried.append(self._name)
             self.commit()
         except BaseException:
             self.abandon()
@@ -207,6 +229,10 @@ class Journal:
         self.db.execute("COMMIT")
         self._seq = seq
         self._note(seq)
+        if self._buried:
+            # All that they held is in the file now. What cannot be removed harms nobody.
+            with suppress(OSError):
+                self.slates.remove(self._buried)
         news = self.news
         self._clear()
         return news
@@ -250,7 +276,8 @@ class Journal:
             stretch.bytes += size
             self.unfolded_bytes += size
             if log.told and id not in changed:
-                records_of.append((id, None, at, records))
+                if id in self._unshown:
+                    records_of.append((id, None, at, records))
             else:
                 records_of.append((id, log.head(), at, records))
                 log.told = True
@@ -265,6 +292,13 @@ class Journal:
             self._evicted.append(log.id)
         for id in self._evicted:
             logs.pop(id, None)
+        for id in self._unshown:
+            ours = logs.get(id)
+            # Whose owner is ours is written here until we say, or are made to see, otherwise.
+            if ours is None or ours.epoch is None or not ours.owner:
+                continue
+            if self.locks.holds(ours.owner):
+                self.news.ready.append((id, ours.num, ours.epoch, ours.tail))
 
     def _drop_unfolded(self, id: str) -> None:
         stretch = self.unfolded.pop(id, None)
@@ -281,6 +315,8 @@ class Journal:
                     self.logs[id].tail = at
             for id in self.changed:
                 self.logs.pop(id, None)
+            for slate in self.news.slates:
+                slate.remove()
             self._clear()
 
     def _clear(self) -> None:
@@ -288,6 +324,8 @@ class Journal:
         self._closing = []
         self._evicted = []
         self._folded = []
+        self._buried = []
+        self._unshown = {}
         self.changed = {}
         self.news = News()
 
@@ -306,6 +344,8 @@ class Journal:
         others = self.others()
         if others:
             fold_stream(self.db, id, row.num, others, now)
+            self.slates.refresh()
+            fold_notes(self.db, row.num, self.slates.notes(row.num), now)
             folded = True
         if folded:
             found = heads.find(self.db, id)
@@ -326,12 +366,41 @@ class Journal:
             )
         ]
 
+    def new_slate(self) -> None:
+        """Another slate for this process; it comes with the news."""
+        self._slates_made += 1
+        slate = self.slates.make(self._name, self._slates_made)
+        self.news.slates.append(slate)
+
+    def seize(self, row: Row) -> None:
+        """Before a log is written here that another process may be writing without asking the file:
+        have that process ask again. What it has shown until now is found by :meth:`load`."""
+        owner = row.writer
+        if (
+            owner
+            and not row.closed
+            and not self.locks.holds(owner)
+            and self.locks.life(owner) is not Life.DEAD
+        ):
+            self.slates.seal(but=self._name)
+
     def append(
-        self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], close: bool
+        self,
+        id: str,
+        epoch: Epoch,
+        at: int,
+        records: Sequence[bytes],
+        close: bool,
+        *,
+        shown: bool = False,
     ) -> AppendOutcome:
-        """Judge and take in an append. Raises NotFound."""
+        """Judge and take in an append; ``shown`` if readers here know it from a slate. Raises
+        NotFound."""
         log = self.logs.get(id)
         if log is None:
+            row = heads.find(self.db, id)
+            if row is not None and _newest(heads.terms(self.db, row.num)) == epoch:
+                self.seize(row)
             log = self.load(id)
             if log.epoch == epoch:
                 self.logs[id] = log
@@ -347,6 +416,8 @@ class Journal:
             at = log.tail  # also when all of it was there already, and only the end is new
             close = close and not log.closed
         if records or close:
+            if not shown:
+                self._unshown[id] = None
             entry = self._entries.get(id)
             if entry is None:
                 self._entries[id] = (at, list(records))
@@ -416,10 +487,20 @@ class Journal:
         for num, name in rows(
             self.db, "SELECT num, name FROM writers WHERE num <> ?", (self._number,)
         ):
-            if self.locks.life(name) is not Life.ALIVE:
-                fold_writer(self.db, num, self.clock())
-                self.db.execute("DELETE FROM writers WHERE num = ?", (num,))
-                self.locks.bury(name)
+            life = self.locks.life(name)
+            if life is Life.ALIVE:
+                continue
+            if life is Life.UNKNOWN:
+                # Should it live after all, it must notice.
+                self.slates.seal(of=name)
+            self.slates.refresh()
+            fold_writer(self.db, num, self.clock())
+            for file in self.slates.of(name):
+                for stream, notes in file.notes.items():
+                    fold_notes(self.db, stream, notes, self.clock(), stale=file.stale)
+            self.db.execute("DELETE FROM writers WHERE num = ?", (num,))
+            self.locks.bury(name)
+            self._buried.append(name)
 
     def next_fold(self) -> float | None:
         """When something is to be folded or packed, by the monotonic clock."""

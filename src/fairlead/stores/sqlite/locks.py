@@ -46,12 +46,12 @@ class Locks:
     """The locks of one store, files in ``directory``; names may be any text."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
         self._held: dict[str, int] = {}
 
     def _path(self, name: str) -> Path:
         # Hashed: a name may hold what no file name may.
-        return self._directory / f"{derived_id(name, 'lock')}.lock"
+        return self.directory / f"{derived_id(name, 'lock')}.lock"
 
     def hold(self, name: str) -> None:
         """Take the lock of ``name``, unless it is ours already.
@@ -60,7 +60,7 @@ class Locks:
         """
         if name in self._held:
             return
-        self._directory.mkdir(exist_ok=True)
+        self.directory.mkdir(exist_ok=True)
         path = self._path(name)
         deadline = time.monotonic() + _PATIENCE
         while True:

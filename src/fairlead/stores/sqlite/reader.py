@@ -16,14 +16,16 @@ from fairlead.stores.common import bounded, parse_cursor, unknown_stream
 from fairlead.stores.sqlite import heads
 from fairlead.stores.sqlite.connection import value
 from fairlead.stores.sqlite.heads import Row
+from fairlead.stores.sqlite.slates import Slates
 from fairlead.stores.sqlite.ticks import Entry, decode_records, decode_tick, extend
 
 
 class Reader:
     """Knows how to find a stream's records, folded or not."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], slates: Slates) -> None:
         self._clock = clock
+        self._slates = slates
         # Ticks never change, so those decoded once stay right; what has been folded meanwhile is
         # left out by the row's tail.
         self._ticks: dict[int, dict[str, Entry]] = {}
@@ -31,14 +33,15 @@ class Reader:
     def rest(self) -> None:
         """Nobody has read for a while: free what is kept."""
         self._ticks.clear()
+        self._slates.close()
 
     def info(self, db: apsw.Connection, id: str) -> StreamInfo:
-        with _snapshot(db):
+        with self._snapshot(db):
             row = self._row(db, id)
             return row.info(self._head(db, row, len(self._unfolded(db, row))))
 
     def read(self, db: apsw.Connection, id: str, offset: int, max_bytes: int) -> Batch:
-        with _snapshot(db):
+        with self._snapshot(db):
             row = self._row(db, id)
             unfolded = self._unfolded(db, row)
             head = self._head(db, row, len(unfolded))
@@ -78,7 +81,7 @@ class Reader:
 
     def page(self, db: apsw.Connection, owner: str | None, cursor: str | None, limit: int) -> Page:
         before = parse_cursor(cursor)
-        with _snapshot(db):
+        with self._snapshot(db):
             conditions = ["NOT deleted"]
             bindings: list[object] = []
             if owner is not None:
@@ -115,20 +118,25 @@ class Reader:
             return Leases(living, tuple(row.lease() for row in found))
 
     def size(self, db: apsw.Connection) -> StoreSize:
-        with _snapshot(db):
+        with self._snapshot(db):
             streams, records, record_bytes = db.execute(
                 "SELECT count(*), ifnull(sum(tail - first), 0), ifnull(sum(bytes), 0) "
                 "FROM streams WHERE NOT deleted"
             ).get
             self._refresh(db)
-            waiting = {id for tick in self._ticks.values() for id in tick}
-            for id in waiting:
+            waiting: dict[int, Row] = {}
+            for id in {id for tick in self._ticks.values() for id in tick}:
                 row = heads.find(db, id)
-                if row is not None and not row.deleted:
+                if row is not None:
+                    waiting[row.num] = row
+            for num in self._slates.streams() - waiting.keys():
+                waiting |= {row.num: row for row in heads.select(db, "WHERE num = ?", (num,))}
+            for row in waiting.values():
+                if not row.deleted:
                     unfolded = self._unfolded(db, row)
                     records += len(unfolded)
                     record_bytes += sum(map(len, unfolded))
-        disk = 0
+        disk = self._slates.bytes()
         for suffix in ("", "-wal", "-shm"):
             try:
                 disk += os.stat(db.filename + suffix).st_size
@@ -148,22 +156,25 @@ class Reader:
         return Head(heads.terms(db, row.num), row.first, row.tail + unfolded, bool(row.closed))
 
     def _unfolded(self, db: apsw.Connection, row: Row) -> list[bytes]:
-        """The stream's records that are still in ticks only: those from ``row.tail`` on."""
+        """The stream's records that are not folded yet: those from ``row.tail`` on."""
         records: list[bytes] = []
         if row.closed:
             return records
         self._refresh(db)
-        for tick in self._ticks.values():
-            entry = tick.get(row.id)
-            if entry is not None and entry[0] + len(entry[1]) > row.tail:
-                at, more = entry
-                if at < row.tail:
-                    at, more = row.tail, more[row.tail - at :]
-                try:
-                    extend(records, row.tail, at, more)
-                except ValueError as error:
-                    raise StoreCorrupt(f"{db.filename}: stream {row.id!r}: {error}") from error
+        entries = [tick[row.id] for tick in self._ticks.values() if row.id in tick]
+        for at, more in (*entries, *self._slates.notes(row.num)):
+            try:
+                extend(records, row.tail, at, more)
+            except ValueError as error:
+                raise StoreCorrupt(f"{db.filename}: stream {row.id!r}: {error}") from error
         return records
+
+    @contextmanager
+    def _snapshot(self, db: apsw.Connection) -> Generator[None]:
+        """As below, and of the slates. These first: what is moved meanwhile is in the file then."""
+        self._slates.refresh()
+        with _snapshot(db):
+            yield
 
     def _refresh(self, db: apsw.Connection) -> None:
         """Decode the ticks that came since, drop those that are gone."""

@@ -10,7 +10,7 @@ from fairlead.errors import Misconfigured
 
 #: Marks the file as ours ("Fair"), for this program and for file(1).
 APPLICATION_ID = 0x46616972
-VERSION = 1
+VERSION = 2
 
 # streams.tail, bytes and touched cover folded records only. streams.writer: the owner of the newest
 #   epoch; empty once released; NULL before the first.
@@ -89,6 +89,11 @@ CREATE TABLE presence (
 """
 
 
+#: From 1 on the tables are the same; since 2 the newest records may stand on slates, which whoever
+#: does not know of them would leave behind.
+_STEPS = {1: "SELECT 1"}
+
+
 def prepare(
     db: apsw.Connection,
     tables: str,
@@ -129,4 +134,4 @@ def prepare(
 
 def prepare_journal(db: apsw.Connection) -> None:
     """As :func:`prepare`, for the journal."""
-    prepare(db, _TABLES, APPLICATION_ID, VERSION)
+    prepare(db, _TABLES, APPLICATION_ID, VERSION, _STEPS)

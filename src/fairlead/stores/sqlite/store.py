@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,6 +17,7 @@ from fairlead.journal.position import Epoch
 from fairlead.journal.retention import Retention
 from fairlead.ports.store import (
     Acquired,
+    Appended,
     AppendOutcome,
     Batch,
     Commits,
@@ -33,6 +35,7 @@ from fairlead.ports.store import (
 )
 from fairlead.stores.common import Promise, check_creation, store_closed
 from fairlead.stores.sqlite import commands
+from fairlead.stores.sqlite.ahead import ALL, Ahead, Append
 from fairlead.stores.sqlite.checkpoint import Checkpointer
 from fairlead.stores.sqlite.connection import connect, in_our_words
 from fairlead.stores.sqlite.following import Follower
@@ -41,6 +44,7 @@ from fairlead.stores.sqlite.journal import Journal
 from fairlead.stores.sqlite.locks import Locks
 from fairlead.stores.sqlite.news import News
 from fairlead.stores.sqlite.reader import Reader
+from fairlead.stores.sqlite.slates import Slates
 from fairlead.stores.sqlite.worker import Settled, Worker, settle
 from fairlead.stores.sqlite.writer import Told, Writer
 from fairlead.stores.subscriptions import SignalHub, Wakes
@@ -65,8 +69,8 @@ class SqliteStore:
     """A :class:`~fairlead.ports.store.Store` in the SQLite file at ``path``.
 
     Any number of processes of one machine may have the file open. Beside it there is a directory
-    ``owners`` of lock files, which tell that a process lives. ``durability`` is ``PROCESS`` or
-    ``POWER``; :class:`~fairlead.errors.Misconfigured` otherwise.
+    ``owners`` of lock files, which tell that a process lives, and of slates. ``durability`` is
+    ``PROCESS`` or ``POWER``; :class:`~fairlead.errors.Misconfigured` otherwise.
     """
 
     def __init__(
@@ -86,9 +90,11 @@ class SqliteStore:
         self._clock = clock
         self._entropy = entropy
         self._commits = Commits()
+        self._writes = Commits()
         self._hot = HotStreams()
         self._wakes = Wakes(self._unwatched)
         self._signals = SignalHub()
+        self._ahead: Ahead | None = None
         self._open: _Open | None = None
 
     async def open(self) -> None:
@@ -98,10 +104,21 @@ class SqliteStore:
         locks = Locks(self._path.parent / "owners")
         journal, follower, reading = await loop.run_in_executor(None, self._connect, locks)
         checkpointer = Checkpointer(self._path, self.durability, journal.db)
-        reader = self._reader = Reader(self._clock)
+        # Slates rest on what Linux promises of appending to a file.
+        if self.durability is Durability.PROCESS and sys.platform == "linux":
+            self._ahead = Ahead(self._show, self._ask_for_slate, self._writes)
+        reader = self._reader = Reader(self._clock, Slates(locks.directory))
         self._open = _Open(
             loop,
-            Writer(self._path, journal, follower, checkpointer, self._commits, self._deliver),
+            Writer(
+                self._path,
+                journal,
+                follower,
+                checkpointer,
+                self._commits,
+                self._deliver,
+                self._ahead,
+            ),
             Worker("fairlead-reader", self._path, reading, reader.rest),
             locks,
         )
@@ -113,7 +130,8 @@ class SqliteStore:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             writing = connect(self._path, self.durability)
             try:
-                journal = Journal(writing, locks, self._clock, self._entropy)
+                slates = Slates(locks.directory)
+                journal = Journal(writing, locks, slates, self._clock, self._entropy)
                 journal.open()
                 follower = Follower(writing, journal.number, self._hot)
                 follower.start()
@@ -128,6 +146,7 @@ class SqliteStore:
         if state is None:
             return
         await state.worker.close()
+        self._reader.rest()
         await state.writer.close()
         await state.loop.run_in_executor(None, state.locks.free_all)
         self._hot.clear()
@@ -143,7 +162,7 @@ class SqliteStore:
         await self._state().writer.run(partial(commands.join, owner=owner, ttl=ttl))
 
     async def leave(self, owner: str) -> None:
-        await self._state().writer.run(partial(commands.leave, owner=owner))
+        await self._state().writer.run(partial(commands.leave, owner=owner), ALL)
 
     async def abandoned(self, limit: int = 100) -> list[str]:
         return await self._state().writer.run(partial(commands.abandoned, limit=limit))
@@ -163,10 +182,10 @@ class SqliteStore:
         )
 
     async def acquire(self, id: str, owner: str) -> Acquired | Held:
-        return await self._state().writer.run(partial(commands.acquire, id=id, owner=owner))
+        return await self._state().writer.run(partial(commands.acquire, id=id, owner=owner), id)
 
     async def release(self, id: str, epoch: Epoch) -> None:
-        await self._state().writer.run(partial(commands.release, id=id, epoch=epoch))
+        await self._state().writer.run(partial(commands.release, id=id, epoch=epoch), id)
 
     def append(
         self, id: str, epoch: Epoch, at: int, records: Sequence[bytes], *, close: bool = False
@@ -191,7 +210,18 @@ class SqliteStore:
         # Joining also refuses what is not bytes, here, where the mistake was made.
         state.writer.append((id, epoch, at, records, close, told, len(b"".join(records))))
 
-    def _deliver(self, settled: Settled, told: Told, news: News) -> None:
+    def _show(self, turn: list[Append]) -> None:
+        """After appends were noted on a slate: as after a commit."""
+        for id, _, at, records, _, _, _ in turn:
+            self._hot.extend(id, None, at, list(records))
+        for _, _, at, records, _, tell, _ in turn:
+            tell(Appended(at + len(records)))
+        self._wakes.wake(dict.fromkeys([item[0] for item in turn]))
+
+    def _ask_for_slate(self) -> asyncio.Future[None] | None:
+        return None if self._open is None else self._open.writer.run(Journal.new_slate)
+
+    def _deliver(self, settled: Settled, told: Told, news: News, done: list[str]) -> None:
         """After a commit: readers can see it, writers know of it, watchers are woken."""
         hot = self._hot
         for id in news.written:
@@ -202,6 +232,8 @@ class SqliteStore:
             hot.stop_writing(id)
         for id in hot.ids() if news.anything else news.gone:
             hot.forget(id)
+        if self._ahead is not None:
+            self._follow_up(self._ahead, news, done)
         settle(settled)
         for tell, outcome in told:
             tell(outcome)
@@ -215,6 +247,17 @@ class SqliteStore:
                 hot.drop(id)
         for owner, id, name in news.signals:
             self._signals.send(owner, id, name)
+
+    def _follow_up(self, ahead: Ahead, news: News, done: list[str]) -> None:
+        """What may be shown ahead of the database after a commit."""
+        for id in (*news.left, *(self._hot.ids() if news.anything else news.gone)):
+            ahead.drop(id)
+        ahead.done(done)
+        for slate in news.slates:
+            ahead.come(slate)
+        for id, num, epoch, tail in news.ready:
+            if self._hot.knows(id):
+                ahead.ready(id, num, epoch, tail)
 
     # -- reading
 
@@ -282,7 +325,7 @@ class SqliteStore:
         )
 
     async def delete(self, id: str) -> None:
-        await self._state().writer.run(partial(commands.delete, id=id))
+        await self._state().writer.run(partial(commands.delete, id=id), id)
 
     async def expire(self, retention: Retention) -> int:
         writer = self._state().writer
@@ -297,7 +340,7 @@ class SqliteStore:
         return count
 
     def commits(self) -> Commits | None:
-        return self._commits
+        return self._commits + self._writes
 
     async def size(self) -> StoreSize:
         state = self._state()
