@@ -164,6 +164,7 @@ async def test_an_open_server_has_an_operator_under_its_own_name_alone(
     seen = await drive("operator.named", url)
     assert "Operator" in seen["own"]
     assert f"{url}/#/operator" in seen["said"]
+    assert "“hosts”" in seen["listed"]
     assert seen["status"] == 404
     assert seen["text"] == "Yes."
 

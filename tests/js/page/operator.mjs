@@ -206,9 +206,12 @@ export async function named({ visit, url }) {
   const said = await page.locator("main").innerText();
   const status = await page.evaluate(async () => (await fetch("/admin/keys")).status);
   await page.goto(`${foreign}/#/`);
+  const note = page.getByText("conversations are listed");
+  await note.waitFor();
+  const listed = await note.innerText();
   await v.ask("Still a chat?");
   await v.ended();
-  return { own, said, status, text: await v.text() };
+  return { own, said, status, listed, text: await v.text() };
 }
 
 /** It looks by itself while it is looked at, and not otherwise; and again when the line is back. */

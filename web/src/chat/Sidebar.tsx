@@ -36,7 +36,9 @@ export function Sidebar({ list, conversation, open, onClose, onSignOut, me }: Pr
       return false;
     }
   };
-  const problem = refused ?? list.error;
+  // A server without keys lists conversations to its own machine alone: no fault of anybody's.
+  const guest = list.error?.code === "forbidden";
+  const problem = refused ?? (guest ? null : list.error);
   const consumer = me.by ? (me.consumer ?? "") : "";
   return (
     <>
@@ -92,9 +94,9 @@ export function Sidebar({ list, conversation, open, onClose, onSignOut, me }: Pr
               </ul>
             </section>
           ))}
-          {list.items.length === 0 && !list.error && (
+          {list.items.length === 0 && (guest || !list.error) && (
             <p className="px-3 py-2 text-sm text-soft">
-              {list.search ? words.nothingFound : words.noConversations}
+              {guest ? words.notListed : list.search ? words.nothingFound : words.noConversations}
             </p>
           )}
           {list.more && (

@@ -6,6 +6,8 @@ export const en = {
   searchConversations: "Search conversations",
   nothingFound: "Nothing found.",
   noConversations: "Your conversations appear here.",
+  notListed:
+    "You can ask; conversations are listed on the server’s own machine alone. Its operator can name this address in “hosts”, or give you a key.",
   more: "Older conversations",
   rename: "Rename",
   renameOf: (title: string) => `Rename “${title}”`,

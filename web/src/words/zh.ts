@@ -8,6 +8,8 @@ export const zh: Words = {
   searchConversations: "搜索对话",
   nothingFound: "没有找到。",
   noConversations: "你的对话会显示在这里。",
+  notListed:
+    "你可以提问；对话列表只在服务器本机上显示。运行者可以把此地址写入 hosts 设置，或给你一个密钥。",
   more: "更早的对话",
   rename: "重命名",
   renameOf: (title) => `重命名“${title}”`,
