@@ -216,9 +216,7 @@ class OpenAICompatibleProvider:
     async def _try(self, question: Question) -> tuple[Answer | None, list[Event]]:
         """An answer and its first events; None for one that has been read as a whole."""
         first_token_by = asyncio.get_running_loop().time() + self._config.first_token_timeout
-        response = await self._post(
-            self._address, question.body, question.headers, first_token_by
-        )
+        response = await self._post(self._address, question.body, question.headers, first_token_by)
         self._responses.add(response)
         answer: Answer | None = None
         try:
