@@ -298,8 +298,8 @@ async def test_a_reader_that_stalls_is_cut_and_goes_on_exactly(
         with socket.socket() as stalled:
             stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             stalled.connect(("127.0.0.1", server.port))
-            request = f"GET /streams/{stream} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {coding}\r\n"
-            stalled.sendall(f"{request}\r\n".encode())
+            headers = f"Host: localhost\r\nAccept-Encoding: {coding}\r\n"
+            stalled.sendall(f"GET /streams/{stream} HTTP/1.1\r\n{headers}\r\n".encode())
             await server.wait_log(lambda line: line["event"] == "reader_cut")
             received = await asyncio.to_thread(all_of, stalled)
         head, _, body = received.partition(b"\r\n\r\n")
