@@ -215,6 +215,35 @@ async def test_after_a_loss_of_power_what_nothing_leads_to_is_dropped(tmp_path: 
     assert rest == [record("s", n) for n in range(len(rest))]
 
 
+def test_of_what_goes_on_while_it_is_read_nothing_in_the_midst_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writing = Slates(tmp_path)
+    one, two = writing.make("writer", 1), writing.make("writer", 2)
+    assert one.write([(1, 0, [b"a"])])
+    refresh, files = SlateFile.refresh, []
+
+    def slowly(file: SlateFile) -> None:
+        refresh(file)
+        files.append(file)
+        if len(files) == 1:
+            # The writer fills its slate, and begins the next, before the other one is read.
+            assert one.write([(1, 1, [b"b"])])
+            assert two.write([(1, 2, [b"c"])])
+
+    monkeypatch.setattr(SlateFile, "refresh", slowly)
+    reading = Slates(tmp_path)
+    found: list[list[tuple[int, list[bytes]]]] = []
+    for _ in range(2):
+        reading.refresh()
+        found.append(list(reading.notes(1)))
+    whole = [(0, [b"a"]), (1, [b"b"]), (2, [b"c"])]
+    assert found == [whole[: len(found[0])], whole]
+    for slate in (one, two):
+        slate.close()
+    reading.close()
+
+
 def test_nothing_counts_behind_a_seal(tmp_path: Path) -> None:
     theirs = Slates(tmp_path)
     slate = theirs.make("w", 1)

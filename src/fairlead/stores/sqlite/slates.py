@@ -183,7 +183,9 @@ class Slates:
         there = self._names()
         for name in [name for name in self._files if name not in there]:
             self._files.pop(name).close()
-        for name in there:
+        # The newest first: a writer begins one when it has written all of the one before, so that
+        # of what goes on meanwhile the end may be missing, and nothing in the midst.
+        for name in reversed(there):
             file = self._files.get(name)
             if file is None:
                 try:
@@ -192,6 +194,7 @@ class Slates:
                     continue  # all of it was moved just now
                 self._files[name] = file
             file.refresh()
+        self._files = {name: self._files[name] for name in there if name in self._files}
 
     def _names(self) -> list[str]:
         try:
