@@ -77,7 +77,7 @@ class Stalled:
             (b":method", b"POST"),
             (b":scheme", b"http"),
             (b":path", _PROCEDURE.encode()),
-            (b":authority", b"x"),
+            (b":authority", b"localhost"),
             (b"content-type", b"application/grpc+proto"),
             (b"te", b"trailers"),
         )

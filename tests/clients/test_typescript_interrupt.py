@@ -65,7 +65,8 @@ async def test_where_no_websocket_gets_through_it_is_the_same_act(
 ) -> None:
     """What has been done over HTTP, a WebSocket finds done."""
     upstream.script(Answer(tokens=TOKENS, pace=GATED), Answer(tokens=("Four ", "five")))
-    async with serve("--base-path", "/api") as server:
+    # Without it only who comes through nginx may see what was asked through it.
+    async with serve("--base-path", "/api", "--hosts", "127.0.0.1") as server:
         nginx = Nginx(tmp_path, server.port)
         spoil(nginx, sockets=False)
         async with (

@@ -29,10 +29,8 @@ def shown() -> list[int]:
 
 
 @pytest.fixture
-def slates(tmp_path: Path) -> Iterator[Slates]:
-    slates = Slates(tmp_path)
-    yield slates
-    slates.close()
+def slates(tmp_path: Path) -> Slates:
+    return Slates(tmp_path)
 
 
 @pytest.fixture
@@ -79,6 +77,16 @@ def test_streams_go_on_with_the_next_slate(ahead: Ahead, slates: Slates, shown: 
     assert ahead.take(append(6))
     assert ahead.write() == []
     assert shown == [5, 6]
+
+
+def test_a_slate_that_comes_when_nothing_is_written_is_not_kept(
+    ahead: Ahead, slates: Slates, tmp_path: Path
+) -> None:
+    ahead.hold("s")
+    ahead.come(slates.make("w", 2))
+    assert ahead.write() == []
+    assert len(list(tmp_path.iterdir())) == 1
+    assert ahead.moving() == []
 
 
 def test_after_a_seal_the_next_slate_begins_with_nothing(

@@ -166,7 +166,6 @@ async def test_a_write_that_was_cut_short_is_passed_over(
         beside = Slates(tmp_path / "owners")
         beside.refresh()
         beside.seal(but="another")
-        beside.close()
     assert await opened(tmp_path) == [record("s", n) for n in range(9)]
     assert slates(tmp_path) == []
 
@@ -241,7 +240,6 @@ def test_of_what_goes_on_while_it_is_read_nothing_in_the_midst_is_missing(
     assert found == [whole[: len(found[0])], whole]
     for slate in (one, two):
         slate.close()
-    reading.close()
 
 
 def test_nothing_counts_behind_a_seal(tmp_path: Path) -> None:
@@ -259,9 +257,7 @@ def test_nothing_counts_behind_a_seal(tmp_path: Path) -> None:
     file.refresh()
     assert file.sealed
     assert file.notes == {1: [(0, [b"a"])]}
-    file.close()
     slate.remove()
-    theirs.close()
 
 
 @pytest.fixture

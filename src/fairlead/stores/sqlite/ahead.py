@@ -127,8 +127,9 @@ class Ahead:
         self._asked = False
 
     def come(self, slate: Slate) -> None:
-        """What was asked for."""
-        if self._closed:
+        """What was asked for. Where nothing is written by now it is asked for again: at rest there
+        is one slate, or none."""
+        if self._closed or (self._slate is not None and not self._streams):
             slate.remove()
             return
         self._next = slate

@@ -33,7 +33,7 @@ class Reader:
     def rest(self) -> None:
         """Nobody has read for a while: free what is kept."""
         self._ticks.clear()
-        self._slates.close()
+        self._slates.forget()
 
     def info(self, db: apsw.Connection, id: str) -> StreamInfo:
         with self._snapshot(db):

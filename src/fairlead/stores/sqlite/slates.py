@@ -96,7 +96,7 @@ class Slate:
 
 
 class SlateFile:
-    """A slate as it is read, as far as it has been read. Raises FileNotFoundError.
+    """A slate as it is read, as far as it has been read.
 
     ``sealed``: nothing that counts will follow; ``stale``: it is from before the machine was last
     started, so that it may lack what the loss of power took.
@@ -104,21 +104,19 @@ class SlateFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._fd = os.open(path, os.O_RDONLY)
         self._at = 0
         self.sealed = False
         self.stale = f"-{_boot()}-" not in path.name
         self.notes: dict[int, list[Entry]] = {}
 
-    def close(self) -> None:
-        os.close(self._fd)
-
     def refresh(self) -> None:
-        """Read on. Raises :class:`~fairlead.errors.StoreCorrupt` for what no writer wrote."""
-        size = os.fstat(self._fd).st_size
-        if self.sealed or size == self._at:
+        """Read on. Raises FileNotFoundError where it has been removed, and
+        :class:`~fairlead.errors.StoreCorrupt` for what no writer wrote."""
+        if self.sealed or self._path.stat().st_size == self._at:
             return
-        data = os.pread(self._fd, size - self._at, self._at)
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(self._at)
+            data = file.read()
         begin = 0
         while not self.sealed and len(data) - begin >= _HEAD.size:
             length, check, both = _HEAD.unpack_from(data, begin)
@@ -180,21 +178,17 @@ class Slates:
     def refresh(self) -> None:
         """Read on in all that are there. What was shown before this call is then here, or in the
         database as seen by a transaction that begins after this call."""
-        there = self._names()
-        for name in [name for name in self._files if name not in there]:
-            self._files.pop(name).close()
+        there, found = self._names(), dict[str, SlateFile]()
         # The newest first: a writer begins one when it has written all of the one before, so that
         # of what goes on meanwhile the end may be missing, and nothing in the midst.
         for name in reversed(there):
-            file = self._files.get(name)
-            if file is None:
-                try:
-                    file = SlateFile(self._directory / name)
-                except FileNotFoundError:
-                    continue  # all of it was moved just now
-                self._files[name] = file
-            file.refresh()
-        self._files = {name: self._files[name] for name in there if name in self._files}
+            file = self._files.get(name) or SlateFile(self._directory / name)
+            try:
+                file.refresh()
+            except FileNotFoundError:
+                continue  # all of it was moved just now
+            found[name] = file
+        self._files = {name: found[name] for name in there if name in found}
 
     def _names(self) -> list[str]:
         try:
@@ -248,10 +242,9 @@ class Slates:
                 total += (self._directory / name).stat().st_size
         return total
 
-    def close(self) -> None:
-        """Forget what was read."""
-        while self._files:
-            self._files.popitem()[1].close()
+    def forget(self) -> None:
+        """Keep nothing of what was read."""
+        self._files = {}
 
 
 def _seal(path: Path) -> None:

@@ -194,7 +194,6 @@ class Writer:
             # What could not be folded is in the ticks, and whoever opens the file next folds it.
             pass
         finally:
-            self._journal.slates.close()
             self._journal.db.close()
 
     def _refuse(self) -> None:
