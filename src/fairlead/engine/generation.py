@@ -307,8 +307,8 @@ class Generation:
         most = await meter.asked(request.passages, told)
         tap = Tap(self.writer, self._answer, meter, self.course, transform, self._now)
         sink: Sink = tap
-        if most:
-            most = max(1, most // alternatives(request.parameters))
+        # Less than a token for each cannot be told; then the answer is cut.
+        if most := most // alternatives(request.parameters):
             request = msgspec.structs.replace(request, most=most)
             sink = Allowed(tap, meter, most)
         await self._pour(request, sink)
