@@ -129,6 +129,14 @@ async def test_alternatives_share_it(bench: Budgeted) -> None:
     assert end["code"] == "budget_exhausted"
 
 
+async def test_where_each_would_have_less_than_a_token_nothing_is_told(bench: Budgeted) -> None:
+    bench.budgets(Budget(name="day", limit=PROMPT + 2))
+    end = await bench.answer(*words(9), parameters={"n": 3})
+    assert bench.provider.requests[-1].most == 0
+    assert end["code"] == "budget_exhausted"
+    assert await bench.taken() == {"day": PROMPT + 2}
+
+
 async def test_a_limit_in_money_is_told_in_tokens(bench: Budgeted) -> None:
     price = Price(model="*", currency="USD", input=1_000_000, output=10_000_000, cached=0)
     purse = Budget(name="purse", limit=1000, unit="money", currency="USD")

@@ -304,11 +304,12 @@ class Generation:
         if passages is not None:
             request = msgspec.structs.replace(request, passages=tuple(passages))
         told = longest(request.parameters) if self._bounds else None
-        most = await meter.asked(request.passages, told)
+        each = alternatives(request.parameters)
+        most = await meter.asked(request.passages, told, each)
         tap = Tap(self.writer, self._answer, meter, self.course, transform, self._now)
         sink: Sink = tap
-        # Less than a token for each cannot be told; then the answer is cut.
-        if most := most // alternatives(request.parameters):
+        if most:
+            most //= each
             request = msgspec.structs.replace(request, most=most)
             sink = Allowed(tap, meter, most)
         await self._pour(request, sink)

@@ -155,12 +155,14 @@ class Meter:
         self._check_fits()
         await self._reach(self._step, 1, starting=True)
 
-    async def asked(self, passages: Sequence[Passage], longest: int | None = None) -> int:
+    async def asked(
+        self, passages: Sequence[Passage], longest: int | None = None, among: int = 1
+    ) -> int:
         """The model is about to be asked, with these passages: from now on the prompt is charged.
 
         ``longest``: it can be told how many tokens it may write, and has been told so many (0: as
         many as it likes). Then how many it is to be told instead, because of a budget; 0: no other
-        number.
+        number. It is shared ``among`` so many alternatives.
 
         Raises :class:`~fairlead.errors.BudgetExhausted` if they do not fit.
         """
@@ -170,11 +172,11 @@ class Meter:
             await self._reach(self._step, 1, starting=True)
         told = 0
         if longest is not None and self._lines:
-            told = await self._allow(longest)
+            told = await self._allow(longest, among)
         self._asked = True
         return told
 
-    async def _allow(self, longest: int) -> int:
+    async def _allow(self, longest: int, among: int) -> int:
         self._told = tuple(line.key for line in self._lines)
         self._accounts.writes(self._told)
         rests = self._rests()
@@ -194,7 +196,8 @@ class Meter:
         elif most >= PLENTY:
             return 0
         most = max(1, most)
-        if longest and longest <= most:
+        # Less than a token for each cannot be told: such an answer is cut.
+        if most < among or (longest and longest <= most):
             return 0
         self._allowed = most, standing.budget, standing.refills
         return most
